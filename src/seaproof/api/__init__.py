@@ -1,0 +1,1 @@
+"""HTTP <-> control, driven by botocore's service model."""

@@ -1,0 +1,121 @@
+"""The environment variables of the contract: names, and the readings that serving and training code share.
+
+The only module in the image that reads `os.environ`; everything else takes a mapping or one of these records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seaproof.errors import ContractError
+
+BASE_DIR = "SAGEMAKER_BASE_DIR"
+TRAINING_JOB_NAME = "TRAINING_JOB_NAME"
+TRAINING_JOB_ARN = "TRAINING_JOB_ARN"
+BIND_TO_PORT = "SAGEMAKER_BIND_TO_PORT"
+SAFE_PORT_RANGE = "SAGEMAKER_SAFE_PORT_RANGE"
+PROGRAM = "SAGEMAKER_PROGRAM"
+SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
+MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+DEFAULT_ACCEPT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+MAX_PAYLOAD_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
+# Each list is tried in order: SageMaker's spelling first, then that of the classic sample containers.
+WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS", "MODEL_SERVER_WORKERS")
+TIMEOUT = ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "MODEL_SERVER_TIMEOUT")
+
+DEFAULT_PORT = 8080
+
+
+@dataclass(frozen=True)
+class ServingEnviron:
+    """What the environment tells a serving container."""
+
+    base_dir: str = "/opt/ml"
+    port: int = DEFAULT_PORT
+    workers: int = 1
+    timeout: float = 60.0
+    program: str = ""
+    submit_directory: str = ""
+    multi_model: bool = False
+    default_accept: str = ""
+    max_body: int | None = None
+    """Bytes; None where the variable is not set."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> ServingEnviron:
+        """Read from `environ` (default: the process's own). ContractError names a variable that cannot be read."""
+        env = os.environ if environ is None else environ
+        max_mb = env.get(MAX_PAYLOAD_MB, "").strip()
+        return cls(
+            base_dir=env.get(BASE_DIR) or "/opt/ml",
+            port=int(_number(env, (BIND_TO_PORT,), DEFAULT_PORT, 1, 65535)),
+            workers=int(_number(env, WORKERS, _cpus(), 1, 1024)),
+            timeout=_number(env, TIMEOUT, 60, 0.001, 86400),
+            program=env.get(PROGRAM, ""),
+            submit_directory=env.get(SUBMIT_DIRECTORY, ""),
+            multi_model=is_true(env.get(MULTI_MODEL, "")),
+            default_accept=env.get(DEFAULT_ACCEPT, ""),
+            max_body=int(_number(env, (MAX_PAYLOAD_MB,), 0, 0, 4096) * 1024 * 1024) if max_mb else None,
+        )
+
+
+@dataclass(frozen=True)
+class TrainingEnviron:
+    """What the environment tells a training container."""
+
+    base_dir: str = "/opt/ml"
+    job_name: str = ""
+    job_arn: str = ""
+    program: str = ""
+    submit_directory: str = ""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> TrainingEnviron:
+        """Read from `environ` (default: the process's own)."""
+        env = os.environ if environ is None else environ
+        return cls(
+            base_dir=env.get(BASE_DIR) or "/opt/ml",
+            job_name=env.get(TRAINING_JOB_NAME, ""),
+            job_arn=env.get(TRAINING_JOB_ARN, ""),
+            program=env.get(PROGRAM, ""),
+            submit_directory=env.get(SUBMIT_DIRECTORY, ""),
+        )
+
+
+def variable(name: str, default: str = "") -> str:
+    """One variable of the process's own environment."""
+    return os.environ.get(name, default)
+
+
+def is_true(text: str) -> bool:
+    """`true`, `1`, `yes`, `on` in any case, as the platform's own containers read a switch."""
+    return text.strip().lower() in ("true", "1", "yes", "on")
+
+
+def _cpus() -> int:
+    """The CPUs this process may use; a container's cpuset counts, the host's total does not."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _number(env: Mapping[str, str], names: tuple[str, ...], default: float, low: float, high: float) -> float:
+    """The first of the variables that is set and not empty, as a number between low and high."""
+    for name in names:
+        text = env.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if low <= value <= high:
+            return value
+        raise ContractError(
+            f"{name} is {text!r}, which is no number from {low:g} to {high:g}",
+            where="environment of the container",
+            next_step=f"Set {name} to such a number, or leave it out for the default of {default:g}.",
+        )
+    return default

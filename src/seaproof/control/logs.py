@@ -1,0 +1,41 @@
+"""Log streams: what a workload prints, kept in files that outlive it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from seaproof.control.plane import Plane
+from seaproof.drivers.driver import Handle
+from seaproof.errors import DriverError
+
+TAIL_LINES = 20
+
+
+def follow(plane: Plane, handle: Handle, path: Path) -> threading.Thread:
+    """Copy a workload's output to `path` until it ends, from where an earlier coordinator left off."""
+
+    def copy() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            try:
+                for piece in plane.driver.logs(handle, follow=True, offset=file.tell()):
+                    file.write(piece)
+                    if plane.closing.is_set():
+                        return
+            except DriverError as error:
+                file.write(f"[seaproof] the log ends here: {error}\n".encode())
+
+    return plane.spawn(f"log {handle.name}", copy)
+
+
+def tail(path: Path, lines: int = TAIL_LINES, limit: int = 16_384) -> str:
+    """The last lines of a log, at most `limit` bytes of it; "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - limit))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,236 @@
+"""The store: every record, handle, event and tag of a project in one SQLite file.
+
+State belongs to the coordinator, and all of it is here: whatever the process knows besides can be lost. A record
+is one SageMaker resource as the API's own JSON. Writes are transactions; a reader in another process sees whole
+records only (WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from seaproof.drivers.driver import Handle
+
+Body = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    kind TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL, status TEXT NOT NULL,
+    created REAL NOT NULL, modified REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name));
+CREATE INDEX IF NOT EXISTS records_by_arn ON records (arn);
+CREATE TABLE IF NOT EXISTS handles (
+    workload TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, handle TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, event TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_name ON events (kind, name);
+CREATE TABLE IF NOT EXISTS tags (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key));
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One SageMaker resource: `body` is what Describe answers (times as seconds since the epoch), and more
+    besides under keys that start with an underscore, which no answer shows."""
+
+    kind: str
+    """The resource part of the ARN: training-job, model, endpoint-config, endpoint."""
+    name: str
+    arn: str
+    status: str
+    """"" for kinds without one (models, endpoint configs)."""
+    created: float
+    modified: float
+    body: Body
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a record: `event` is a small JSON object with at least `type` and `message`."""
+
+    time: float
+    kind: str
+    name: str
+    event: Body
+
+
+class Store:
+    """One SQLite file. Usable from any thread; each thread has a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        with self.transaction() as db:
+            db.executescript(_SCHEMA)
+        path.chmod(0o600)
+
+    def close(self) -> None:
+        """Close all connections; the store is not used afterwards."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: all of it is stored, or, where the block raises, nothing. Nests into the outer one."""
+        db = self._connection()
+        if db.in_transaction:
+            yield db
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.rollback()
+            raise
+        db.commit()
+
+    def insert(self, kind: str, name: str, arn: str, status: str, body: Body) -> Record | None:
+        """Store a new record; None, and nothing stored, where the name is taken."""
+        now = time.time()
+        with self.transaction() as db:
+            done = db.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (kind, name, arn, status, now, now, _dump(body)),
+            )
+            return Record(kind, name, arn, status, now, now, body) if done.rowcount else None
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """One record by its exact name, or None."""
+        row = self._connection().execute("SELECT * FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+        return _record(row) if row else None
+
+    def by_arn(self, arn: str) -> Record | None:
+        """One record by its ARN, or None."""
+        row = self._connection().execute("SELECT * FROM records WHERE arn = ?", (arn,)).fetchone()
+        return _record(row) if row else None
+
+    def records(self, kind: str, *, status: str | None = None) -> list[Record]:
+        """All records of a kind, oldest first."""
+        rows = self._connection().execute(
+            "SELECT * FROM records WHERE kind = ? AND (? IS NULL OR status = ?) ORDER BY created, name",
+            (kind, status, status),
+        )
+        return [_record(row) for row in rows]
+
+    def update(
+        self, kind: str, name: str, change: Callable[[Body], None] | None = None, *, status: str | None = None
+    ) -> Record | None:
+        """Read, change and write one record in one transaction; None where it is gone.
+
+        `change` edits the body in place. Raising in it leaves the record as it was.
+        """
+        with self.transaction() as db:
+            found = self.get(kind, name)
+            if found is None:
+                return None
+            if change:
+                change(found.body)
+            now = max(time.time(), found.modified)
+            db.execute(
+                "UPDATE records SET status = ?, modified = ?, body = ? WHERE kind = ? AND name = ?",
+                (status or found.status, now, _dump(found.body), kind, name),
+            )
+            return Record(kind, name, found.arn, status or found.status, found.created, now, found.body)
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Forget a record and its tags; False where there was none."""
+        with self.transaction() as db:
+            db.execute(
+                "DELETE FROM tags WHERE arn = (SELECT arn FROM records WHERE kind = ? AND name = ?)", (kind, name)
+            )
+            done = db.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
+            return bool(done.rowcount)
+
+    def add_event(self, kind: str, name: str, type: str, message: str, **more: Any) -> None:
+        """Append one event to the history of a record."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO events (time, kind, name, event) VALUES (?, ?, ?, ?)",
+                (time.time(), kind, name, _dump({"type": type, "message": message, **more})),
+            )
+
+    def events(self, kind: str, name: str) -> list[Event]:
+        """The history of a record, oldest first."""
+        rows = self._connection().execute(
+            "SELECT time, kind, name, event FROM events WHERE kind = ? AND name = ? ORDER BY id", (kind, name)
+        )
+        return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+    def put_handle(self, kind: str, owner: str, handle: Handle) -> None:
+        """Remember that a workload runs for the record `kind`/`owner`."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO handles VALUES (?, ?, ?, ?)", (handle.name, kind, owner, handle.to_json())
+            )
+
+    def drop_handle(self, workload: str) -> None:
+        """Forget a workload that was stopped."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM handles WHERE workload = ?", (workload,))
+
+    def handles(self, kind: str | None = None, owner: str | None = None) -> list[tuple[str, str, Handle]]:
+        """What is on record as running: (kind, owner, handle)."""
+        rows = self._connection().execute(
+            "SELECT kind, owner, handle FROM handles WHERE (? IS NULL OR kind = ?) AND (? IS NULL OR owner = ?)"
+            " ORDER BY workload",
+            (kind, kind, owner, owner),
+        )
+        return [(row[0], row[1], Handle.from_json(row[2])) for row in rows]
+
+    def set_tags(self, arn: str, tags: dict[str, str]) -> None:
+        """Add tags to a resource, or change their values."""
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(arn, key, value) for key, value in tags.items()]
+            )
+
+    def delete_tags(self, arn: str, keys: list[str]) -> None:
+        """Remove tags; those that are not there are passed over."""
+        with self.transaction() as db:
+            db.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", [(arn, key) for key in keys])
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """The tags of a resource, by key."""
+        rows = self._connection().execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
+        return dict(rows.fetchall())
+
+    def _connection(self) -> sqlite3.Connection:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            self._local.db = db
+            with self._lock:
+                self._connections.append(db)
+        return db
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    kind, name, arn, status, created, modified, body = row
+    return Record(kind, name, arn, status, created, modified, json.loads(body))
+
+
+def _dump(value: Body) -> str:
+    return json.dumps(value, separators=(",", ":"), default=_seconds)
+
+
+def _seconds(value: object) -> float:
+    """Times are stored as the wire has them: seconds since the epoch."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value).__name__} is no JSON value")

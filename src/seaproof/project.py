@@ -1,0 +1,248 @@
+"""seaproof.toml -> Project: what an author keeps in a folder. Read once, frozen, every mistake named by key.
+
+[project]                         name and default image
+[images."NAME"]                   an image as a folder, for the process driver (see FolderImage)
+[images."NAME".environment]       variables that this image always sees, as ENV in a Dockerfile
+[training] [training.channels] [training.hyperparameters] [training.metrics]
+[endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
+[settings]                        the knobs of settings.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seaproof.errors import ProjectError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "seaproof.toml"
+
+
+@dataclass(frozen=True)
+class FolderImage:
+    """A container image as a plain folder: what the process driver runs where no engine is needed."""
+
+    folder: Path
+    """The program's folder on this machine, absolute; where namespaces work it is seen at `program`."""
+    train: tuple[str, ...] = ()
+    """Command of `train`; empty: an executable `train` in the folder or on PATH, as SageMaker finds it."""
+    serve: tuple[str, ...] = ()
+    """Command of `serve`; likewise."""
+    program: str = "/opt/program"
+    """Where the workload sees its folder (and starts in it)."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    accept_bind_to_port: bool = False
+    """As the image label of that name: it listens on SAGEMAKER_BIND_TO_PORT. Otherwise it listens on 8080, and
+    gets a network namespace of its own so that several can."""
+    network: str = "auto"
+    """`host` shares the machine's network even where the port is fixed; `own` never does; `auto` decides."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `seaproof train` asks for, unless flags say otherwise."""
+
+    channels: Mapping[str, str] = field(default_factory=dict)
+    """Channel name -> a local folder or file, or an s3:// prefix."""
+    content_types: Mapping[str, str] = field(default_factory=dict)
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Metric name -> regular expression with one group."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+    max_runtime: int = 86400
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What `seaproof serve` asks for."""
+
+    name: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project folder; `file` is None where there is no seaproof.toml and defaults hold."""
+
+    root: Path
+    name: str
+    image: str
+    file: Path | None = None
+    images: Mapping[str, FolderImage] = field(default_factory=dict)
+    training: Training = Training()
+    endpoint: Endpoint = Endpoint()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_project(start: Path) -> Project:
+    """The project of `start` or of the nearest folder above it that has a seaproof.toml; else `start` itself."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return load_project(folder / FILE)
+    return Project(root=start, name=_plain_name(start.name), image=_plain_name(start.name))
+
+
+def load_project(path: Path) -> Project:
+    """Read one seaproof.toml; ProjectError names file, key and what is expected there."""
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError("there is no such file", where=str(path), next_step="`seaproof init` writes one.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ProjectError(f"it cannot be read as TOML: {error}", where=str(path)) from error
+    root = path.absolute().parent
+    top = _Table(given, str(path), "")
+    project = top.table("project")
+    name = project.text("name", _plain_name(root.name))
+    images = top.table("images")
+    result = Project(
+        root=root,
+        name=name,
+        image=project.text("image", name),
+        file=path.absolute(),
+        images={key: _image(images.table(key), root) for key in images.names()},
+        training=_training(top.table("training")),
+        endpoint=_endpoint(top.table("endpoint")),
+        settings=top.table("settings").rest(),
+    )
+    project.done()
+    top.done()
+    return result
+
+
+def _image(table: _Table, root: Path) -> FolderImage:
+    folder = (root / table.text("folder", ".")).absolute()
+    if not folder.is_dir():
+        raise table.error("folder", f"there is no folder {folder}")
+    network = table.text("network", "auto")
+    if network not in ("auto", "host", "own"):
+        raise table.error("network", f"{network!r} is none of auto, host, own")
+    image = FolderImage(
+        folder=folder,
+        train=table.words("train"),
+        serve=table.words("serve"),
+        program=table.text("program", FolderImage.program),
+        environment=table.texts("environment"),
+        accept_bind_to_port=table.flag("accept_bind_to_port", False),
+        network=network,
+    )
+    table.done()
+    return image
+
+
+def _training(table: _Table) -> Training:
+    training = Training(
+        channels=table.texts("channels"),
+        content_types=table.texts("content_types"),
+        hyperparameters=table.texts("hyperparameters"),
+        metrics=table.texts("metrics"),
+        environment=table.texts("environment"),
+        instance_type=table.text("instance_type", Training.instance_type),
+        instance_count=table.count("instance_count", 1),
+        max_runtime=table.count("max_runtime", Training.max_runtime),
+    )
+    table.done()
+    return training
+
+
+def _endpoint(table: _Table) -> Endpoint:
+    endpoint = Endpoint(
+        name=table.text("name", ""),
+        environment=table.texts("environment"),
+        instance_type=table.text("instance_type", Endpoint.instance_type),
+        instance_count=table.count("instance_count", 1),
+    )
+    table.done()
+    return endpoint
+
+
+def _plain_name(text: str) -> str:
+    """A name that SageMaker takes, made from a folder's: letters, digits and single hyphens."""
+    plain = "".join(char if char.isascii() and char.isalnum() else "-" for char in text)
+    return "-".join(part for part in plain.split("-") if part)[:50] or "project"
+
+
+class _Table:
+    """One TOML table that remembers which keys were asked for, so that a misspelt one is found."""
+
+    def __init__(self, values: Mapping[str, Any], file: str, path: str) -> None:
+        self._values, self._file, self._path = dict(values), file, path
+        self._asked: set[str] = set()
+
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def error(self, key: str, problem: str) -> ProjectError:
+        return ProjectError(problem, where=f"{self._file}, {self._name(key)}")
+
+    def table(self, key: str) -> _Table:
+        value = self._take(key, {})
+        if not isinstance(value, dict):
+            raise self.error(key, "a table is expected here")
+        return _Table(value, self._file, self._name(key))
+
+    def text(self, key: str, default: str) -> str:
+        value = self._take(key, default)
+        if not isinstance(value, str):
+            raise self.error(key, f"a text is expected here, not {value!r}")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, f"true or false is expected here, not {value!r}")
+        return value
+
+    def count(self, key: str, default: int) -> int:
+        value = self._take(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise self.error(key, f"a whole number from 1 on is expected here, not {value!r}")
+        return value
+
+    def words(self, key: str) -> tuple[str, ...]:
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise self.error(key, f'a list of words is expected here, like ["python", "train.py"], not {value!r}')
+        return tuple(value)
+
+    def texts(self, key: str) -> dict[str, str]:
+        """A table of scalars, each as SageMaker will see it: as text."""
+        given = self.table(key)._values
+        for name, value in given.items():
+            if isinstance(value, (dict, list)):
+                raise self.error(f"{key}.{name}", "a single value is expected here")
+        return {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in given.items()}
+
+    def rest(self) -> dict[str, Any]:
+        self._asked.update(self._values)
+        return dict(self._values)
+
+    def done(self) -> None:
+        unknown = sorted(set(self._values) - self._asked)
+        if unknown:
+            known = ", ".join(sorted(self._asked))
+            raise ProjectError(
+                f"nothing is known by the name {unknown[0]!r}",
+                where=f"{self._file}, {self._path or 'top level'}",
+                next_step=f"What can stand here: {known}.",
+            )
+
+    def _take(self, key: str, default: Any) -> Any:
+        self._asked.add(key)
+        return self._values.get(key, default)
+
+    def _name(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key

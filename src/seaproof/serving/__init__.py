@@ -1,0 +1,1 @@
+"""Runs in the image: answers /ping and /invocations for an author's functions."""

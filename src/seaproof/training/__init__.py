@@ -1,0 +1,1 @@
+"""Runs in the image: the `train` entry, typed access to what the job was given, the failure file."""
