@@ -125,6 +125,8 @@ class Application:
             return route(query)
         except KeyError as missing:
             return wire.plain(400, {"error": f"the query lacks {missing}"})
+        except ValueError as error:
+            return wire.plain(400, {"error": f"the query cannot be read: {error}"})
 
     def _health(self, query: dict[str, str]) -> Response:
         plane = self._plane

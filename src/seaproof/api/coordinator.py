@@ -81,7 +81,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     if attached:
-        _watch_stdin(lambda: loop.call_soon_threadsafe(ended.set))
+        _watch_stdin(loop, ended)
     watch = loop.create_task(_end_when_idle(plane, app, ended)) if until_idle else None
     _announce(plane.folder, app.url)
     say(f"local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}")
@@ -189,13 +189,13 @@ def _announce(folder: Path, url: str) -> None:
     part.replace(folder / STATE_FILE)
 
 
-def _watch_stdin(ended: Callable[[], None]) -> None:
-    """Call `ended` when standard input ends: the command that brought this coordinator is gone."""
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Set `ended` when standard input ends: the command that brought this coordinator is gone."""
 
     def read() -> None:
         while os.read(0, 4096):
             pass
-        ended()
+        loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
