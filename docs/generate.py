@@ -47,17 +47,17 @@ def pages() -> dict[str, str]:
 
 
 def _commands() -> Iterator[str]:
-    root = click.Context(seaproof, info_name="seaproof")
+    root = click.Context(seaproof, info_name="seaproof", terminal_width=100)
     yield f"\n```\n{seaproof.get_help(root)}\n```\n"
     for name in COMMANDS:
         command = seaproof.get_command(root, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=root)
+        context = click.Context(command, info_name=name, parent=root, terminal_width=100)
         yield f"\n## seaproof {name}\n\n```\n{command.get_help(context)}\n```\n"
         for inner in command.list_commands(context) if isinstance(command, click.Group) else []:
             sub = command.get_command(context, inner)
             assert sub is not None
-            help_text = sub.get_help(click.Context(sub, info_name=inner, parent=context))
+            help_text = sub.get_help(click.Context(sub, info_name=inner, parent=context, terminal_width=100))
             yield f"\n### seaproof {name} {inner}\n\n```\n{help_text}\n```\n"
 
 
