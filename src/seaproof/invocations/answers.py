@@ -7,7 +7,6 @@ docs/decisions/invocation-errors.md.
 from __future__ import annotations
 
 from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TARGET_CONTAINER, TARGET_MODEL
-from seaproof.contract.limits import Limit
 from seaproof.errors import HttpError, ServiceError
 from seaproof.settings import Settings
 
@@ -39,25 +38,15 @@ def model_error(settings: Settings, endpoint: str, container: str, status: int, 
     return _model_error(settings, endpoint, message, code=code, status=status, original=text)
 
 
-def no_answer(
-    settings: Settings, endpoint: str, container: str, error: HttpError, limit: Limit | None = None
-) -> ServiceError:
-    """The container took the request and no usable answer came back."""
+def no_answer(settings: Settings, endpoint: str, container: str, error: HttpError) -> ServiceError:
+    """The container took the request and no usable answer came back: none in time, broken off, too large, not HTTP."""
     if error.kind == "timeout":
         message = (
             f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
             "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
         )
         return _model_error(settings, endpoint, message, code=TIMEOUT, status=0, original=message)
-    if error.kind == "too_large" and limit is not None:
-        return response_too_large(settings, endpoint, container, limit)
-    return model_error(settings, endpoint, container, 500, str(error).encode())
-
-
-def response_too_large(settings: Settings, endpoint: str, container: str, limit: Limit) -> ServiceError:
-    """The answer is larger than the platform passes on."""
-    text = f"The response of the container is larger than {limit}, the most that is passed on"
-    return model_error(settings, endpoint, container, 500, text.encode())
+    return model_error(settings, endpoint, container, 500, error.what.encode())
 
 
 def oversize(settings: Settings, endpoint: str) -> ServiceError:

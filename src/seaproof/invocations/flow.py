@@ -139,7 +139,7 @@ def invocation(
     """The steps of one InvokeEndpoint; see the module. `request` is the caller's, with header names in lower case.
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
-    after a container took the request is answered, never repeated: the container may have done its work.
+    after a container took the request is answered and not repeated here: the container may have done its work.
     """
     _check(endpoint, request, settings)
     choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), settings, chance)
@@ -190,11 +190,9 @@ def _through(
         except HttpError as error:
             if error.kind == "refused" and number == 0:
                 raise _Refused(error) from error
-            raise answers.no_answer(settings, endpoint, container.name, error, limit) from error
+            raise answers.no_answer(settings, endpoint, container.name, error) from error
         if not is_success(reply.status):
             raise answers.model_error(settings, endpoint, container.name, reply.status, reply.body)
-        if len(reply.body) > limit.value:
-            raise answers.response_too_large(settings, endpoint, container.name, limit)
         if number < last:
             headers, body = _next_headers(headers, reply.headers), reply.body
     return Response(reply.status, _returned(reply.headers, variant.name), reply.body)

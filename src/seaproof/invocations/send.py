@@ -11,15 +11,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from seaproof.contract.http import PING, is_healthy
 from seaproof.errors import HttpError
+from seaproof.http.client import Client, Reply
 from seaproof.http.message import Headers, Response
 from seaproof.invocations.flow import Steps
-
-if TYPE_CHECKING:
-    from seaproof.http.client import Client, Reply
 
 Result = TypeVar("Result")
 
@@ -153,8 +151,6 @@ class Sender:
     def _open_client(self) -> Client:
         # Made on the loop, where its connections live.
         if self._client is None:
-            from seaproof.http.client import Client
-
             self._client = Client()
         return self._client
 
