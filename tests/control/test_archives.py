@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaproof.control.archives import pack, unpack
+from seaproof.control.archives import merge, pack, unpack
 from seaproof.errors import ArchiveError
 
 NAME = st.text("abcXYZ._- é", min_size=1, max_size=8).filter(lambda n: n not in (".", ".."))
@@ -221,3 +221,22 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
 def test_an_absent_archive_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="no such archive"):
         unpack(tmp_path / "m.tar.gz", tmp_path / "out")
+
+
+def test_several_folders_merge_and_the_first_wins_where_they_collide(tmp_path: Path) -> None:
+    for folder, name in [("1", "a"), ("1", "d/x"), ("2", "a"), ("2", "d/y"), ("2", "d/x/z"), ("2", "e")]:
+        path = tmp_path / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{folder}/{name}")
+
+    entries, collisions = merge([tmp_path / "1", tmp_path / "2"])
+
+    assert {name: path.read_text() for path, name in entries if path.is_file()} == {
+        "a": "1/a",
+        "d/x": "1/d/x",
+        "d/y": "2/d/y",
+        "e": "2/e",
+    }
+    assert sorted(collisions) == ["a", "d/x"]
+    pack(entries, tmp_path / "m.tar.gz")
+    assert names(tmp_path / "m.tar.gz") == ["a", "d", "d/x", "d/y", "e"]

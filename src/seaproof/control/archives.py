@@ -13,7 +13,7 @@ import shutil
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NoReturn, cast
 
@@ -31,12 +31,16 @@ _FREE_MARGIN = 4 * 1024 * 1024
 _HOSTING = 'SageMaker hosting answers "Failed to extract model data archive" and the endpoint ends as Failed'
 
 
-def pack(folder: Path, target: Path) -> list[str]:
-    """Pack all below `folder` into the gzipped tar `target`, whole or not at all.
+Entries = Iterable[tuple[Path, str]]
+"""Files and folders of the disk with their names in the archive."""
 
-    Returns the members that hosting would refuse (symlinks, named pipes, devices), by their names in the archive.
-    They are packed all the same, as the platform packs them; sockets are left out, as no tar can hold one. OSError
-    where reading or writing fails, a full disk above all.
+
+def pack(source: Path | Entries, target: Path) -> list[str]:
+    """Pack all below a folder, or entries as `walk` and `merge` give them, into the gzipped tar `target`.
+
+    The target is written whole or not at all. Returns the members that hosting would refuse (symlinks, named pipes,
+    devices), by their names in the archive. They are packed all the same, as the platform packs them; sockets are
+    left out, as no tar can hold one. OSError where reading or writing fails, a full disk above all.
     """
     refused: list[str] = []
     partial = target.with_name(f".{target.name}.partial")
@@ -46,7 +50,7 @@ def pack(folder: Path, target: Path) -> list[str]:
             gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
         ):
-            for path, name in walk(folder):
+            for path, name in walk(source) if isinstance(source, Path) else source:
                 # Hard links are packed as two files, so that each can be unpacked anywhere.
                 tar.inodes = {}  # type: ignore[attr-defined]
                 if path.is_socket():
@@ -76,6 +80,27 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
             if entry.is_dir(follow_symlinks=False):
                 inside.append((path, f"{name}/"))
         pending.extend(reversed(inside))
+
+
+def merge(folders: Sequence[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
+    """All below several folders as if they were one, and the names that more than one of them has as a file.
+
+    The first folder wins. Folders of the same name are merged; a folder against a file is a collision too.
+    """
+    entries: dict[str, Path] = {}
+    collisions: list[str] = []
+    for folder in folders:
+        hidden: set[str] = set()
+        for path, name in walk(folder):
+            known = entries.get(name)
+            if str(PurePosixPath(name).parent) in hidden:
+                hidden.add(name)
+            elif known is None:
+                entries[name] = path
+            elif not (_is_folder(path) and _is_folder(known)):
+                collisions.append(name)
+                hidden.add(name)
+    return [(entries[name], name) for name in sorted(entries)], collisions
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -241,6 +266,10 @@ def _kind(member: tarfile.TarInfo) -> tuple[str, str]:
 
 def _refuse(archive: Path, what: str, advice: str) -> NoReturn:
     raise ArchiveError(what, where=str(archive), next_step=f"{_HOSTING}. {advice.rstrip('.')}.")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _empty(folder: Path) -> None:
