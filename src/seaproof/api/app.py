@@ -80,7 +80,9 @@ class Application:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         if name not in self._hosts:
             next_step = "Use http://127.0.0.1:PORT, or say --host."
-            return wire.plain(403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step})
+            return wire.plain(
+                403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}
+            )
         origin = request.header(b"origin")
         if origin and urlsplit(origin).netloc != host:
             return wire.plain(403, {"error": f"requests from pages of {origin} are refused"})
@@ -91,7 +93,9 @@ class Application:
             return Response(405, [(b"Allow", b"POST")], b"")
         try:
             plane = self._plane
-            return await send.invoke(self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings))
+            return await send.invoke(
+                self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings)
+            )
         except ServiceError as error:
             return wire.runtime_error(error)
 
@@ -121,6 +125,8 @@ class Application:
             return route(query)
         except KeyError as missing:
             return wire.plain(400, {"error": f"the query lacks {missing}"})
+        except ValueError as error:
+            return wire.plain(400, {"error": f"the query cannot be read: {error}"})
 
     def _health(self, query: dict[str, str]) -> Response:
         plane = self._plane

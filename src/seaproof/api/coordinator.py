@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,8 +41,15 @@ DRAIN_SECONDS = 5.0
 JOIN_SECONDS = 10.0
 
 
-def run(project: Project, settings: Settings, *, attached: bool = False, until_idle: bool = False) -> None:
-    """Be the coordinator of this project until something ends it.
+def run(
+    project: Project,
+    settings: Settings,
+    *,
+    attached: bool = False,
+    until_idle: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Be the coordinator of this project until something ends it; `say` is told once where it answers.
 
     `attached` ends with standard input, `until_idle` once no job and no endpoint is left. SeaproofError where
     another coordinator lives, the driver does not work, or the port is taken (one that brings its own server takes
@@ -55,14 +61,16 @@ def run(project: Project, settings: Settings, *, attached: bool = False, until_i
         recover(plane)
         listener = _listen(settings, any_port=attached or until_idle)
         try:
-            _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle))
+            _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle, say=say))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
             park(plane)
             plane.join(JOIN_SECONDS)
 
 
-async def _serve(plane: Plane, listener: socket.socket, *, attached: bool, until_idle: bool) -> None:
+async def _serve(
+    plane: Plane, listener: socket.socket, *, attached: bool, until_idle: bool, say: Callable[[str], None]
+) -> None:
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -73,10 +81,10 @@ async def _serve(plane: Plane, listener: socket.socket, *, attached: bool, until
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     if attached:
-        _watch_stdin(lambda: loop.call_soon_threadsafe(ended.set))
+        _watch_stdin(loop, ended)
     watch = loop.create_task(_end_when_idle(plane, app, ended)) if until_idle else None
     _announce(plane.folder, app.url)
-    print(f"seaproof: local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}", file=sys.stderr)
+    say(f"local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}")
     await ended.wait()
     if watch:
         watch.cancel()
@@ -181,13 +189,13 @@ def _announce(folder: Path, url: str) -> None:
     part.replace(folder / STATE_FILE)
 
 
-def _watch_stdin(ended: Callable[[], None]) -> None:
-    """Call `ended` when standard input ends: the command that brought this coordinator is gone."""
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Set `ended` when standard input ends: the command that brought this coordinator is gone."""
 
     def read() -> None:
         while os.read(0, 4096):
             pass
-        ended()
+        loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
