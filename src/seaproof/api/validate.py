@@ -164,9 +164,9 @@ def _constraints(shape: Shape, value: Any) -> Iterator[str]:
     if "min" in rules and size < rules["min"]:
         yield f"Member must have {noun} greater than or equal to {rules['min']}"
     # A text far beyond its maximum has been refused for that; matching it could take long.
-    if "pattern" in rules and size <= max(_PATTERN_LIMIT, rules.get("max", 0)):
-        if not patterns.matches(rules["pattern"], value):
-            yield _pattern(rules["pattern"])
+    short = size <= max(_PATTERN_LIMIT, rules.get("max", 0))
+    if "pattern" in rules and short and not patterns.matches(rules["pattern"], value):
+        yield _pattern(rules["pattern"])
 
 
 def _every_constraint(shape: Shape) -> Iterator[str]:
