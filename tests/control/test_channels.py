@@ -114,7 +114,8 @@ def test_what_a_host_writes_changes_neither_the_bucket_nor_another_host(tmp_path
         file.write("more")
 
     assert (tmp_path / "2/input/data/c/a").read_text() == "a"
-    assert storage.open(Address("b", "a")).read() == b"a"
+    with storage.open(Address("b", "a")) as stream:
+        assert stream.read() == b"a"
 
 
 def test_a_manifest_names_its_files(tmp_path: Path) -> None:
