@@ -131,6 +131,8 @@ def deliver(
     StorageError or OSError where that fails.
     """
     found = [find_files(storage, given, region) for given in inputs]
+    for root in roots:
+        root.mkdir(parents=True, exist_ok=True)
     _check_room(inputs, found, roots)
     for given, files in zip(inputs, found, strict=True):
         folders = [OptMl(root).channel(given.name) for root in roots]
