@@ -63,6 +63,11 @@ class Functions:
         """Whether loading needs an event loop, which cannot be shared between processes."""
         return any(self.found[name].is_async for name in LOADING if name in self.found)
 
+    @property
+    def predicts_async(self) -> bool:
+        """Whether a request needs an event loop of the author's."""
+        return any(self.found[name].is_async for name in (*STEPS, "transform_fn") if name in self.found)
+
 
 def read_functions(module: ModuleType, where: str) -> Functions:
     """Collect and check the functions of a module; ContractError names what cannot work."""
@@ -107,7 +112,7 @@ def _function(name: str, value: Callable[..., Any], arguments: tuple[str, ...], 
             where=where,
             next_step=f"Define it as {name}({signature}), or as {name}({', '.join((*arguments, 'context'))}).",
         )
-    is_async = inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))
+    is_async = _is_async(value) or _is_async(getattr(value, "__call__", None))
     if any(p.name == "context" and p.kind is p.KEYWORD_ONLY for p in parameters):
         return Function(name, lambda *given: value(*given[:-1], context=given[-1]), True, is_async)
     # A further parameter with a default of its own is the author's, unless it is called context.
@@ -123,3 +128,7 @@ def _without_context(value: Callable[..., Any], arguments: int) -> Callable[...,
     if arguments == 2:
         return lambda a, b, _: value(a, b)
     return lambda *given: value(*given[:-1])
+
+
+def _is_async(value: Any) -> bool:
+    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)

@@ -7,7 +7,7 @@ types parsed: text arrives as str whatever its charset parameter says, and an Ac
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,8 +17,9 @@ from seaproof.contract.environ import ServingEnviron
 from seaproof.contract.http import MediaType, parse_accept, parse_media_type
 from seaproof.errors import ContractError, RequestError
 from seaproof.http.message import Headers, Request, Response
+from seaproof.serving.codecs import decode, encode, preload
 from seaproof.serving.context import Context
-from seaproof.serving.functions import STEPS, Function, Functions
+from seaproof.serving.functions import Function, Functions
 
 JSON = "application/json"
 
@@ -38,9 +39,9 @@ class Content:
 class Parts:
     """An answer whose body comes piece by piece, from a generator that the author returned."""
 
-    headers: Headers
     status: int
-    pieces: Iterator[Any] | AsyncIterator[Any]
+    headers: Headers
+    pieces: Generator[Any, None, None] | AsyncGenerator[Any, None]
 
 
 class Predictor:
@@ -49,7 +50,6 @@ class Predictor:
 
     def __init__(self, functions: Functions, model: Any, environ: ServingEnviron, model_dir: str) -> None:
         self.functions = functions
-        self.is_async = any(f.is_async for name, f in functions.found.items() if name in (*STEPS, "transform_fn"))
         self._model = model
         self._environ = environ
         self._model_dir = model_dir
@@ -59,20 +59,22 @@ class Predictor:
         self._input = functions.get("input_fn")
         self._output = functions.get("output_fn")
         self._predict = self._prediction(functions.get("predict_fn"))
+        if not self._transform and not (self._input and self._output):
+            preload()
 
     def predict(self, request: Request) -> Response | Parts:
         """Answer one request; whatever the functions raise passes through."""
         content = read_content(request.header(b"content-type"))
-        data, accept = _data(request.body, content), self._accept(request.header(b"accept"))
+        accept = self._accept(request.header(b"accept"))
         context = self._context(request.headers)
         model = self._model
         if self._transform:
-            result = self._transform.call(model, data, content.shown, accept, context)
+            result = self._transform.call(model, _data(request.body, content), content.shown, accept, context)
         else:
             if self._input:
-                value = self._input.call(data, content.shown, context)
+                value = self._input.call(_data(request.body, content), content.shown, context)
             else:
-                value = _decode(request.body, content)
+                value = decode(request.body, content.media)
             prediction = self._predict(value, model, context)
             result = self._output.call(prediction, accept, context) if self._output else Unencoded(prediction)
         return self._answer(result, accept, request, context)
@@ -80,16 +82,16 @@ class Predictor:
     async def predict_async(self, request: Request) -> Response | Parts:
         """The same, waiting for the functions that are `async def`."""
         content = read_content(request.header(b"content-type"))
-        data, accept = _data(request.body, content), self._accept(request.header(b"accept"))
+        accept = self._accept(request.header(b"accept"))
         context = self._context(request.headers)
         model = self._model
         if self._transform:
-            result = await _result(self._transform.call(model, data, content.shown, accept, context))
+            result = await _result(self._transform.call(model, _data(request.body, content), content.shown, accept, context))
         else:
             if self._input:
-                value = await _result(self._input.call(data, content.shown, context))
+                value = await _result(self._input.call(_data(request.body, content), content.shown, context))
             else:
-                value = _decode(request.body, content)
+                value = decode(request.body, content.media)
             prediction = await _result(self._predict(value, model, context))
             if self._output:
                 result = await _result(self._output.call(prediction, accept, context))
@@ -130,7 +132,7 @@ class Predictor:
             body, kind = bytes(result), content_type or "application/octet-stream"
         elif inspect.isgenerator(result) or inspect.isasyncgen(result):
             headers, status = _head(content_type or "application/octet-stream", context)
-            return Parts(headers, status, result)
+            return Parts(status, headers, result)
         else:
             body, kind = self._encode(result, request.header(b"accept"))
         if context is None:
@@ -139,8 +141,6 @@ class Predictor:
         return Response(status, headers, body)
 
     def _encode(self, result: Any, accept: str) -> tuple[bytes, str]:
-        from seaproof.serving.codecs import encode
-
         value = result.value if isinstance(result, Unencoded) else result
         if inspect.isawaitable(value):
             raise TypeError("a function returned something to await; make it an `async def`")
@@ -203,12 +203,6 @@ def _data(body: bytes, content: Content) -> str | bytes:
             where="body",
             next_step=f"Send {content.media.essence} as UTF-8, or name its charset in Content-Type.",
         ) from None
-
-
-def _decode(body: bytes, content: Content) -> Any:
-    from seaproof.serving.codecs import decode
-
-    return decode(body, content.media)
 
 
 def _no_prediction(_data: Any, _model: Any, _context: Any) -> Any:
