@@ -118,7 +118,7 @@ def _load(env: Mapping[str, str]) -> str:
     raise ContractError(
         f"{LOAD} is {text!r}",
         where="environment of the container",
-        next_step="It can be master (load the model once, then fork the workers; the default) or worker (load it in each).",
+        next_step="It can be master (once, before the workers are forked; the default) or worker (in each of them).",
     )
 
 

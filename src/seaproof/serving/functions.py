@@ -112,7 +112,7 @@ def _function(name: str, value: Callable[..., Any], arguments: tuple[str, ...], 
             where=where,
             next_step=f"Define it as {name}({signature}), or as {name}({', '.join((*arguments, 'context'))}).",
         )
-    is_async = _is_async(value) or _is_async(getattr(value, "__call__", None))
+    is_async = _is_async(value) or _is_async(type(value).__call__)
     if any(p.name == "context" and p.kind is p.KEYWORD_ONLY for p in parameters):
         return Function(name, lambda *given: value(*given[:-1], context=given[-1]), True, is_async)
     # A further parameter with a default of its own is the author's, unless it is called context.

@@ -1,4 +1,4 @@
-"""From the environment to a loaded model: the script is imported, its model_fn called, and checked before any request."""
+"""From the environment to a loaded model: the script is imported, its model_fn called, all before any request."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Parts:
 
     status: int
     headers: Headers
-    pieces: Generator[Any, None, None] | AsyncGenerator[Any, None]
+    pieces: Generator[Any, Any, Any] | AsyncGenerator[Any, Any]
 
 
 class Predictor:
@@ -86,7 +86,9 @@ class Predictor:
         context = self._context(request.headers)
         model = self._model
         if self._transform:
-            result = await _result(self._transform.call(model, _data(request.body, content), content.shown, accept, context))
+            result = await _result(
+                self._transform.call(model, _data(request.body, content), content.shown, accept, context)
+            )
         else:
             if self._input:
                 value = await _result(self._input.call(_data(request.body, content), content.shown, context))

@@ -23,6 +23,8 @@ async def stream(parts: Parts, thread: PlainThread | AsyncThread) -> Response:
     if is_async and isinstance(thread, PlainThread):
         raise TypeError("a function returned an asynchronous generator; make the function an `async def`")
     submit: Any = thread.submit
+    take: Any
+    close: Any
     if isinstance(thread, AsyncThread):
         take, close = (_take_async, _close_async) if is_async else (_take_plain, _close_plain)
     else:
