@@ -59,7 +59,7 @@ class ServingEnviron:
         return cls(
             base_dir=env.get(BASE_DIR) or "/opt/ml",
             port=int(_number(env, (BIND_TO_PORT,), DEFAULT_PORT, 1, 65535)),
-            workers=int(_number(env, WORKERS, _cpus(), 1, 1024)),
+            workers=int(_number(env, WORKERS, visible_cpus(), 1, 1024)),
             timeout=_number(env, TIMEOUT, 60, 0.001, 86400),
             program=env.get(PROGRAM, ""),
             submit_directory=env.get(SUBMIT_DIRECTORY, ""),
@@ -122,8 +122,8 @@ def _load(env: Mapping[str, str]) -> str:
     )
 
 
-def _cpus() -> int:
-    """The CPUs this process may use; a container's cpuset counts, the host's total does not."""
+def visible_cpus() -> int:
+    """The number of CPUs this process may use; a container's cpuset counts, the host's total does not."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
