@@ -17,19 +17,39 @@ from seaproof.serving.codecs.text import encode_text, text_of, utf8
 
 TYPE = "text/csv"
 
+_STARTS = frozenset(bytes((byte,)) for byte in b"0123456789+-.,nNiI \t\r\n")
+"""What a body of numbers begins with; a header row or text is told by its first byte."""
+
 
 def decode(body: bytes, media: MediaType) -> Any:
     """A 2-D float64 array (rows by columns; a list of lists without numpy) or a `Table`."""
     header = media.parameter("header").lower() if media.parameters else ""
     plain = utf8(body, media)
-    if header != "present":
+    if header != "present" and plain[:1] in _STARTS:
         found = numbers.matrix(plain)
         if found is not None:
             return found
+    if header != "absent" and len(plain) > numbers.SMALL:
+        named = _named(plain, header)
+        if named is not None:
+            return named
     text = text_of(plain, MediaType(TYPE))
     if "\0" in text:
         raise RequestError(400, "the body has a NUL character, so it is not CSV", next_step="Check the charset.")
     return _simplest(cells.table_of(text, header))
+
+
+def _named(plain: bytes, header: str) -> Table | None:
+    """The table of a large body that is a header row above numbers; None where it is anything else."""
+    head, _, rest = plain.partition(b"\n")
+    first = cells.row_of(head.decode("utf-8", "replace"))
+    names = cells.texts_of(first) if header == "present" else cells.names_of(first)
+    if not first or names is None or not rest or "\ufffd" in head.decode("utf-8", "replace"):
+        return None
+    columns = numbers.columns(rest)
+    if columns is None or len(columns) != len(names) or all((column != column).all() for column in columns):
+        return None
+    return Table(columns, names)
 
 
 def _simplest(table: Table) -> Any:
