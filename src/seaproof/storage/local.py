@@ -136,11 +136,11 @@ class LocalStorage:
         partials = self.root / ".partial"
         try:
             partials.mkdir(parents=True, exist_ok=True)
-            near = next(folder for folder in path.parents if folder.exists())
+            near, device = _nearest(path)
             self._check_folder(near, address)
             if path.is_dir():
                 path.rmdir()  # an empty folder is no object and in nobody's way
-            if near.stat().st_dev != partials.stat().st_dev:
+            if device != partials.stat().st_dev:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partials = path.parent
         except OSError as error:
@@ -240,6 +240,14 @@ def _replace(partials: Path, target: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _nearest(path: Path) -> tuple[Path, int]:
+    """The nearest folder above that is there, and its file system; a `delete` beside may take one away meanwhile."""
+    for folder in path.parents:
+        with suppress(FileNotFoundError):
+            return folder, folder.stat().st_dev
+    raise FileNotFoundError(path)
 
 
 def _rename(partial: Path, target: Path) -> None:
