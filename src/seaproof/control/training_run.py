@@ -163,7 +163,7 @@ def _reap(job: Job, running: _Running) -> None:
     if running.saver is not None:
         running.saver.join()
     for _, _, handle in job.plane.store.handles(KIND, job.name):
-        job.plane.store.drop_handle(handle.name)
+        job.insist(partial(job.plane.store.drop_handle, handle.name))
 
 
 def _stop(job: Job, handle: Handle, grace: float) -> None:
