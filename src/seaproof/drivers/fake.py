@@ -30,7 +30,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Run:
         self.sigterm = threading.Event()
         self.over = threading.Event()
         self.trapped = False
+        self.exit: Exit | None = None
         self._lock = threading.Lock()
         self._log = (folder / "log").open("ab", buffering=0)
 
@@ -93,8 +94,8 @@ class Run:
         with self._lock:
             if self.over.is_set():
                 return
-            text = json.dumps({"code": code, "out_of_memory": out_of_memory})
-            (self.folder / "exit.json").write_text(text, encoding="utf-8")
+            self.exit = Exit(code, out_of_memory)
+            (self.folder / "exit.json").write_text(json.dumps(asdict(self.exit)), encoding="utf-8")
             self.over.set()
             self._log.close()
 
@@ -107,6 +108,7 @@ class _Live:
     listener: socket.socket | None
     server: ThreadingHTTPServer | None = None
     connections: set[socket.socket] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class FakeDriver:
         live = _LIVING.get(handle.id)
         if live is not None and not live.run.over.wait(timeout):
             return None
-        exit = self._exit(handle)
+        exit = live.run.exit if live is not None else self._exit(handle)
         if exit is None:
             raise DriverError(
                 f"nothing is known of the workload {handle.name}", next_step="It was stopped and cleared away."
@@ -287,7 +289,7 @@ def _print(run: Run, script: _Script) -> None:
         text = script.steps["log"]
         left = int(text[:-2]) * _UNITS[text[-2:]] if text[-2:] in _UNITS else int(text)
         # Numbered lines of 64 bytes, so that a missing or swapped piece shows.
-        lines = b"".join(b"%062d\n" % number + b"\n" for number in range(left // 64))
+        lines = b"".join(b"%063d\n" % number for number in range(left // 64))
         for start in range(0, len(lines), 65_536):
             run.write(lines[start : start + 65_536])
 
@@ -334,12 +336,14 @@ def _serve(live: _Live, program: Program, script: _Script) -> None:
 
 
 def _close(live: _Live) -> None:
-    server, live.server = live.server, None
-    if server is not None:
-        server.shutdown()
-        server.server_close()
-    if live.listener is not None:
-        live.listener.close()
+    """Nobody is answered any more; done by whoever is first, and waited for by the other."""
+    with live.lock:
+        server, live.server = live.server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        if live.listener is not None:
+            live.listener.close()
     for connection in list(live.connections):
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)

@@ -103,6 +103,18 @@ class LocalStorage:
         with stream:
             self.write(address, stream)
 
+    def delete(self, address: Address) -> None:
+        """Remove one object; one that is not there is passed over. Its folder stays."""
+        path = self.path(address)
+        try:
+            self._check_folder(path.parent, address)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StorageError(f"the object cannot be removed: {error.strerror}", where=str(path)) from error
+
     def sweep(self) -> int:
         """Remove what writers left that were killed half-way; how many files. Those of living writers stay."""
         removed = 0

@@ -50,6 +50,17 @@ class BrokenSource(io.RawIOBase):
 class StorageContract:
     """Inherit from it, give `storage`, and every method here is a test."""
 
+    def test_a_deleted_object_is_gone_and_deleting_twice_is_fine(self, storage: Storage) -> None:
+        put(storage, "a/b", b"1")
+        put(storage, "a/c", b"2")
+
+        storage.delete(Address(BUCKET, "a/b"))
+        storage.delete(Address(BUCKET, "a/b"))
+        storage.delete(Address(BUCKET, "a"))
+        storage.delete(Address(BUCKET, "a/c/d"))
+
+        assert listed(storage, "") == ["a/c"]
+
     def test_what_is_written_is_read_back(self, storage: Storage) -> None:
         put(storage, "a/b.bin", b"\x00\xff" * 1000)
 
