@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from seaproof.contract.http import PING, is_healthy
 from seaproof.errors import HttpError
-from seaproof.http.message import Headers
-
-if TYPE_CHECKING:
-    from seaproof.http.client import Client, Reply
+from seaproof.http.client import Client, Reply
+from seaproof.http.message import Headers, Response
+from seaproof.invocations.flow import Steps
 
 Result = TypeVar("Result")
 
@@ -46,6 +45,34 @@ async def ping(client: Client, host: str, port: int, timeout: float) -> Ping:
     except HttpError as error:
         return Ping(problem=error.kind)
     return Ping(status=reply.status)
+
+
+async def invoke(client: Client, steps: Steps) -> Response:
+    """Drive the steps of `flow.invocation` to their end. ServiceError where the platform would answer one."""
+    try:
+        call = next(steps)
+        while True:
+            try:
+                reply = await client.request(
+                    call.host,
+                    call.port,
+                    call.method,
+                    call.target,
+                    call.headers,
+                    call.body,
+                    timeout=call.timeout,
+                    max_body=call.max_body,
+                )
+            except HttpError as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(reply)
+    except StopIteration as end:
+        response: Response = end.value
+        return response
+    finally:
+        # A caller that went away cancels this; the instance is left all the same.
+        steps.close()
 
 
 class Sender:
@@ -82,6 +109,10 @@ class Sender:
             )
 
         return self.run(call)
+
+    def invoke(self, steps: Steps) -> Response:
+        """One invocation, for callers in this process; see `invoke`."""
+        return self.run(lambda client: invoke(client, steps))
 
     def run(self, call: Callable[[Client], Coroutine[Any, Any, Result]]) -> Result:
         """Run a coroutine that is made with the client on the sender's loop, and wait for what it gives."""
@@ -120,8 +151,6 @@ class Sender:
     def _open_client(self) -> Client:
         # Made on the loop, where its connections live.
         if self._client is None:
-            from seaproof.http.client import Client
-
             self._client = Client()
         return self._client
 
