@@ -23,13 +23,16 @@ def follow(plane: Plane, handle: Handle, path: Path) -> threading.Thread:
             with path.open("ab", buffering=0) as file:
                 try:
                     for piece in plane.driver.logs(handle, follow=True, offset=file.tell()):
-                        file.write(piece)
                         if plane.closing.is_set():
-                            return
+                            return  # the next coordinator goes on from what the file holds
+                        file.write(piece)
                 except DriverError as error:
                     file.write(f"[seaproof] the log ends here: {error}\n".encode())
 
-    return plane.spawn(f"log {handle.name}", copy)
+    # Not one of the plane's own threads: it ends with the workload, which may outlive the coordinator.
+    thread = threading.Thread(target=copy, name=f"log {handle.name}", daemon=True)
+    thread.start()
+    return thread
 
 
 def tail(path: Path, lines: int = TAIL_LINES, limit: int = 16_384) -> str:
