@@ -229,7 +229,9 @@ def mutated(draw: st.DrawFn) -> bytes:
     wire = b"".join(draw(st.lists(st.sampled_from(valid * 8 + known), min_size=1, max_size=4)))
     for _ in range(draw(st.integers(0, 4))):
         at, length = draw(st.integers(0, len(wire))), draw(st.integers(0, 3))
-        put = draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b"\r", b" ", b"\x00", b":", wire])))
+        put = draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b"\r", b" ", b"\x00", b":", wire]))
+        )
         wire = (wire[:at] + put + wire[at + length :])[:4000]
     return wire
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -45,7 +46,7 @@ class Client:
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """One operation of SageMaker, such as `call("CreateModel", {...})`; times are seconds since the epoch."""
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET_PREFIX + operation}
-        status, _, body = self._send("POST", "/", json.dumps(request).encode(), headers)
+        status, _, body = self._send("POST", "/", json.dumps(request, default=seconds).encode(), headers)
         answer: dict[str, Any] = json.loads(body) if body else {}
         if status != 200:
             code = str(answer.pop("__type", "InternalFailure"))
@@ -55,14 +56,7 @@ class Client:
 
     def pages(self, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
         """All that a List operation has, page after page."""
-        found: list[dict[str, Any]] = []
-        token: dict[str, str] = {}
-        while True:
-            answer = self.call(operation, {**request, **token})
-            found += answer[member]
-            if "NextToken" not in answer:
-                return found
-            token = {"NextToken": answer["NextToken"]}
+        return all_pages(self.call, operation, request, member)
 
     def invoke(
         self,
@@ -168,6 +162,27 @@ def find(state: Path) -> Client | None:
         return client if client.health()["state"] == str(state) else None
     except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
         return None
+
+
+def all_pages(
+    call: Callable[[str, Mapping[str, Any]], dict[str, Any]], operation: str, request: Mapping[str, Any], member: str
+) -> list[dict[str, Any]]:
+    """What all pages of a List operation hold under `member`."""
+    found: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    while True:
+        answer = call(operation, {**request, **token})
+        found += answer[member]
+        if "NextToken" not in answer:
+            return found
+        token = {"NextToken": answer["NextToken"]}
+
+
+def seconds(value: object) -> float:
+    """A time as the wire has it, seconds since the epoch; for `json.dumps(..., default=seconds)`."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

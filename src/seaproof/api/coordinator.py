@@ -58,9 +58,9 @@ def run(
     folder = state_folder(settings, project.root)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(folder), _plane(project, settings, folder) as plane:
-        recover(plane)
-        listener = _listen(settings, any_port=attached or until_idle)
+        listener = _bind(settings, any_port=attached or until_idle)
         try:
+            recover(plane)
             _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle, say=say))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
@@ -75,7 +75,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     host, port = plane.settings.host, listener.getsockname()[1]
-    app = Application(plane, f"http://{host}:{port}", ended.set)
+    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
     limits = ServerLimits(body_bytes=2 * plane.settings.profile.request_body.value)
     server = await serve(app.handle, sock=listener, limits=limits)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,13 +113,14 @@ def _is_busy(plane: Plane) -> bool:
 
 @contextmanager
 def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane]:
-    store, sender = Store(folder / "seaproof.db"), Sender()
+    store, sender, storage = Store(folder / "seaproof.db"), Sender(), LocalStorage(folder / "s3")
+    storage.sweep()
     try:
         yield Plane(
             folder=folder,
             settings=settings,
             store=store,
-            storage=LocalStorage(folder / "s3"),
+            storage=storage,
             driver=open_driver(settings, project, folder),
             sender=sender,
         )
@@ -159,15 +160,17 @@ def _who(folder: Path) -> str:
     return ", which is starting or ending"
 
 
-def _listen(settings: Settings, *, any_port: bool) -> socket.socket:
-    """A listening socket on the port of the settings; a free one where that is taken and any will do."""
+def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
+    """A socket on the port of the settings; a free one where that is taken and any will do.
+
+    It does not listen yet: nobody is to get through before all that ran has been found again.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in (settings.port, 0) if any_port else (settings.port,):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, port))
-            listener.listen(1024)
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRINUSE and any_port and port:

@@ -1,7 +1,7 @@
 """Regular expressions of the API models, which are Java's, as Python's `re` reads them.
 
-Three things differ in what the models use: Unicode categories (`\\p{L}`), characters beyond U+FFFF written as two
-surrogates, and a repetition count behind `$`. `\\d`, `\\w` and `\\s` mean ASCII, and a pattern covers the whole text.
+Four things differ in what the models use: Unicode categories (`\\p{L}`), characters beyond U+FFFF written as two
+surrogates, a repetition count behind `$`, and `\\z` for the end. `\\d`, `\\w` and `\\s` mean ASCII, and a pattern covers the whole text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 _CATEGORY = re.compile(r"\\p\{(\w+)\}")
 _PAIR = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _REPEATED_END = re.compile(r"(?<!\\)\$\{\d+(,\d*)?\}")
-_POSIX = {"Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9"}
+_POSIX = {"Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9", "Print": " -~"}
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -27,7 +27,7 @@ def compiled(pattern: str, ascii_only: bool = False) -> re.Pattern[str]:
     """The pattern for Python. `ascii_only` leaves all other characters out of the categories: much the quicker."""
     last = 0x7F if ascii_only else sys.maxunicode
     pattern = _PAIR.sub(lambda pair: f"\\U{_code_point(pair[1], pair[2]):08x}", pattern)
-    pattern = _REPEATED_END.sub("$", pattern)
+    pattern = _REPEATED_END.sub("$", pattern).replace("\\z", "\\Z")
     return re.compile(_CATEGORY.sub(lambda found: _members(found[1], last), pattern), re.ASCII)
 
 

@@ -1,0 +1,43 @@
+"""Dispatch: every operation is found by its name, and one that is not there is named."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import seaproof
+from seaproof.api import operations, spec
+from seaproof.errors import ServiceError
+
+
+def test_each_operation_is_defined_once_in_the_repository() -> None:
+    names = spec.operations()
+    defined: Counter[str] = Counter()
+    for path in Path(seaproof.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defined.update(n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in names)
+
+    assert {name: count for name, count in defined.items() if count > 1} == {}
+    assert sorted(names[name] for name in defined) == operations.supported()
+
+
+def test_what_is_supported_is_sorted_and_has_what_this_part_brings() -> None:
+    supported = operations.supported()
+
+    assert supported == sorted(supported)
+    assert {"CreateModel", "DescribeModel", "ListModels", "DeleteModel", "AddTags", "ListTags", "DeleteTags"} <= set(
+        supported
+    )
+
+
+def test_an_operation_that_is_not_there_is_named_with_a_next_step(plane: object) -> None:
+    with pytest.raises(ServiceError, match="does not have the operation CreateFeatureGroup") as absent:
+        operations.run(plane, "CreateFeatureGroup", {})  # type: ignore[arg-type]
+    with pytest.raises(ServiceError, match="SageMaker has no operation 'CreateModl'") as unknown:
+        operations.run(plane, "CreateModl", {})  # type: ignore[arg-type]
+
+    assert (absent.value.code, absent.value.status) == ("UnknownOperationException", 501)
+    assert (unknown.value.code, unknown.value.status) == ("UnknownOperationException", 400)
