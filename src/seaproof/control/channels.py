@@ -238,23 +238,39 @@ def _place(storage: Storage, file: File, folder: Path, twin: Path | None) -> Non
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if twin is None:
-            storage.download(file.address, target)
-        else:
+        if twin is not None:
             clone(twin.joinpath(*parts), target)
+        elif not _shared(storage, file.address, target):
+            storage.download(file.address, target)
     except (FileExistsError, NotADirectoryError) as error:
         raise StorageError(f"{file.address} needs a folder where another object is a file") from error
 
 
 def clone(source: Path, target: Path) -> None:
     """Copy a file; blocks are shared where the file system can, and writing to either leaves the other alone."""
-    with source.open("rb") as given, target.open("xb") as copy:
-        if sys.platform == "linux":
-            import fcntl
+    with source.open("rb") as given:
+        if not _share_blocks(given, target):
+            with target.open("wb") as copy:
+                shutil.copyfileobj(given, copy, 1024 * 1024)
 
-            try:
-                fcntl.ioctl(copy.fileno(), _FICLONE, given.fileno())
-                return
-            except OSError:
-                pass
-        shutil.copyfileobj(given, copy, 1024 * 1024)
+
+def _shared(storage: Storage, address: Address, target: Path) -> bool:
+    """Whether the object was cloned from a file of the same disk, which takes neither time nor room."""
+    with storage.open(address) as stream:
+        return _share_blocks(stream, target)
+
+
+def _share_blocks(source: BinaryIO, target: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with target.open("xb") as copy:
+        try:
+            fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
+            return True
+        except OSError:
+            # Another disk, or a file system that cannot: the caller copies.
+            pass
+    target.unlink()
+    return False

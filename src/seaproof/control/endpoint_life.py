@@ -76,7 +76,7 @@ def _spawn(plane: Plane, name: str, work: Callable[[], None]) -> None:
 
 
 def _create(plane: Plane, name: str) -> None:
-    plan, fleet = _plan(plane, name), plane.fleets.of(name)
+    plan, fleet = _body(plane, name)["_plan"], plane.fleets.of(name)
     seats = [seat for variant in plan["variants"] for seat in seats_of(name, plan, variant, variant["count"])]
     reason = _bring_up(plane, fleet, seats)
     if reason:
@@ -85,12 +85,15 @@ def _create(plane: Plane, name: str) -> None:
     else:
         # Published first: an endpoint that says InService takes requests.
         fleet.serve(plan)
-        transition(plane, name, "InService", lambda body: _drop(body, "FailureReason"))
+        following = "_next" in _body(plane, name)
+        transition(plane, name, "Updating" if following else "InService", lambda body: _drop(body, "FailureReason"))
+        if following:
+            _change(plane, name)
 
 
 def _change(plane: Plane, name: str) -> None:
     fleet = plane.fleets.of(name)
-    following = _plan(plane, name, "_next")
+    following = _body(plane, name)["_next"]
     new, old = _compare(name, fleet, following)
     reason = _bring_up(plane, fleet, new)
     if reason:
@@ -157,12 +160,11 @@ def _compare(name: str, fleet: Fleet, following: Plan) -> tuple[list[Seat], list
     return new, old
 
 
-def _plan(plane: Plane, name: str, key: str = "_plan") -> Plan:
+def _body(plane: Plane, name: str) -> Body:
     record = plane.store.get(KIND, name)
     if record is None:
         raise _Closing  # the project was emptied under us; there is nothing to change
-    plan: Plan = record.body[key]
-    return plan
+    return record.body
 
 
 def _drop(body: Body, *keys: str) -> None:

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from seaproof.contract.environ import DEFAULT_PORT
@@ -38,7 +39,7 @@ def occupy(plane: Plane, fleet: Fleet, seats: list[Seat]) -> None:
     """Take the seats into the fleet and keep each occupied, in the background, until it is told to leave."""
     fleet.add(seats)
     for seat in seats:
-        plane.spawn(f"{seat.endpoint} {seat.variant['name']}", lambda seat=seat: keep(plane, fleet, seat))
+        plane.spawn(f"{seat.endpoint} {seat.variant['name']}", partial(keep, plane, fleet, seat))
 
 
 def keep(plane: Plane, fleet: Fleet, seat: Seat) -> None:
@@ -104,10 +105,13 @@ def _occupy(plane: Plane, fleet: Fleet, seat: Seat, go_on: Callable[[], None]) -
             _remember(plane, seat, id, handle)
             _event(plane, seat, "started", f"Instance {id} was started.", instance=id)
         copying = follow(plane, handle, log)
-        attempts = health.await_ready(plane, handle, seat.variant["startup"], go_on)
+        how = "was found running, and answers /ping"
+        if not adopted:
+            attempts = health.await_ready(plane, handle, seat.variant["startup"], go_on)
+            how = f"answered /ping with 200 (attempt {attempts})"
         instance = _routed(seat, id, handle)
         fleet.ready(seat, instance)
-        _event(plane, seat, "ready", f"Instance {id} answered /ping with 200 (attempt {attempts}).", instance=id)
+        _event(plane, seat, "ready", f"Instance {id} {how}.", instance=id)
         lost = health.watch(plane, handle, go_on)
         return Lost(lost.type, f"{lost.reason} {_last_lines(log, copying)}".strip())
     except (SeaproofError, OSError) as error:

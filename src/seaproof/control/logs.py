@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from seaproof.control.plane import Plane
@@ -16,17 +17,22 @@ def follow(plane: Plane, handle: Handle, path: Path) -> threading.Thread:
     """Copy a workload's output to `path` until it ends, from where an earlier coordinator left off."""
 
     def copy() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab", buffering=0) as file:
-            try:
-                for piece in plane.driver.logs(handle, follow=True, offset=file.tell()):
-                    file.write(piece)
-                    if plane.closing.is_set():
-                        return
-            except DriverError as error:
-                file.write(f"[seaproof] the log ends here: {error}\n".encode())
+        # Where the disk is full the log ends; the job goes on, and says itself what it could not save.
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                try:
+                    for piece in plane.driver.logs(handle, follow=True, offset=file.tell()):
+                        if plane.closing.is_set():
+                            return  # the next coordinator goes on from what the file holds
+                        file.write(piece)
+                except DriverError as error:
+                    file.write(f"[seaproof] the log ends here: {error}\n".encode())
 
-    return plane.spawn(f"log {handle.name}", copy)
+    # Not one of the plane's own threads: it ends with the workload, which may outlive the coordinator.
+    thread = threading.Thread(target=copy, name=f"log {handle.name}", daemon=True)
+    thread.start()
+    return thread
 
 
 def tail(path: Path, lines: int = TAIL_LINES, limit: int = 16_384) -> str:

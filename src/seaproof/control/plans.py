@@ -3,8 +3,8 @@
 It is kept in the endpoint's record. A container that dies a week later is replaced from it, whatever has become of
 the model and the configuration meanwhile.
 
-    {"version": "3f2a...", "config": name, "variants": [{"name", "weight", "count", "model", "isolated",
-     "startup", "download", "containers": [{"name", "image", "environment", "hostname", "model_data"}]}]}
+    {"version": "3f2a...", "config": name, "variants": [{"name", "weight", "count", "model", "resolved",
+     "isolated", "startup", "download", "containers": [{"name", "image", "environment", "hostname", "model_data"}]}]}
 
 `model_data` is {} where there is none, else {"uri", "compressed"}: an archive to unpack, or a prefix or object to
 copy. Times are in seconds.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+import time
 from typing import Any
 
 from seaproof.control.fleet import Plan, Seat
@@ -88,6 +89,7 @@ def _variant(plane: Plane, given: Body) -> Plan:
         "weight": float(given.get("InitialVariantWeight", 1.0)),
         "count": int(given.get("InitialInstanceCount", 1)),
         "model": model.name,
+        "resolved": time.time(),
         "isolated": bool(model.body.get("EnableNetworkIsolation", False)),
         "startup": float(given.get("ContainerStartupHealthCheckTimeoutInSeconds", settings.startup_timeout)),
         "download": float(given.get("ModelDataDownloadTimeoutInSeconds", settings.profile.download.value)),

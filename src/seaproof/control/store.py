@@ -93,10 +93,11 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
+            # Inside the block: a commit that fails (a full disk) leaves the transaction open.
+            db.commit()
         except BaseException:
             db.rollback()
             raise
-        db.commit()
 
     def insert(self, kind: str, name: str, arn: str, status: str, body: Body) -> Record | None:
         """Store a new record; None, and nothing stored, where the name is taken."""

@@ -123,12 +123,10 @@ def recover_training_jobs(plane: Plane, living: Sequence[Handle]) -> list[Handle
             continue
         job = Job(plane, record.name, by_name)
         plane.store.add_event(KIND, record.name, "recovered", f"goes on from the step {record.body['_step']}")
-        if record.body["_step"] in ("Starting", "Downloading"):
-            # Killed before any container was started; nothing of this job can be alive.
-            start(job)
-            continue
-        names = [job.workload(host) for host in record.body["_hosts"]]
-        adopted += [by_name[name] for name in names if name in by_name]
+        if record.body["_step"] == "Training":
+            # In any other step no container of the job has a reason to live.
+            names = [job.workload(host) for host in record.body["_hosts"]]
+            adopted += [by_name[name] for name in names if name in by_name]
         start(job)
     return adopted
 

@@ -56,35 +56,45 @@ def run_containers(job: Job) -> Ending | None:
         return None
     _keep_failures(job)
     _measure(job)
-    return ending or _verdict(job.body())
+    return ending or _verdict(job)
 
 
 def _start_all(job: Job, running: _Running) -> Ending | None:
-    """Start every host that never was, and adopt those that live; an Ending where that fails."""
+    """Adopt every host that lives and start every one that never was; an Ending where that fails."""
     body = job.body()
-    known = {handle.name for _, _, handle in job.plane.store.handles(KIND, job.name)}
+    missing = []
     for host in body["_hosts"]:
-        name = job.workload(host)
-        handle = job.living.get(name)
-        if handle is None and host in body["_exits"]:
-            continue
-        if handle is None and name in known:
+        handle = job.living.get(job.workload(host))
+        if handle is not None:
+            _take(job, running, host, handle)
+        elif host not in body["_exits"]:
+            missing.append(host)
+    if _is_over(job):
+        return None
+    known = {handle.name for _, _, handle in job.plane.store.handles(KIND, job.name)}
+    for host in missing:
+        if host in body.get("_streams", {}) or job.workload(host) in known:
             return Ending.failed(
                 f"InternalServerError: the container of {host} was lost while seaproof was not running, most often"
                 " because the machine was restarted. Start the job again under a new name."
             )
         try:
-            handle = handle or job.plane.driver.start(_workload(job, body, host))
+            handle = job.plane.driver.start(_workload(job, body, host))
         except ImageNotFound as error:
             return Ending.failed(f"ClientError: {error}")
         except StartFailed as error:
             return Ending.failed(f"AlgorithmError: the container could not be started: {error}")
         except DriverError as error:
             return Ending.failed(f"InternalServerError: {error}")
-        running.handles[host] = handle
-        job.plane.store.put_handle(KIND, job.name, handle)
-        running.logs[host] = follow(job.plane, handle, _log(job, host))
+        _take(job, running, host, handle)
     return None
+
+
+def _take(job: Job, running: _Running, host: str, handle: Handle) -> None:
+    """From here on the workload is reaped with the others, and its output goes to the log."""
+    running.handles[host] = handle
+    job.plane.store.put_handle(KIND, job.name, handle)
+    running.logs[host] = follow(job.plane, handle, _log(job, host))
 
 
 def _workload(job: Job, body: Body, host: str) -> Workload:
@@ -122,17 +132,9 @@ def _log(job: Job, host: str) -> Path:
 
 def _watch(job: Job, handles: Mapping[str, Handle]) -> Ending | None:
     """Wait until all hosts have ended, one has failed, or something says stop."""
-    body = job.body()
-    deadline = body["TrainingStartTime"] + body["StoppingCondition"]["MaxRuntimeInSeconds"]
-    left = {host: handle for host, handle in handles.items() if host not in body["_exits"]}
-    while left and not job.plane.closing.is_set():
-        body, status = (record := job.record()).body, record.status
-        if any(ended["code"] for ended in body["_exits"].values()):
-            return None
-        if status == STOPPING:
-            return STOP
-        if time.time() >= deadline:
-            return OUT_OF_TIME
+    exits = job.body()["_exits"]
+    left = {host: handle for host, handle in handles.items() if host not in exits}
+    while left and not job.plane.closing.is_set() and not _is_over(job):
         for host, handle in list(left.items()):
             try:
                 ended = job.plane.driver.wait(handle, POLL / len(left))
@@ -143,6 +145,17 @@ def _watch(job: Job, handles: Mapping[str, Handle]) -> Ending | None:
                 job.tell("exit", f"{host} ended with code {ended.code}")
                 del left[host]
     return None
+
+
+def _is_over(job: Job) -> bool:
+    """Whether no host has to run any longer; all that says so is in the record, and stays true after a restart."""
+    record = job.record()
+    failed = any(ended["code"] for ended in record.body["_exits"].values())
+    return failed or record.status == STOPPING or time.time() >= _deadline(record.body)
+
+
+def _deadline(body: Body) -> float:
+    return float(body["TrainingStartTime"] + body["StoppingCondition"]["MaxRuntimeInSeconds"])
 
 
 def _note_exit(body: Body, host: str, ended: Exit) -> None:
@@ -163,7 +176,7 @@ def _reap(job: Job, running: _Running) -> None:
     if running.saver is not None:
         running.saver.join()
     for _, _, handle in job.plane.store.handles(KIND, job.name):
-        job.plane.store.drop_handle(handle.name)
+        job.insist(partial(job.plane.store.drop_handle, handle.name))
 
 
 def _stop(job: Job, handle: Handle, grace: float) -> None:
@@ -173,13 +186,17 @@ def _stop(job: Job, handle: Handle, grace: float) -> None:
         job.tell("stop", f"{handle.name} could not be stopped cleanly: {error}")
 
 
-def _verdict(body: Body) -> Ending | None:
-    """What the exit codes say: the first host that failed is the reason."""
-    for host, ended in body["_exits"].items():
+def _verdict(job: Job) -> Ending | None:
+    """How the job ends by what its record says: the first host that failed is the reason; None where all is well."""
+    record = job.record()
+    exits = record.body["_exits"]
+    for host, ended in exits.items():
         if ended["code"]:
-            reason = algorithm_error(Exit(**ended), body.get("_failures", {}).get(host, ""))
+            reason = algorithm_error(Exit(**ended), record.body.get("_failures", {}).get(host, ""))
             return Ending.failed(reason, save=True)
-    return None
+    if record.status == STOPPING:
+        return STOP
+    return None if len(exits) == len(record.body["_hosts"]) else OUT_OF_TIME
 
 
 def _keep_failures(job: Job) -> None:

@@ -1,0 +1,147 @@
+"""Endpoints across a restart of the coordinator: what lives is adopted, what is lost is said, what was begun ends.
+
+    found in the record       what becomes of it
+    InService                 its living instances serve on, missing ones are replaced; Failed where none lives
+    Creating                  created again from scratch
+    Updating                  the living old instances serve on, and the change is done again from its start; where
+                              the change had already switched over, the rest of the old instances is stopped
+    RollingBack               the living old instances serve on
+    Deleting                  deleted
+    parked by a shutdown      SystemUpdating: brought up again, then what had been begun goes on
+
+Workloads that are not adopted are strays, which `recovery` stops.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from seaproof.control import endpoint_life as life
+from seaproof.control import health
+from seaproof.control.fleet import Adopted, Seat
+from seaproof.control.instances import KIND, occupy
+from seaproof.control.plane import Plane
+from seaproof.control.plans import seats_of
+from seaproof.control.store import Body, Record
+from seaproof.drivers.driver import Handle
+from seaproof.errors import DriverError
+
+PARK_DRAIN = 5.0
+"""Seconds that requests under way get when the coordinator shuts down."""
+
+
+def recover_endpoints(plane: Plane, living: list[Handle]) -> list[Handle]:
+    """Bring all endpoints on record back to life, or to a clear end; the handles that were adopted."""
+    by_name = {handle.name: handle for handle in living}
+    adopted: list[Handle] = []
+    for record in plane.store.records(KIND):
+        if record.status == "Deleting":
+            life.delete(plane, record.name)
+        elif record.body.get("_parked") or record.status in ("Creating", "SystemUpdating"):
+            _start_again(plane, record)
+        elif record.status != "Failed":
+            adopted += _adopt(plane, record, by_name)
+    return adopted
+
+
+def park_endpoints(plane: Plane) -> None:
+    """Stop all instances and note in the records that the next coordinator is to start them again."""
+    for record in plane.store.records(KIND):
+        if record.status not in ("Failed", "Deleting"):
+            plane.store.update(KIND, record.name, _park)
+            plane.store.add_event(
+                KIND, record.name, "parked", "The local server ends; its next start goes on with this."
+            )
+    until = time.monotonic() + PARK_DRAIN + plane.settings.stop_endpoint_grace + 5.0
+    while time.monotonic() < until:
+        fleets = [fleet for fleet in plane.fleets.all() if fleet.seats]
+        if not fleets:
+            return
+        for fleet in fleets:
+            # Again each time round: an operation under way may have added seats.
+            fleet.leave(fleet.seats, PARK_DRAIN)
+        time.sleep(0.1)
+
+
+def _park(body: Body) -> None:
+    body["_parked"] = True
+
+
+def _start_again(plane: Plane, record: Record) -> None:
+    def begin(body: Body) -> None:
+        body.pop("_parked", None)
+        body["_instances"] = {}
+        body["_since"] = time.time()
+
+    life.transition(plane, record.name, "Creating" if record.status == "Creating" else "SystemUpdating", begin)
+    life.create(plane, record.name)
+
+
+def _adopt(plane: Plane, record: Record, living: dict[str, Handle]) -> list[Handle]:
+    """Adopt what lives of the plan being served, and go on with what was begun."""
+    plan = record.body["_plan"]
+    entries = {
+        workload: entry
+        for workload, entry in record.body.get("_instances", {}).items()
+        if entry["version"] == plan["version"]
+    }
+    problems = {workload: _problem(plane, living.get(workload)) for workload in entries}
+    kept = {workload: entry for workload, entry in entries.items() if not problems[workload]}
+    plane.store.update(KIND, record.name, lambda body: body.update(_instances=kept))
+    for workload, problem in problems.items():
+        if problem:
+            plane.store.add_event(KIND, record.name, "lost", f"Instance {entries[workload]['id']}: {problem}")
+    if not kept and "_next" in record.body:
+        _start_again(plane, record)
+    elif not kept:
+        reason = "; ".join(sorted({problem for problem in problems.values() if problem})) or "no instance is on record"
+        text = f"The local server was restarted and no instance of the endpoint was left: {reason}."
+        limit = plane.settings.profile.failure_text.value
+        life.transition(plane, record.name, "Failed", lambda body: body.update(FailureReason=text[:limit]))
+    else:
+        _serve_on(plane, record, kept, living)
+    return [living[workload] for workload in kept]
+
+
+def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[str, Handle]) -> None:
+    plan, fleet = record.body["_plan"], plane.fleets.of(record.name)
+    adopted: list[Seat] = []
+    missing: list[Seat] = []
+    surplus: list[Seat] = []
+    for variant in plan["variants"]:
+        mine = [
+            Seat(record.name, variant, plan["version"], adopted=Adopted(entry["id"], living[workload]))
+            for workload, entry in kept.items()
+            if entry["variant"] == variant["name"]
+        ]
+        adopted += mine
+        surplus += mine[variant["count"] :]
+        missing += seats_of(record.name, plan, variant, variant["count"] - len(mine))
+    for seat in missing:
+        # Not a first start: one that fails is tried again and does not end the seat.
+        seat.settled = True
+    fleet.serve(plan)
+    occupy(plane, fleet, adopted + missing)
+    fleet.wait_for(lambda: all(seat.instance or seat.done for seat in adopted), 5.0)
+    if record.status == "Updating" and "_next" in record.body:
+        life.change(plane, record.name)
+    elif record.status != "InService" or surplus:
+        life.finish_change(plane, record.name, surplus)
+
+
+def _problem(plane: Plane, handle: Handle | None) -> str:
+    """Why a workload on record cannot be adopted, or ""."""
+    if handle is None:
+        return "its container was gone"
+    try:
+        exit = plane.driver.wait(handle, 0)
+    except DriverError as error:
+        return f"its container was gone: {error}"
+    if exit is not None:
+        return f"its container had ended, {health.describe_exit(exit)}"
+    for _ in range(max(1, plane.settings.ping_failures)):
+        ping = health.ping(plane, handle)
+        if ping.healthy:
+            return ""
+    return f"its container did not pass the ping health check ({ping})"

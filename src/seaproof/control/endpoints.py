@@ -1,0 +1,249 @@
+"""The operations on endpoints: they check, write the record and answer at once; `endpoint_life` does the rest."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from seaproof.control import endpoint_life as life
+from seaproof.control import fields, listing
+from seaproof.control.fleet import Plan
+from seaproof.control.instances import KIND
+from seaproof.control.plane import Plane
+from seaproof.control.plans import resolve, retaining, with_changes
+from seaproof.control.store import Body, Record
+from seaproof.errors import ServiceError
+
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+_RETAINABLE = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
+
+
+def create_endpoint(plane: Plane, request: Body) -> Body:
+    """CreateEndpoint: refused where the name is taken, or the configuration cannot be run."""
+    ignored = fields.check(
+        "create_endpoint", request, ("EndpointName", "EndpointConfigName", "Tags"), ("DeploymentConfig",)
+    )
+    name = request["EndpointName"]
+    arn = plane.arn(KIND, name)
+    if plane.store.get(KIND, name):
+        raise _taken(arn)
+    plan = resolve(plane, request["EndpointConfigName"])
+    body: Body = {
+        "EndpointName": name,
+        "EndpointArn": arn,
+        "EndpointConfigName": plan["config"],
+        "_plan": plan,
+        "_since": time.time(),
+    }
+    if request.get("DeploymentConfig"):
+        body["LastDeploymentConfig"] = request["DeploymentConfig"]
+    with plane.store.transaction():
+        if plane.store.insert(KIND, name, arn, "Creating", body) is None:
+            raise _taken(arn)
+        plane.store.set_tags(arn, {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])})
+        plane.store.add_event(KIND, name, "status", "-> Creating.", status="Creating")
+        fields.note(plane.store, KIND, name, ignored)
+    life.create(plane, name)
+    return {"EndpointArn": arn}
+
+
+def describe_endpoint(plane: Plane, request: Body) -> Body:
+    """DescribeEndpoint: the record, and what runs at this moment."""
+    record = _find(plane, request["EndpointName"])
+    body = {key: value for key, value in record.body.items() if not key.startswith("_")}
+    body |= {
+        "EndpointStatus": record.status,
+        "CreationTime": record.created,
+        "LastModifiedTime": record.modified,
+    }
+    if record.status != "Failed":
+        body["ProductionVariants"] = [_variant(plane, record, variant) for variant in record.body["_plan"]["variants"]]
+    following = record.body.get("_next")
+    if following and following["version"] != record.body["_plan"]["version"]:
+        body["PendingDeploymentSummary"] = {
+            "EndpointConfigName": following["config"],
+            "ProductionVariants": [_pending(plane, record, variant) for variant in following["variants"]],
+            "StartTime": record.body.get("_since", record.modified),
+        }
+    return body
+
+
+def list_endpoints(plane: Plane, request: Body) -> Body:
+    """ListEndpoints: one page, newest first."""
+    fields.check("list_endpoints", request, listing.FIELDS)
+    return listing.page(plane.store.records(KIND), request, _summary, "Endpoints")
+
+
+def delete_endpoint(plane: Plane, request: Body) -> Body:
+    """DeleteEndpoint: it takes no more requests from now on, finishes those under way, and goes."""
+    name = request["EndpointName"]
+    with plane.store.transaction():
+        _settled(plane, name)
+        life.transition(plane, name, "Deleting", _clear_reason)
+    plane.fleets.of(name).withdraw()
+    life.delete(plane, name)
+    return {}
+
+
+def update_endpoint(plane: Plane, request: Body) -> Body:
+    """UpdateEndpoint: another configuration; the old one serves until the new one does, and goes on if it fails."""
+    implemented = (
+        "EndpointName",
+        "EndpointConfigName",
+        "RetainAllVariantProperties",
+        "ExcludeRetainedVariantProperties",
+        "RetainDeploymentConfig",
+    )
+    ignored = fields.check("update_endpoint", request, implemented, ("DeploymentConfig",))
+    name = request["EndpointName"]
+    record = _serving(plane, name)
+    plan = resolve(plane, request["EndpointConfigName"])
+    with plane.store.transaction():
+        record = _serving(plane, name)
+        if request.get("RetainAllVariantProperties"):
+            excluded = {entry["VariantPropertyType"] for entry in request.get("ExcludeRetainedVariantProperties", [])}
+            plan = retaining(plan, record.body["_plan"], set(_RETAINABLE) - excluded)
+        deployment = request.get("DeploymentConfig")
+        if deployment is None and request.get("RetainDeploymentConfig"):
+            deployment = record.body.get("LastDeploymentConfig")
+        life.transition(plane, name, "Updating", partial(_begin, plan=plan, deployment=deployment))
+        fields.note(plane.store, KIND, name, ignored)
+    life.change(plane, name)
+    return {"EndpointArn": record.arn}
+
+
+def update_endpoint_weights_and_capacities(plane: Plane, request: Body) -> Body:
+    """UpdateEndpointWeightsAndCapacities: weights hold at once, instances are started or stopped behind it."""
+    entry = "DesiredWeightsAndCapacities"
+    members = "{VariantName,DesiredWeight,DesiredInstanceCount}"
+    fields.check("update_endpoint_weights_and_capacities", request, ("EndpointName", f"{entry}.{members}"))
+    name, changes = request["EndpointName"], request[entry]
+    with plane.store.transaction():
+        record = _serving(plane, name)
+        plan = record.body["_plan"]
+        _check_changes(record, changes)
+        weights = [
+            {key: change[key] for key in ("VariantName", "DesiredWeight") if key in change} for change in changes
+        ]
+        weighted, following = with_changes(plan, weights), with_changes(plan, changes)
+
+        def begin(body: Body) -> None:
+            _begin(body, plan=following, deployment=None)
+            body["_plan"] = weighted
+
+        life.transition(plane, name, "Updating", begin)
+    plane.fleets.of(name).serve(weighted)
+    life.change(plane, name)
+    return {"EndpointArn": record.arn}
+
+
+def _begin(body: Body, *, plan: Plan, deployment: Any) -> None:
+    body["_next"], body["_since"] = plan, time.time()
+    body.pop("FailureReason", None)
+    if deployment:
+        body["_deployment"] = deployment
+
+
+def _clear_reason(body: Body) -> None:
+    body.pop("FailureReason", None)
+
+
+def _find(plane: Plane, name: str) -> Record:
+    record = plane.store.get(KIND, name)
+    if record is None:
+        raise ServiceError("ValidationException", f'Could not find endpoint "{plane.arn(KIND, name)}".')
+    return record
+
+
+def _settled(plane: Plane, name: str) -> Record:
+    record = _find(plane, name)
+    if record.status in IN_PROGRESS:
+        raise ServiceError("ValidationException", f'Cannot update in-progress endpoint "{record.arn}".')
+    return record
+
+
+def _serving(plane: Plane, name: str) -> Record:
+    record = _settled(plane, name)
+    if record.status == "Failed":
+        raise ServiceError(
+            "ValidationException",
+            f'Cannot update endpoint "{record.arn}" in status Failed: nothing of it runs. '
+            "Delete it and create it again.",
+        )
+    return record
+
+
+def _taken(arn: str) -> ServiceError:
+    return ServiceError("ValidationException", f'Cannot create already existing endpoint "{arn}".')
+
+
+def _check_changes(record: Record, changes: list[Body]) -> None:
+    known = {variant["name"] for variant in record.body["_plan"]["variants"]}
+    for change in changes:
+        if change["VariantName"] not in known:
+            raise ServiceError(
+                "ValidationException",
+                f'Variant "{change["VariantName"]}" is not found in endpoint "{record.arn}"; '
+                f"it has: {', '.join(sorted(known))}.",
+            )
+        if change.get("DesiredInstanceCount", 1) < 1:
+            raise ServiceError(
+                "ValidationException",
+                f'DesiredInstanceCount of variant "{change["VariantName"]}" must be at least 1; '
+                "a weight of 0 takes its traffic away.",
+            )
+
+
+def _variant(plane: Plane, record: Record, variant: Plan) -> Body:
+    following = record.body.get("_next") or record.body["_plan"]
+    desired = next((v for v in following["variants"] if v["name"] == variant["name"]), variant)
+    same = following["version"] == record.body["_plan"]["version"]
+    summary: Body = {
+        "VariantName": variant["name"],
+        "DeployedImages": _images(record, variant),
+        "CurrentWeight": variant["weight"],
+        "DesiredWeight": desired["weight"] if same else variant["weight"],
+        "CurrentInstanceCount": plane.fleets.of(record.name).count(variant["name"]),
+        "DesiredInstanceCount": desired["count"] if same else variant["count"],
+    }
+    if record.status in IN_PROGRESS:
+        status = {"Creating": "Creating", "Deleting": "Deleting"}.get(record.status, "Updating")
+        summary["VariantStatus"] = [{"Status": status, "StartTime": record.body.get("_since", record.modified)}]
+    return summary
+
+
+def _pending(plane: Plane, record: Record, variant: Plan) -> Body:
+    seats = plane.fleets.of(record.name).seats
+    version = record.body["_next"]["version"]
+    ready = [s for s in seats if s.version == version and s.variant["name"] == variant["name"] and s.instance]
+    return {
+        "VariantName": variant["name"],
+        "DeployedImages": _images(record, variant),
+        "CurrentWeight": 0.0,
+        "DesiredWeight": variant["weight"],
+        "CurrentInstanceCount": len(ready),
+        "DesiredInstanceCount": variant["count"],
+        "VariantStatus": [{"Status": "Creating", "StartTime": record.body.get("_since", record.modified)}],
+    }
+
+
+def _images(record: Record, variant: Plan) -> list[Body]:
+    return [
+        {
+            "SpecifiedImage": container["image"],
+            "ResolvedImage": container["image"],
+            "ResolutionTime": variant.get("resolved", record.created),
+        }
+        for container in variant["containers"]
+    ]
+
+
+def _summary(record: Record) -> Body:
+    return {
+        "EndpointName": record.name,
+        "EndpointArn": record.arn,
+        "CreationTime": record.created,
+        "LastModifiedTime": record.modified,
+        "EndpointStatus": record.status,
+    }

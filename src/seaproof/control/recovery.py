@@ -1,0 +1,74 @@
+"""A coordinator's first and last deed: take over what an earlier one left, and leave nothing running behind.
+
+Between the two, whatever kills the coordinator leaves records, handles and workloads from which `recover` goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from seaproof.control import model_data
+from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints
+from seaproof.control.plane import Plane
+from seaproof.control.training_jobs import recover_training_jobs, stop_training_job
+from seaproof.drivers.driver import Handle
+from seaproof.errors import DriverError, ServiceError
+
+STRAY_GRACE = 5.0
+"""Seconds from SIGTERM to SIGKILL for workloads that belong to nothing."""
+_JOB = "training-job"
+_POLL = 0.1
+
+
+def recover(plane: Plane) -> None:
+    """Take over what runs: adopt it, stop strays, fail what is lost. Called once, before the port opens."""
+    living = plane.driver.recover()
+    on_record = [handle for _, _, handle in plane.store.handles()]
+    folders = list((plane.folder / "workloads").glob("endpoint-*"))
+    kept = {handle.name for handle in recover_training_jobs(plane, living)}
+    kept |= {handle.name for handle in recover_endpoints(plane, living)}
+    strays = [handle for handle in living if handle.name not in kept]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda handle: _stop_stray(plane, handle), strays))
+    for handle in on_record:
+        if handle.name not in kept:
+            plane.store.drop_handle(handle.name)
+    for folder in folders:
+        # Folders of jobs are theirs: an artefact may still have to be uploaded from one.
+        if folder.name not in kept:
+            model_data.remove(folder)
+
+
+def park(plane: Plane) -> None:
+    """Stop all that runs, before a graceful end: endpoints start again with the next coordinator, jobs are Stopped."""
+    stopping = _stop_jobs(plane)
+    park_endpoints(plane)
+    until = time.monotonic() + plane.settings.stop_job_grace + STRAY_GRACE
+    while any(_in_progress(plane, name) for name in stopping) and time.monotonic() < until:
+        time.sleep(_POLL)
+
+
+def _stop_jobs(plane: Plane) -> list[str]:
+    names = [record.name for record in plane.store.records(_JOB) if _in_progress(plane, record.name)]
+    for name in names:
+        plane.store.add_event(_JOB, name, "parked", "The local server ends, and stops the job.")
+        try:
+            stop_training_job(plane, {"TrainingJobName": name})
+        except ServiceError:
+            continue  # it ended by itself in this moment
+    return names
+
+
+def _in_progress(plane: Plane, name: str) -> bool:
+    record = plane.store.get(_JOB, name)
+    return record is not None and record.status in ("InProgress", "Stopping")
+
+
+def _stop_stray(plane: Plane, handle: Handle) -> None:
+    try:
+        plane.driver.stop(handle, min(STRAY_GRACE, plane.settings.stop_endpoint_grace))
+        message = f"{handle.name} belonged to nothing on record any more and was stopped."
+    except DriverError as error:
+        message = f"{handle.name} belongs to nothing on record and cannot be stopped: {error}"
+    plane.store.add_event("coordinator", "recovery", "stray", message)

@@ -1,0 +1,527 @@
+"""Endpoints on the fake driver: operations, states, failures, changes."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seaproof.control import endpoints
+from seaproof.control.plane import Plane
+from seaproof.control.store import Store
+from seaproof.drivers.fake import FakeDriver, Program, Run
+from seaproof.errors import ServiceError
+from seaproof.http.message import Request, Response
+from seaproof.invocations.flow import invocation
+from seaproof.invocations.send import Sender
+from seaproof.settings import Settings
+from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import Address
+
+QUICK = Settings(
+    startup_timeout=10.0, ping_interval=0.05, ping_failures=3, stop_endpoint_grace=2.0, invocation_timeout=5.0
+)
+_NUMBERS = itertools.count()
+
+
+def answers_with_its_name(run: Run, request: Request) -> Response:
+    return Response(200, [(b"content-type", b"text/plain")], run.environment.get("NAME", "?").encode())
+
+
+def shows_its_model(run: Run, request: Request) -> Response:
+    files = sorted(path.name for path in (run.opt_ml / "model").rglob("*"))
+    return Response(200, [], ",".join(files).encode())
+
+
+PROGRAMS = {"named": Program(serve=answers_with_its_name), "shows": Program(serve=shows_its_model)}
+
+
+def open_plane(folder: Path, settings: Settings = QUICK) -> Plane:
+    return Plane(
+        folder=folder,
+        settings=settings,
+        store=Store(folder / "seaproof.db"),
+        storage=LocalStorage(folder / "s3"),
+        driver=FakeDriver(folder, PROGRAMS),
+        sender=Sender(),
+    )
+
+
+def close_plane(plane: Plane) -> None:
+    plane.join(10)
+    for handle in plane.driver.recover():
+        plane.driver.stop(handle, 0)
+    plane.sender.close()
+    plane.store.close()
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    plane = open_plane(tmp_path / "state")
+    yield plane
+    close_plane(plane)
+
+
+def poll(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """What the condition gives, once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+def a_config(plane: Plane, *variants: dict[str, Any], **model: Any) -> str:
+    """An endpoint configuration with these variants; `Image` and further members of each variant's model."""
+    name = f"config-{next(_NUMBERS)}"
+    given = []
+    for number, variant in enumerate(variants or [{}]):
+        members = {"Image": "fake:serve", **model, **variant}
+        model_name = f"{name}-model-{number}"
+        container = {key: members.pop(key) for key in ("Image", "Environment", "ModelDataUrl") if key in members}
+        body = {"ModelName": model_name, "PrimaryContainer": container}
+        plane.store.insert("model", model_name, plane.arn("model", model_name), "", body)
+        given.append({"VariantName": f"v{number}", "ModelName": model_name, "InitialInstanceCount": 1, **members})
+    plane.store.insert("endpoint-config", name, plane.arn("endpoint-config", name), "", {"ProductionVariants": given})
+    return name
+
+
+def create(plane: Plane, config: str, name: str = "e") -> None:
+    endpoints.create_endpoint(plane, {"EndpointName": name, "EndpointConfigName": config})
+
+
+def describe(plane: Plane, name: str = "e") -> dict[str, Any]:
+    return endpoints.describe_endpoint(plane, {"EndpointName": name})
+
+
+def settle(plane: Plane, name: str = "e", seconds: float = 20.0) -> dict[str, Any]:
+    """The description, once the endpoint is in no progress."""
+    poll(lambda: describe(plane, name)["EndpointStatus"] not in endpoints.IN_PROGRESS, seconds)
+    return describe(plane, name)
+
+
+def in_service(plane: Plane, config: str, name: str = "e") -> dict[str, Any]:
+    create(plane, config, name)
+    found = settle(plane, name)
+    assert found["EndpointStatus"] == "InService", found
+    return found
+
+
+def invoke(plane: Plane, body: bytes = b"1", name: str = "e", **headers: str) -> Response:
+    pairs = [(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()]
+    request = Request("POST", f"/endpoints/{name}/invocations", headers=pairs, body=body)
+    return plane.sender.invoke(invocation(plane.fleets.routes, name, request, plane.settings))
+
+
+def events(plane: Plane, type: str = "", name: str = "e") -> list[dict[str, Any]]:
+    found = [event.event for event in plane.store.events("endpoint", name)]
+    return [event for event in found if not type or event["type"] == type]
+
+
+def statuses(plane: Plane, name: str = "e") -> list[str]:
+    return [event["status"] for event in events(plane, "status", name)]
+
+
+def delete(plane: Plane, name: str = "e") -> None:
+    endpoints.delete_endpoint(plane, {"EndpointName": name})
+    poll(lambda: plane.store.get("endpoint", name) is None)
+
+
+def nothing_is_left(plane: Plane) -> bool:
+    workloads = plane.folder / "workloads"
+    return not plane.driver.recover() and not plane.store.handles() and not list(workloads.glob("*"))
+
+
+def refusal(operation: Callable[..., Any], plane: Plane, **request: Any) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
+        operation(plane, request)
+    assert caught.value.code == "ValidationException"
+    return caught.value
+
+
+def an_archive(**files: str) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    buffer.seek(0)
+    return buffer
+
+
+def test_an_endpoint_is_created_invoked_and_deleted(plane: Plane):
+    found = in_service(plane, a_config(plane))
+
+    response = invoke(plane, b"1,2", content_type="text/csv")
+
+    assert found["EndpointArn"] == "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e"
+    assert [key for key in found if key.startswith("_")] == []
+    assert (response.status, response.body) == (200, b"1,2")
+    assert response.headers == [(b"Content-Type", b"text/csv"), (b"x-Amzn-Invoked-Production-Variant", b"v0")]
+    delete(plane)
+    assert nothing_is_left(plane)
+    assert statuses(plane) == ["Creating", "InService", "Deleting", "Deleted"]
+    with pytest.raises(ServiceError, match="Endpoint e of account 000000000000 not found"):
+        invoke(plane)
+
+
+def test_describe_shows_variants_as_the_platform_does(plane: Plane):
+    config = a_config(plane, {"InitialVariantWeight": 3.0, "InitialInstanceCount": 2}, {"InitialVariantWeight": 1.0})
+
+    found = in_service(plane, config)
+
+    first = found["ProductionVariants"][0]
+    resolved = first["DeployedImages"][0].pop("ResolutionTime")
+    assert isinstance(resolved, float)
+    assert first == {
+        "VariantName": "v0",
+        "DeployedImages": [{"SpecifiedImage": "fake:serve", "ResolvedImage": "fake:serve"}],
+        "CurrentWeight": 3.0,
+        "DesiredWeight": 3.0,
+        "CurrentInstanceCount": 2,
+        "DesiredInstanceCount": 2,
+    }
+    assert found["EndpointConfigName"] == config
+    assert found["CreationTime"] <= found["LastModifiedTime"]
+
+
+def test_model_data_lies_unpacked_in_opt_ml_model(plane: Plane):
+    plane.storage.write(Address("b", "m/model.tar.gz"), an_archive(**{"weights.bin": "1", "code/inference.py": "2"}))
+
+    in_service(plane, a_config(plane, Image="shows", ModelDataUrl="s3://b/m/model.tar.gz"))
+
+    assert invoke(plane).body == b"code,inference.py,weights.bin"
+
+
+def test_a_container_gets_serve_and_its_environment_and_nothing_more(plane: Plane):
+    in_service(plane, a_config(plane, Image="fake:serve,report", Environment={"A": "1"}))
+
+    report = next((plane.folder / "workloads").glob("*/output/report.json")).read_text()
+
+    assert report == '{"environment": {"A": "1"}, "arguments": ["serve"]}'
+
+
+def test_an_endpoint_in_progress_refuses_update_and_delete(plane: Plane):
+    config = a_config(plane, Image="fake:serve,ready_after=0.5")
+    create(plane, config)
+
+    for error in (
+        refusal(endpoints.delete_endpoint, plane, EndpointName="e"),
+        refusal(endpoints.update_endpoint, plane, EndpointName="e", EndpointConfigName=config),
+    ):
+        assert error.message == (
+            'Cannot update in-progress endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e".'
+        )
+    assert describe(plane)["ProductionVariants"][0]["VariantStatus"][0]["Status"] == "Creating"
+    assert settle(plane)["EndpointStatus"] == "InService"
+
+
+def test_what_is_missing_or_taken_is_refused_in_the_words_that_clients_look_for(plane: Plane):
+    config = a_config(plane)
+    in_service(plane, config)
+
+    taken = refusal(endpoints.create_endpoint, plane, EndpointName="e", EndpointConfigName=config)
+    missing = refusal(endpoints.describe_endpoint, plane, EndpointName="x")
+    no_config = refusal(endpoints.create_endpoint, plane, EndpointName="y", EndpointConfigName="none")
+
+    assert taken.message.startswith("Cannot create already existing endpoint")
+    assert missing.message.startswith("Could not find endpoint ")
+    assert no_config.message.startswith("Could not find endpoint configuration ")
+
+
+def test_endpoints_are_listed(plane: Plane):
+    for name in ("a", "b"):
+        in_service(plane, a_config(plane), name)
+
+    found = endpoints.list_endpoints(plane, {"NameContains": "b"})
+
+    assert [(e["EndpointName"], e["EndpointStatus"]) for e in found["Endpoints"]] == [("b", "InService")]
+
+
+@pytest.mark.parametrize(
+    ("image", "settings", "expected"),
+    [
+        (
+            "fake:say=no module named x,exit=3,after=0.1",
+            {},
+            ["did not pass the ping health check", "ended before it answered /ping: exit code 3", "no module named x"],
+        ),
+        ("fake:out_of_memory,after=0.1", {}, ["exit code 137, out of memory"]),
+        ("fake:never_ready", {"startup_timeout": 0.3}, ["within 0.3 s", "refused", "must listen on port 8080"]),
+        ("fake:serve,ping=404", {"startup_timeout": 0.3}, ["GET /ping gave: ", " x 404.", "has no route /ping"]),
+        ("fake:serve,ping=502", {"startup_timeout": 0.3}, [" x 502.", "the server behind it does not"]),
+        ("fake:missing", {}, ["image of the primary container for production variant v0 does not exist"]),
+        ("fake:start_fails", {}, ["could not be started"]),
+    ],
+)
+def test_a_container_that_does_not_become_ready_fails_the_endpoint_with_the_cause(
+    tmp_path: Path, image: str, settings: dict[str, float], expected: list[str]
+):
+    plane = open_plane(tmp_path / "state", replace(QUICK, **settings))
+    try:
+        create(plane, a_config(plane, {}, {"Image": image}))
+        found = settle(plane)
+
+        assert found["EndpointStatus"] == "Failed"
+        assert "ProductionVariants" not in found
+        for text in expected:
+            assert text.replace("v0", "v1") in found["FailureReason"]
+        assert nothing_is_left(plane)
+        assert "died-before-ready" in [event["type"] for event in events(plane)]
+        with pytest.raises(ServiceError, match="not found"):
+            invoke(plane)
+        refusal(endpoints.update_endpoint, plane, EndpointName="e", EndpointConfigName=a_config(plane))
+        delete(plane)
+    finally:
+        close_plane(plane)
+
+
+def test_a_failure_reason_has_at_most_1024_characters_and_the_event_has_all(plane: Plane):
+    create(plane, a_config(plane, Image=f"fake:say={'first words ' + 'x' * 1500},exit=1"))
+
+    found = settle(plane)
+
+    assert len(found["FailureReason"]) == 1024
+    event = events(plane, "died-before-ready")[0]
+    assert len(event["message"]) > 1024
+    assert "first words" in event["message"]
+    assert "first words" not in found["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"this is no archive", "Failed to extract model data archive"),
+        (an_archive(a="1" * 5000).getvalue()[:60], "Failed to extract model data archive"),
+        (None, "Failed to download model data"),
+    ],
+)
+def test_model_data_that_cannot_be_used_fails_the_endpoint(plane: Plane, content: bytes | None, expected: str):
+    if content is not None:
+        plane.storage.write(Address("b", "model.tar.gz"), io.BytesIO(content))
+    create(plane, a_config(plane, ModelDataUrl="s3://b/model.tar.gz"))
+
+    found = settle(plane)
+
+    assert found["EndpointStatus"] == "Failed"
+    assert found["FailureReason"].startswith(f'{expected} for container "primary" from URL: "s3://b/model.tar.gz".')
+    assert nothing_is_left(plane)
+
+
+def test_a_download_that_takes_longer_than_the_variant_allows_fails_the_endpoint(plane: Plane):
+    plane.storage.write(Address("b", "model.tar.gz"), an_archive(a="1"))
+    config = a_config(plane, {"ModelDataDownloadTimeoutInSeconds": 0}, ModelDataUrl="s3://b/model.tar.gz")
+    create(plane, config)
+
+    assert "longer than 0 seconds" in settle(plane)["FailureReason"]
+
+
+def test_a_container_that_dies_after_ready_is_replaced_and_the_others_serve_on(plane: Plane):
+    in_service(plane, a_config(plane, {"InitialInstanceCount": 2}))
+    first = plane.driver.recover()[0]
+    plane.driver.stop(first, 0)
+
+    for _ in range(20):
+        assert invoke(plane).status == 200
+    poll(
+        lambda: (
+            describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 2 and events(plane, "died-after-ready")
+        )
+    )
+
+    assert first.name not in {handle.name for handle in plane.driver.recover()}
+    assert describe(plane)["EndpointStatus"] == "InService"
+    assert len(plane.driver.recover()) == 2
+
+
+def test_a_container_that_no_longer_answers_its_pings_is_replaced(tmp_path: Path):
+    sick = threading.Event()
+    driver = FakeDriver(
+        tmp_path / "state",
+        {"sick": Program(serve=answers_with_its_name, ping=lambda run: 500 if sick.is_set() else 200)},
+    )
+    plane = replace(open_plane(tmp_path / "state"), driver=driver)
+    try:
+        in_service(plane, a_config(plane, Image="sick"))
+        first = plane.driver.recover()[0]
+        sick.set()
+        poll(lambda: events(plane, "unhealthy"))
+        sick.clear()
+        poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 1)
+
+        assert "3 x 500" in events(plane, "unhealthy")[0]["message"]
+        assert first.name not in {handle.name for handle in plane.driver.recover()}
+    finally:
+        close_plane(plane)
+
+
+def test_while_no_container_lives_the_endpoint_is_unavailable_and_comes_back(plane: Plane):
+    in_service(plane, a_config(plane, Image="fake:serve,ready_after=0.3"))
+    plane.driver.stop(plane.driver.recover()[0], 0)
+
+    poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 0)
+    with pytest.raises(ServiceError) as caught:
+        invoke(plane)
+    assert (caught.value.code, caught.value.status) == ("ServiceUnavailable", 503)
+    poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 1)
+    assert invoke(plane).status == 200
+
+
+def test_an_update_replaces_the_instances_while_requests_flow_and_none_fails(plane: Plane):
+    def config(name: str) -> str:
+        return a_config(plane, {"InitialInstanceCount": 2}, Image="named", Environment={"NAME": name})
+
+    in_service(plane, config("one"))
+    old = {handle.name for handle in plane.driver.recover()}
+    stop, seen, failed = threading.Event(), [], []
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                seen.append(invoke(plane).body)
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for name in ("two", "three"):
+        poll(lambda: len(seen) > 20)
+        endpoints.update_endpoint(plane, {"EndpointName": "e", "EndpointConfigName": config(name)})
+        assert settle(plane)["EndpointStatus"] == "InService"
+        poll(lambda name=name: name.encode() in seen)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert [name for name, _ in itertools.groupby(dict.fromkeys(seen))] == [b"one", b"two", b"three"]
+    assert invoke(plane).body == b"three"
+    assert len(plane.driver.recover()) == 2
+    assert not old & {handle.name for handle in plane.driver.recover()}
+    assert statuses(plane)[:4] == ["Creating", "InService", "Updating", "Updating"]
+
+
+def test_a_request_under_way_on_an_old_instance_is_finished_before_it_is_stopped(plane: Plane):
+    in_service(plane, a_config(plane, Image="fake:serve,delay=0.6"))
+    answers: list[bytes] = []
+    thread = threading.Thread(target=lambda: answers.append(invoke(plane, b"slow").body))
+    thread.start()
+    routing = plane.fleets.routes.get("e")
+    assert routing
+    poll(lambda: routing.variants[0].instances[0].outstanding == 1)
+
+    endpoints.update_endpoint(plane, {"EndpointName": "e", "EndpointConfigName": a_config(plane)})
+    settle(plane)
+    thread.join()
+
+    assert answers == [b"slow"]
+
+
+def test_an_update_that_fails_rolls_back_and_the_old_one_serves_on(plane: Plane):
+    old_config = a_config(plane, Image="named", Environment={"NAME": "old"})
+    in_service(plane, old_config)
+    old = plane.driver.recover()
+
+    endpoints.update_endpoint(
+        plane, {"EndpointName": "e", "EndpointConfigName": a_config(plane, {}, {"Image": "fake:exit=1"})}
+    )
+    assert invoke(plane).body == b"old"
+    found = settle(plane)
+
+    assert found["EndpointStatus"] == "InService"
+    assert "production variant v1" in found["FailureReason"]
+    assert found["EndpointConfigName"] == old_config
+    assert "PendingDeploymentSummary" not in found
+    assert invoke(plane).body == b"old"
+    assert plane.driver.recover() == old
+    assert statuses(plane)[2:] == ["Updating", "RollingBack", "InService"]
+
+
+def test_weights_hold_at_once_and_capacities_follow(plane: Plane):
+    in_service(plane, a_config(plane, {}, {}))
+    before = {handle.name for handle in plane.driver.recover()}
+
+    endpoints.update_endpoint_weights_and_capacities(
+        plane,
+        {
+            "EndpointName": "e",
+            "DesiredWeightsAndCapacities": [
+                {"VariantName": "v0", "DesiredWeight": 0.0},
+                {"VariantName": "v1", "DesiredInstanceCount": 3},
+            ],
+        },
+    )
+    variants = {b"v1"} | {invoke(plane).headers[-1][1] for _ in range(10)}
+    found = settle(plane)
+
+    assert variants == {b"v1"}
+    summary = [(v["CurrentWeight"], v["CurrentInstanceCount"]) for v in found["ProductionVariants"]]
+    assert summary == [(0.0, 1), (1.0, 3)]
+    assert before < {handle.name for handle in plane.driver.recover()}
+    assert invoke(plane, x_amzn_sagemaker_target_variant="v0").headers[-1][1] == b"v0"
+
+    change = {"EndpointName": "e", "DesiredWeightsAndCapacities": [{"VariantName": "v1", "DesiredInstanceCount": 1}]}
+    endpoints.update_endpoint_weights_and_capacities(plane, change)
+    assert settle(plane)["ProductionVariants"][1]["CurrentInstanceCount"] == 1
+    assert len(plane.driver.recover()) == 2
+
+
+def test_a_change_of_capacity_that_cannot_be_is_refused(plane: Plane):
+    in_service(plane, a_config(plane))
+    operation = endpoints.update_endpoint_weights_and_capacities
+
+    unknown = refusal(operation, plane, EndpointName="e", DesiredWeightsAndCapacities=[{"VariantName": "x"}])
+    zero = refusal(
+        operation,
+        plane,
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[{"VariantName": "v0", "DesiredInstanceCount": 0}],
+    )
+
+    assert 'Variant "x" is not found' in unknown.message
+    assert "at least 1" in zero.message
+    assert describe(plane)["EndpointStatus"] == "InService"
+
+
+def test_an_update_can_retain_weights_and_counts(plane: Plane):
+    in_service(plane, a_config(plane, {"InitialInstanceCount": 2, "InitialVariantWeight": 0.5}))
+
+    endpoints.update_endpoint(
+        plane,
+        {
+            "EndpointName": "e",
+            "EndpointConfigName": a_config(plane),
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
+        },
+    )
+    variant = settle(plane)["ProductionVariants"][0]
+
+    assert (variant["CurrentWeight"], variant["CurrentInstanceCount"]) == (1.0, 2)
+
+
+def test_what_cannot_be_run_here_is_refused_by_name(plane: Plane):
+    config = a_config(plane, {"ServerlessConfig": {"MaxConcurrency": 1}})
+
+    error = refusal(endpoints.create_endpoint, plane, EndpointName="e", EndpointConfigName=config)
+
+    assert error.message == "ServerlessConfig of production variant v0 is not supported by seaproof yet."
+
+
+def test_the_log_of_each_instance_is_kept_also_after_the_endpoint_is_gone(plane: Plane):
+    in_service(plane, a_config(plane, {"InitialInstanceCount": 2}, Image="fake:serve,say=hello"))
+    delete(plane)
+
+    logs = sorted((plane.folder / "logs" / "Endpoints" / "e").glob("v0-i-0*.log"))
+
+    assert [path.read_text() for path in logs] == ["hello\n", "hello\n"]
