@@ -157,7 +157,9 @@ def test_any_body_comes_back_as_it_went_whole_or_streamed(them: list[bytes], the
 def test_a_body_of_known_length_goes_out_plain(run: Run) -> None:
     async def main() -> None:
         def handler(request: Request) -> Response:
-            return Response(200, [], request.header(b"content-length").encode() + request.header(b"transfer-encoding").encode())
+            return Response(
+                200, [], request.header(b"content-length").encode() + request.header(b"transfer-encoding").encode()
+            )
 
         async with serving(handler) as server, calling() as client:
             headers = [(b"Content-Length", b"3")]
@@ -173,7 +175,13 @@ def test_a_body_of_known_length_goes_out_plain(run: Run) -> None:
     ("wire", "method", "status", "body", "again"),
     [
         (OK, "GET", 200, b"ok", True),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\no\r\n1\r\nk\r\n0\r\nA: b\r\n\r\n", "GET", 200, b"ok", True),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\no\r\n1\r\nk\r\n0\r\nA: b\r\n\r\n",
+            "GET",
+            200,
+            b"ok",
+            True,
+        ),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\n" + OK, "GET", 200, b"ok", True),
         (b"HTTP/1.1 204 No\r\n\r\n", "GET", 204, b"", True),
         (b"HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", "GET", 304, b"", True),

@@ -183,7 +183,7 @@ def heard(wire: bytes, cuts: list[int]) -> Heard:
 
 def pieces(wire: bytes, cuts: list[int]) -> Iterator[bytes]:
     edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
-    return (wire[start:end] for start, end in zip(edges, edges[1:]) if end > start)  # noqa: B905 - pairs
+    return (wire[start:end] for start, end in zip(edges[:-1], edges[1:], strict=True) if end > start)
 
 
 cuts = st.lists(st.integers(0, 5000), max_size=12)
@@ -229,7 +229,9 @@ def mutated(draw: st.DrawFn) -> bytes:
     wire = b"".join(draw(st.lists(st.sampled_from(valid * 8 + known), min_size=1, max_size=4)))
     for _ in range(draw(st.integers(0, 4))):
         at, length = draw(st.integers(0, len(wire))), draw(st.integers(0, 3))
-        put = draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b"\r", b" ", b"\x00", b":", wire])))
+        put = draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b"\n", b"\r", b" ", b"\x00", b":", wire]))
+        )
         wire = (wire[:at] + put + wire[at + length :])[:4000]
     return wire
 

@@ -114,7 +114,9 @@ def test_pipelined_answers_come_in_order_though_later_ones_are_ready_first(run: 
             return slow(request) if request.path == "/slow" else echo(request)
 
         async with serving(handler) as server:
-            wire = post(b"a", path=b"/slow") + post(b"b") + get(b"/stream") + post(b"c", path=b"/slow") + post(b"", CLOSE)
+            wire = (
+                post(b"a", path=b"/slow") + post(b"b") + get(b"/stream") + post(b"c", path=b"/slow") + post(b"", CLOSE)
+            )
             return await say(server.port, wire)
 
     assert replies(run(main())) == [(200, b"a"), (200, b"b"), (200, b"stream"), (200, b"c"), (200, b"")]
@@ -187,7 +189,11 @@ def test_head_is_answered_without_a_body(run: Run) -> None:
         def handler(request: Request) -> Response:
             if request.path == "/stream":
                 return Response(200, [], parts(b"x"))
-            return Response(200, [(b"Content-Length", b"7")] if request.path == "/known" else [], b"" if "k" in request.path else b"abc")
+            return Response(
+                200,
+                [(b"Content-Length", b"7")] if request.path == "/known" else [],
+                b"" if "k" in request.path else b"abc",
+            )
 
         async with serving(handler) as server:
             wires = [get(path).replace(b"GET", b"HEAD") for path in (b"/", b"/stream", b"/known")]
@@ -238,7 +244,9 @@ def test_leave_to_send_waits_for_the_answers_before_it(run: Run) -> None:
             return echo(request)
 
         async with serving(handler) as server, connected(server.port) as (reader, writer):
-            expecting = b"POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+            expecting = (
+                b"POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+            )
             writer.write(post(b"first") + expecting)
             heard = await reader.readuntil(b"100 Continue\r\n\r\n")
             writer.write(b"hi")
@@ -253,7 +261,9 @@ def test_leave_to_send_waits_for_the_answers_before_it(run: Run) -> None:
 def test_an_upgrade_that_is_not_understood_is_served_as_if_not_asked_for(run: Run) -> None:
     async def main() -> bytes:
         lines = (b"Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABkAAQ")
-        chunked = b"POST / HTTP/1.1\r\nHost: t\r\nUpgrade: h2c\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunked = (
+            b"POST / HTTP/1.1\r\nHost: t\r\nUpgrade: h2c\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         async with serving() as server:
             wire = post(b"one", *lines) + get(b"/", *lines) + chunked + b"2\r\nok\r\n0\r\n\r\n" + post(b"end", CLOSE)
             return await say(server.port, wire)
@@ -264,7 +274,9 @@ def test_an_upgrade_that_is_not_understood_is_served_as_if_not_asked_for(run: Ru
 def test_a_request_error_is_answered_in_its_own_words(run: Run) -> None:
     async def main() -> bytes:
         def handler(request: Request) -> Response:
-            raise RequestError(415, "no xml here", where="/x", next_step="Send CSV.", headers={"Accept-Post": "text/csv"})
+            raise RequestError(
+                415, "no xml here", where="/x", next_step="Send CSV.", headers={"Accept-Post": "text/csv"}
+            )
 
         async with serving(handler) as server:
             return await say(server.port, get(b"/", CLOSE))
@@ -296,7 +308,9 @@ async def crash_later(request: Request) -> Response:
         lambda request: Response(200, [], "secret"),
     ],
 )
-def test_a_handler_that_fails_is_answered_500_and_logged(run: Run, handler: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_fails_is_answered_500_and_logged(
+    run: Run, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> bytes:
         async with serving(handler) as server:
             return await say(server.port, get(b"/a") + get(b"/b", CLOSE))

@@ -87,10 +87,10 @@ def test_a_prediction_may_take_longer_than_any_limit(run: Run) -> None:
     assert replies(run(main())) == [(200, b"slow")]
 
 
-def narrow(port: int) -> socket.socket:
+def narrow(port: int, window: int = 4096) -> socket.socket:
     """A connection that takes next to nothing until it is read."""
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
     client.connect(("127.0.0.1", port))
     return client
 
@@ -124,8 +124,9 @@ def test_a_client_that_reads_slowly_gets_all_of_a_stream(run: Run) -> None:
             yield b"%05d" % number * 10_000
 
     async def main() -> int:
-        async with serving(lambda request: Response(200, [], much()), limits=QUICK) as server:
-            with narrow(server.port) as client:
+        limits = ServerLimits(write_seconds=2.0, linger_seconds=0.2)
+        async with serving(lambda request: Response(200, [], much()), limits=limits) as server:
+            with narrow(server.port, 65536) as client:
                 client.setblocking(False)
                 loop, total = asyncio.get_running_loop(), 0
                 await loop.sock_sendall(client, get(b"/", b"Connection: close"))
