@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -183,7 +184,7 @@ def heard(wire: bytes, cuts: list[int]) -> Heard:
 
 def pieces(wire: bytes, cuts: list[int]) -> Iterator[bytes]:
     edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
-    return (wire[start:end] for start, end in zip(edges[:-1], edges[1:], strict=True) if end > start)
+    return (wire[start:end] for start, end in pairwise(edges) if end > start)
 
 
 cuts = st.lists(st.integers(0, 5000), max_size=12)
