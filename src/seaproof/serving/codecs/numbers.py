@@ -118,6 +118,8 @@ def rectangle(body: bytes) -> int:
     """The number of columns, where every line has as many and no cell holds what numbers do not; 0 otherwise."""
     marks = body.translate(None, _NUMERIC)
     line = marks[: marks.find(b"\n")] if b"\n" in marks else marks
-    if marks != ((line + b"\n") * (marks.count(b"\n") + 1))[:-1]:
+    rows = marks.count(b"\n") + 1
+    # The lengths first: a long line above many short ones would be compared with something of any size.
+    if (len(line) + 1) * rows != len(marks) + 1 or marks != ((line + b"\n") * rows)[:-1]:
         return 0
     return len(line) + 1 if line.count(b",") == len(line) else 0
