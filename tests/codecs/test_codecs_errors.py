@@ -64,6 +64,7 @@ def part(name: str, content: bytes, more: str = "") -> bytes:
         ("text/csv", b"", "empty", ""),
         ("text/csv", b"\r\n\n", "empty", ""),
         ("text/csv", b"\xef\xbb\xbf", "empty", ""),
+        ("text/csv", b" \t" * 500, "empty", ""),
         ("text/csv", b"1,2,3,4,5\n1,2,3,4,5\n1,2,3,4\n", "row 3 has 4 columns, expected 5", "row 3, column 4"),
         ("text/csv", b"1,2\n1,2,3\n", "row 2 has 3 columns, expected 2", "row 2, column 3"),
         ("text/csv", b"1,2\n\n1\n", "row 3 has 1 column, expected 2", "row 3, column 1"),
