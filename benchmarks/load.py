@@ -1,0 +1,70 @@
+"""Drives one server with wrk: one body, so many connections, so many seconds; what came of it as a Measurement."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from processes import Server
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
+
+
+class LoadFailed(Exception):
+    """wrk could not run, or the server answered with errors."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run of wrk. Times in milliseconds; `server_cpu` and `client_cpu` in cores."""
+
+    requests_per_second: float
+    p50: float
+    p90: float
+    p99: float
+    server_cpu: float
+    client_cpu: float
+    failed: int
+    """Requests that ended without a 2xx or 3xx status."""
+
+
+def measure(
+    server: Server, path: str, body: Path, content_type: str, accept: str, connections: int, seconds: int
+) -> Measurement:
+    """Load the server; LoadFailed if nothing succeeded."""
+    wrk = shutil.which("wrk")
+    if not wrk:
+        raise LoadFailed("wrk is not installed; on Debian: apt-get install wrk")
+    url = f"http://127.0.0.1:{server.port}{path}"
+    # One thread: on a small machine every further one is taken from the server.
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(SCRIPT), url, "--"]
+    cpu = server.cpu()
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen([*command, str(body), content_type, accept], stdout=output, stderr=output)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode()
+    cpu = server.cpu() - cpu
+    line = next((line for line in text.splitlines() if line.startswith("SUMMARY ")), "")
+    if not line:
+        raise LoadFailed(f"wrk ended with {child.returncode}: {text[-500:]}")
+    summary = json.loads(line.removeprefix("SUMMARY "))
+    failed = sum(summary[kind] for kind in ("refused", "broken", "timeouts", "bad_status"))
+    good = summary["requests"] - summary["bad_status"]
+    if good <= 0:
+        raise LoadFailed(f"no request succeeded: {line}")
+    return Measurement(
+        requests_per_second=good / summary["seconds"],
+        p50=summary["p50"],
+        p90=summary["p90"],
+        p99=summary["p99"],
+        server_cpu=cpu / summary["seconds"],
+        client_cpu=(usage.ru_utime + usage.ru_stime) / summary["seconds"],
+        failed=failed,
+    )
