@@ -92,7 +92,7 @@ def find_project(start: Path) -> Project:
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return load_project(folder / FILE)
-    return Project(root=start, name=_plain_name(start.name), image=_plain_name(start.name))
+    return Project(root=start, name=plain_name(start.name), image=plain_name(start.name))
 
 
 def load_project(path: Path) -> Project:
@@ -106,7 +106,7 @@ def load_project(path: Path) -> Project:
     root = path.absolute().parent
     top = _Table(given, str(path), "")
     project = top.table("project")
-    name = project.text("name", _plain_name(root.name))
+    name = project.text("name", plain_name(root.name))
     images = top.table("images")
     result = Project(
         root=root,
@@ -169,7 +169,7 @@ def _endpoint(table: _Table) -> Endpoint:
     return endpoint
 
 
-def _plain_name(text: str) -> str:
+def plain_name(text: str) -> str:
     """A name that SageMaker takes, made from a folder's: letters, digits and single hyphens."""
     plain = "".join(char if char.isascii() and char.isalnum() else "-" for char in text)
     return "-".join(part for part in plain.split("-") if part)[:50] or "project"

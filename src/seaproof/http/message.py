@@ -11,7 +11,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class Request:
-    """One request, its body whole."""
+    """One request, its body whole or a stream."""
 
     method: str
     path: str
@@ -20,6 +20,9 @@ class Request:
     """What follows the `?`, as given."""
     headers: Headers = field(default_factory=list)
     body: bytes = b""
+    """Empty where the body is a stream."""
+    stream: AsyncIterator[bytes] | None = None
+    """The parts of the body as they come, where the server was told to stream it (see `serve`); else None."""
 
     def header(self, name: bytes, default: str = "") -> str:
         """The first header of this (lower-case) name, as text."""

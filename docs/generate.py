@@ -1,0 +1,93 @@
+"""Writes the reference pages below docs/reference/ from the code, so that they cannot drift from it.
+
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 where one is out of date
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from seaproof import errors
+from seaproof.cli.app import COMMANDS, seaproof
+from seaproof.contract.limits import PROFILES, Limit
+from seaproof.settings import Settings
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n\n"
+
+
+def main() -> None:
+    """Write every page, or check them."""
+    stale = []
+    for name, text in pages().items():
+        path = FOLDER / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    if "--check" in sys.argv and stale:
+        sys.exit(f"out of date: {', '.join(stale)}. Run `make docs`.")
+
+
+def pages() -> dict[str, str]:
+    """Page name -> its Markdown."""
+    return {
+        "commands.md": NOTE + "# Commands\n" + "".join(_commands()),
+        "settings.md": NOTE + "# Settings\n\n" + _settings(),
+        "limits.md": NOTE + "# Limits\n" + "".join(_limits()),
+        "errors.md": NOTE + f"# Errors\n\n{_doc(errors)}\n",
+    }
+
+
+def _commands() -> Iterator[str]:
+    root = click.Context(seaproof, info_name="seaproof", terminal_width=100)
+    yield f"\n```\n{seaproof.get_help(root)}\n```\n"
+    for name in COMMANDS:
+        command = seaproof.get_command(root, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=root, terminal_width=100)
+        yield f"\n## seaproof {name}\n\n```\n{command.get_help(context)}\n```\n"
+        for inner in command.list_commands(context) if isinstance(command, click.Group) else []:
+            sub = command.get_command(context, inner)
+            assert sub is not None
+            help_text = sub.get_help(click.Context(sub, info_name=inner, parent=context, terminal_width=100))
+            yield f"\n### seaproof {name} {inner}\n\n```\n{help_text}\n```\n"
+
+
+def _settings() -> str:
+    lines = [
+        "A flag comes before the environment, that before `[settings]` of seaproof.toml, that before the default.\n",
+        "| setting | environment | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for knob in fields(Settings):
+        choices = knob.metadata["choices"]
+        help_text = knob.metadata["help"] + (f" (one of {', '.join(choices)})" if choices else "")
+        lines.append(f"| `{knob.name}` | `{knob.metadata['environ']}` | `{knob.default}` | {help_text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _limits() -> Iterator[str]:
+    for profile in PROFILES.values():
+        yield f"\n## Profile {profile.name}\n\n| limit | value | source |\n|---|---|---|\n"
+        for limit in fields(profile):
+            value = getattr(profile, limit.name)
+            if isinstance(value, Limit):
+                yield f"| {limit.name.replace('_', ' ')} | {value} | {value.source} |\n"
+
+
+def _doc(module: object) -> str:
+    """A module's docstring, its drawing kept as a code block."""
+    lines = (module.__doc__ or "").strip().splitlines()
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

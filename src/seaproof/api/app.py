@@ -1,0 +1,165 @@
+"""The local server's routes: the runtime's hot path, the control plane's one door, and the tool's own few.
+
+    POST /endpoints/{name}/invocations    the runtime; answered on the event loop
+    POST /  with X-Amz-Target             the control plane; each operation runs in a thread
+    GET  /ping                            200 while it lives
+    /_seaproof/...                        health, logs, events, shutdown: for the command line
+
+A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
+carries an Origin of somewhere else is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from seaproof import __version__
+from seaproof.api import operations, wire
+from seaproof.control.plane import Plane
+from seaproof.errors import SeaproofError, ServiceError
+from seaproof.http.client import Client
+from seaproof.http.message import Request, Response
+from seaproof.invocations import flow, send
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+RUNTIME_PREFIX, RUNTIME_SUFFIX = "/endpoints/", "/invocations"
+LOG_PIECE = 1024 * 1024
+CONTROL_THREADS = 8
+
+
+class Application:
+    """The handler of one coordinator; lives on its event loop."""
+
+    def __init__(self, plane: Plane, url: str, shutdown: Callable[[], None]) -> None:
+        self._plane = plane
+        self.url = url
+        self._shutdown = shutdown
+        self._client = Client()
+        self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
+        self._hosts = {*LOCAL_NAMES, plane.settings.host}
+        self.last_request = time.monotonic()
+        self._own: dict[tuple[str, str], Callable[[dict[str, str]], Response]] = {
+            ("GET", "/_seaproof/health"): self._health,
+            ("GET", "/_seaproof/logs"): self._logs,
+            ("GET", "/_seaproof/log-streams"): self._log_streams,
+            ("GET", "/_seaproof/events"): self._events,
+            ("POST", "/_seaproof/shutdown"): self._stop,
+        }
+
+    async def close(self) -> None:
+        """Wait for operations under way, close connections to containers."""
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        await self._client.close()
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """One request of any kind."""
+        self.last_request = time.monotonic()
+        refused = self._refuse_strangers(request)
+        if refused is not None:
+            return refused
+        path = request.path
+        if path.startswith(RUNTIME_PREFIX) and path.endswith(RUNTIME_SUFFIX):
+            return self._invoke(path[len(RUNTIME_PREFIX) : -len(RUNTIME_SUFFIX)], request)
+        if path == "/" and request.method == "POST":
+            return self._operate(request)
+        if path == "/ping":
+            return wire.plain(200, {"status": "ok"})
+        own = self._own.get((request.method, path))
+        if own is not None:
+            return self._answer_own(own, request)
+        return wire.plain(404, {"error": f"nothing answers {request.method} {path}", "next_step": __doc__})
+
+    def _refuse_strangers(self, request: Request) -> Response | None:
+        host = request.header(b"host")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if name not in self._hosts:
+            next_step = "Use http://127.0.0.1:PORT, or say --host."
+            return wire.plain(
+                403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}
+            )
+        origin = request.header(b"origin")
+        if origin and urlsplit(origin).netloc != host:
+            return wire.plain(403, {"error": f"requests from pages of {origin} are refused"})
+        return None
+
+    async def _invoke(self, endpoint: str, request: Request) -> Response:
+        if request.method != "POST":
+            return Response(405, [(b"Allow", b"POST")], b"")
+        try:
+            plane = self._plane
+            return await send.invoke(
+                self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings)
+            )
+        except ServiceError as error:
+            return wire.runtime_error(error)
+
+    async def _operate(self, request: Request) -> Response:
+        operation = wire.operation_of(request)
+        if operation is None:
+            target = request.header(b"x-amz-target") or "none"
+            return wire.json_error(
+                ServiceError(
+                    "UnknownOperationException",
+                    f"X-Amz-Target is {target}; this server answers SageMaker.<Operation>.",
+                )
+            )
+        loop = asyncio.get_running_loop()
+        try:
+            body = wire.read_json(request)
+            answer = await loop.run_in_executor(self._threads, operations.run, self._plane, operation, body)
+            return wire.json_answer(answer)
+        except ServiceError as error:
+            return wire.json_error(error)
+        except SeaproofError as error:
+            return wire.json_error(ServiceError("InternalFailure", str(error), status=500))
+
+    def _answer_own(self, route: Callable[[dict[str, str]], Response], request: Request) -> Response:
+        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        try:
+            return route(query)
+        except KeyError as missing:
+            return wire.plain(400, {"error": f"the query lacks {missing}"})
+        except ValueError as error:
+            return wire.plain(400, {"error": f"the query cannot be read: {error}"})
+
+    def _health(self, query: dict[str, str]) -> Response:
+        plane = self._plane
+        facts: dict[str, Any] = {
+            "url": self.url,
+            "pid": os.getpid(),
+            "version": __version__,
+            "driver": plane.driver.name,
+            "state": str(plane.folder),
+        }
+        return wire.plain(200, facts)
+
+    def _logs(self, query: dict[str, str]) -> Response:
+        root = self._plane.folder / "logs" / query["group"]
+        path = root / f"{query['stream']}.log"
+        if not path.resolve().is_relative_to(self._plane.folder.resolve() / "logs") or not path.is_file():
+            return wire.plain(404, {"error": f"there is no log stream {query['stream']!r} in {query['group']!r}"})
+        with path.open("rb") as file:
+            file.seek(max(0, int(query.get("offset") or 0)))
+            return Response(200, [(b"Content-Type", b"text/plain; charset=utf-8")], file.read(LOG_PIECE))
+
+    def _log_streams(self, query: dict[str, str]) -> Response:
+        root = (self._plane.folder / "logs" / query["group"]).resolve()
+        owner = (root / query["owner"]).resolve()
+        if not owner.is_relative_to(self._plane.folder.resolve() / "logs"):
+            return wire.plain(404, {"error": f"there is no log group {query['group']!r}"})
+        files = sorted(owner.glob("*.log"), key=lambda path: (path.stat().st_mtime, path.name))
+        return wire.plain(200, {"streams": [path.relative_to(root).with_suffix("").as_posix() for path in files]})
+
+    def _events(self, query: dict[str, str]) -> Response:
+        found = self._plane.store.events(query["kind"], query["name"])
+        return wire.plain(200, {"events": [{"time": event.time, **event.event} for event in found]})
+
+    def _stop(self, query: dict[str, str]) -> Response:
+        self._shutdown()
+        return wire.plain(200, {"ending": True})

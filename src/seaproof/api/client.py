@@ -1,0 +1,178 @@
+"""Clients of the local server: what the command line uses, and any program that wants no AWS SDK.
+
+The same calls, with the same request dictionaries, as boto3 would send; errors are ServiceError as the service
+words them. Standard library only, because a command must start at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from seaproof.contract import http as contract
+from seaproof.errors import HttpError, ServiceError
+
+STATE_FILE = "coordinator.json"
+TARGET_PREFIX = "SageMaker."
+TIMEOUT_SECONDS = 130.0
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What InvokeEndpoint answered."""
+
+    body: bytes
+    content_type: str
+    variant: str
+    custom_attributes: str = ""
+
+
+class Client:
+    """A client of one local server. Any thread may use it; each has a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._local = threading.local()
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One operation of SageMaker, such as `call("CreateModel", {...})`; times are seconds since the epoch."""
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET_PREFIX + operation}
+        status, _, body = self._send("POST", "/", json.dumps(request).encode(), headers)
+        answer: dict[str, Any] = json.loads(body) if body else {}
+        if status != 200:
+            code = str(answer.pop("__type", "InternalFailure"))
+            message = str(answer.pop("message", body.decode("utf-8", "replace")))
+            raise ServiceError(code, message, status=status, members=answer)
+        return answer
+
+    def pages(self, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
+        """All that a List operation has, page after page."""
+        found: list[dict[str, Any]] = []
+        token: dict[str, str] = {}
+        while True:
+            answer = self.call(operation, {**request, **token})
+            found += answer[member]
+            if "NextToken" not in answer:
+                return found
+            token = {"NextToken": answer["NextToken"]}
+
+    def invoke(
+        self,
+        endpoint: str,
+        body: bytes,
+        *,
+        content_type: str | None = None,
+        accept: str | None = None,
+        target_variant: str | None = None,
+        custom_attributes: str | None = None,
+    ) -> Invocation:
+        """InvokeEndpoint. Raises ServiceError; a container's own error is code ModelError, with its members."""
+        given = {
+            contract.CONTENT_TYPE: content_type,
+            contract.ACCEPT: accept,
+            contract.TARGET_VARIANT: target_variant,
+            contract.CUSTOM_ATTRIBUTES: custom_attributes,
+        }
+        headers = {name: value for name, value in given.items() if value is not None}
+        status, answered, reply = self._send("POST", f"/endpoints/{quote(endpoint)}/invocations", body, headers)
+        if status != 200:
+            members = _json_object(reply)
+            message = str(members.pop("Message", members.pop("message", reply.decode("utf-8", "replace"))))
+            code = answered.get(contract.ERROR_TYPE.lower(), "InternalFailure")
+            raise ServiceError(code, message, status=status, members=members)
+        return Invocation(
+            reply,
+            answered.get("content-type", ""),
+            answered.get(contract.INVOKED_VARIANT.lower(), ""),
+            answered.get(contract.CUSTOM_ATTRIBUTES.lower(), ""),
+        )
+
+    def health(self) -> dict[str, Any]:
+        """The server about itself: url, pid, driver, version, state."""
+        return self._own("GET", "health")
+
+    def log_streams(self, group: str, owner: str) -> list[str]:
+        """The log streams of one job (`TrainingJobs`) or endpoint (`Endpoints`), oldest first."""
+        streams: list[str] = self._own("GET", "log-streams", group=group, owner=owner)["streams"]
+        return streams
+
+    def logs(self, group: str, stream: str, offset: int) -> tuple[bytes, int]:
+        """What a log stream holds from byte `offset` on (at most 1 MiB), and the offset after it."""
+        query = urlencode({"group": group, "stream": stream, "offset": offset})
+        status, _, body = self._send("GET", f"/_seaproof/logs?{query}", b"", {})
+        if status != 200:
+            raise ServiceError("InternalFailure", body.decode("utf-8", "replace"), status=status)
+        return body, offset + len(body)
+
+    def events(self, kind: str, name: str) -> list[dict[str, Any]]:
+        """The history of a record: objects with time, type and message."""
+        events: list[dict[str, Any]] = self._own("GET", "events", kind=kind, name=name)["events"]
+        return events
+
+    def shutdown(self) -> None:
+        """Ask the server to end; it answers before it does."""
+        self._own("POST", "shutdown")
+
+    def _own(self, method: str, route: str, **query: str) -> dict[str, Any]:
+        target = f"/_seaproof/{route}" + (f"?{urlencode(query)}" if query else "")
+        status, _, body = self._send(method, target, b"", {})
+        if status != 200:
+            raise ServiceError("InternalFailure", body.decode("utf-8", "replace"), status=status)
+        return _json_object(body)
+
+    def _send(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One exchange on this thread's connection. One that the server closed while it was idle is made anew."""
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        try:
+            if kept is not None:
+                try:
+                    return self._exchange(kept, method, target, body, headers)
+                except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                    kept.close()
+            connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_SECONDS)
+            self._local.connection = connection
+            return self._exchange(connection, method, target, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self._local.connection = None
+            kind = "timeout" if isinstance(error, TimeoutError) else "refused"
+            raise HttpError(
+                kind,
+                f"the local server does not answer: {error or type(error).__name__}",
+                where=self.url,
+                next_step="`seaproof up` starts it; .seaproof/coordinator.log has what it said last.",
+            ) from error
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection.request(method, target, body=body, headers=dict(headers))
+        reply = connection.getresponse()
+        return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+
+
+def find(state: Path) -> Client | None:
+    """The coordinator that lives for this state folder, or None; one that died left a file that nobody answers for."""
+    try:
+        url = json.loads((state / STATE_FILE).read_text(encoding="utf-8"))["url"]
+        client = Client(url)
+        return client if client.health()["state"] == str(state) else None
+    except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
+        return None
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

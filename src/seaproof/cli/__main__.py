@@ -1,0 +1,5 @@
+"""`python -m seaproof.cli` is `seaproof`."""
+
+from seaproof.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""The `seaproof` command: which commands there are, loaded only when used, and how every error ends.
+
+Exit codes: 0 done; 1 it could not be done; 2 the command line is wrong; 3 the user's own container failed (a job
+that ended Failed, an endpoint that never came up, a model error); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import NoReturn
+
+import click
+
+from seaproof import __version__
+from seaproof.errors import SeaproofError, ServiceError
+
+# Command -> (module, line in --help). The line is here so that --help need not import the modules.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("seaproof.cli.init", "Write a new project: train and inference code, Dockerfile, data, test."),
+    "train": ("seaproof.cli.train", "Run a training job on the project's data and show its log."),
+    "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint."),
+    "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
+    "jobs": ("seaproof.cli.jobs", "Training jobs: list, describe, logs, stop."),
+    "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
+    "up": ("seaproof.cli.up", "Start the local server and leave it running."),
+    "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
+    "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
+    "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
+}
+
+FAILED, USAGE, WORKLOAD_FAILED, INTERRUPTED = 1, 2, 3, 130
+
+
+class WorkloadFailed(SeaproofError):
+    """The user's own container failed; the message is the platform's reason."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and imports the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            guess = f" Did you mean `seaproof {near[0]}`?" if near else ""
+            ctx.fail(f"there is no command {args[0]!r}.{guess} `seaproof --help` lists them all.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="seaproof")
+def seaproof() -> None:
+    """Prove a SageMaker container on your own machine.
+
+    \b
+    A first round:
+      seaproof init flowers && cd flowers
+      seaproof train                 a real training job, its log, model.tar.gz
+      seaproof serve --detach        a real endpoint
+      seaproof predict data/sample.csv
+      seaproof down
+
+    Containers run in Docker where an engine answers, and as plain processes with their own /opt/ml where none does;
+    `seaproof doctor` says which. Every command explains itself with --help.
+    """
+
+
+def run() -> NoReturn:
+    """Run the command line of this process; never returns."""
+    try:
+        seaproof.main(standalone_mode=False)
+        sys.exit(0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.exceptions.Abort:
+        _complain("interrupted", INTERRUPTED)
+    except click.UsageError as error:
+        context = f"\nUsage and options: {error.ctx.command_path} --help" if error.ctx else ""
+        _complain(error.format_message() + context, USAGE)
+    except click.ClickException as error:
+        _complain(error.format_message(), error.exit_code)
+    except WorkloadFailed as error:
+        _complain(str(error), WORKLOAD_FAILED, error)
+    except ServiceError as error:
+        code = WORKLOAD_FAILED if error.code == "ModelError" else FAILED
+        _complain(f"{error.code}: {error}", code, error)
+    except SeaproofError as error:
+        _complain(str(error), FAILED, error)
+    except KeyboardInterrupt:
+        _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away (`| head`): no error of ours, and nothing more to say. Python would complain when it
+        # flushes stdout on its way out.
+        sys.stderr.close()
+        sys.exit(FAILED)
+
+
+def _complain(text: str, code: int, error: SeaproofError | None = None) -> NoReturn:
+    """One paragraph on stderr, or one JSON object where --json was asked for."""
+    if "--json" in sys.argv:
+        what = error.what if error else text
+        shown = {"what": what, "where": error.where if error else "", "next_step": error.next_step if error else ""}
+        if isinstance(error, ServiceError):
+            shown = {"code": error.code, **shown, **error.members}
+        text = json.dumps({"error": shown})
+    else:
+        text = f"seaproof: {text}"
+    sys.stdout.flush()
+    print(text, file=sys.stderr)
+    sys.exit(code)

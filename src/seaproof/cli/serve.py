@@ -1,0 +1,151 @@
+"""`seaproof serve`: a trained model on an endpoint, in the foreground or left running."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seaproof.api.client import Client
+from seaproof.cli import requests
+from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.endpoints import wait_until_gone
+from seaproof.cli.screen import Screen
+from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
+from seaproof.cli.train import POLL_SECONDS, show_new_log
+from seaproof.errors import SeaproofError, ServiceError
+
+CHANGING = ("Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting")
+
+
+@click.command("serve")
+@project_options
+@driver_option
+@click.option("--model", "source", help="A job's name, a model.tar.gz, a folder, or s3://.  [default: the last job]")
+@click.option("--no-model", is_flag=True, help="The container needs no model archive.")
+@click.option("--endpoint", help="Name of the endpoint; one that is there is updated.  [default: the project's]")
+@click.option("--detach", is_flag=True, help="Leave it running and return.")
+def command(
+    folder: Path,
+    as_json: bool,
+    driver: str | None,
+    source: str | None,
+    no_model: bool,
+    endpoint: str | None,
+    detach: bool,
+) -> None:
+    """Deploy a trained model: Model, EndpointConfig and Endpoint, until it is InService.
+
+    In the foreground it shows the container's log and deletes the endpoint on Ctrl-C. With --detach it stays until
+    `seaproof endpoints delete` or `seaproof down`. An endpoint of that name is updated without losing a request.
+    """
+    session = open_session(folder, as_json, driver=driver)
+    name = endpoint or session.project.endpoint.name or session.project.name
+    with Screen(quiet=as_json) as screen, coordinator(session, stay=detach) as client:
+        url = None if no_model else find_model(session, client, source)
+        screen.step(f"{name}: {url or 'no model archive'}")
+        deploy(session, client, name, url)
+        described = wait_until_settled(client, name, screen)
+        if as_json:
+            show_json(described)
+        else:
+            address = f"{client.url}/endpoints/{name}/invocations"
+            print(f"{name} is in service at {address}")
+            print(f"Try: seaproof predict FILE --endpoint {name}", flush=True)
+        if not detach:
+            _stay(client, name, screen)
+
+
+def find_model(session: Session, client: Client, source: str | None) -> str:
+    """The s3:// address of the model archive that `source` means; SeaproofError where there is none."""
+    if source is None:
+        found = client.pages("ListTrainingJobs", {"StatusEquals": "Completed"}, "TrainingJobSummaries")
+        if not found:
+            raise SeaproofError(
+                "no training job of this project has completed",
+                next_step="Run `seaproof train`, or say --model PATH, or --no-model.",
+            )
+        source = str(found[0]["TrainingJobName"])
+    if source.startswith("s3://"):
+        return source
+    path = Path(source)
+    if path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / "model.tar.gz"
+            with tarfile.open(archive, "w:gz") as tar:
+                for member in sorted(path.iterdir()):
+                    tar.add(member, member.name)
+            return requests.put_model(session.project, session.state, archive)
+    if path.is_file():
+        return requests.put_model(session.project, session.state, path)
+    try:
+        job = client.call("DescribeTrainingJob", {"TrainingJobName": source})
+    except ServiceError as error:
+        raise SeaproofError(
+            f"{source!r} is no training job, no file and no folder",
+            next_step="`seaproof jobs list` shows the jobs there are.",
+        ) from error
+    uri = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    if job["TrainingJobStatus"] != "Completed" or not uri:
+        raise SeaproofError(
+            f"training job {source} is {job['TrainingJobStatus']} and left no model to serve",
+            next_step=f"`seaproof jobs describe {source}` says more.",
+        )
+    return str(uri)
+
+
+def deploy(session: Session, client: Client, name: str, url: str | None) -> None:
+    """Ask for a new model and config, and for an endpoint of this name, or its update."""
+    project = session.project
+    version = requests.new_name(project)
+    client.call("CreateModel", requests.model(project, session.settings, version, url))
+    client.call("CreateEndpointConfig", requests.endpoint_config(project, version, version))
+    request = {"EndpointName": name, "EndpointConfigName": version}
+    try:
+        status = client.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"]
+    except ServiceError:
+        client.call("CreateEndpoint", request)
+        return
+    if status == "Failed":
+        client.call("DeleteEndpoint", {"EndpointName": name})
+        wait_until_gone(client, name)
+        client.call("CreateEndpoint", request)
+    else:
+        client.call("UpdateEndpoint", request)
+
+
+def wait_until_settled(client: Client, name: str, screen: Screen) -> dict[str, Any]:
+    """Show an endpoint's steps and log until it is in service; WorkloadFailed with the reason where it failed."""
+    offsets: dict[str, int] = {}
+    while True:
+        found = client.call("DescribeEndpoint", {"EndpointName": name})
+        show_new_log(client, "Endpoints", name, offsets, screen)
+        if found["EndpointStatus"] not in CHANGING:
+            break
+        screen.step(f"{name}: {found['EndpointStatus']}")
+        time.sleep(POLL_SECONDS)
+    if found["EndpointStatus"] != "InService" or found.get("FailureReason"):
+        kept = "; the version before it goes on serving" if found["EndpointStatus"] == "InService" else ""
+        raise WorkloadFailed(
+            f"endpoint {name} could not be brought into service{kept}: {found.get('FailureReason', 'no reason given')}",
+            next_step=f"Its whole log: seaproof endpoints logs {name}",
+        )
+    return found
+
+
+def _stay(client: Client, name: str, screen: Screen) -> None:
+    """Show the log until Ctrl-C, then delete the endpoint."""
+    screen.line("Ctrl-C deletes it.")
+    offsets: dict[str, int] = {}
+    try:
+        while True:
+            show_new_log(client, "Endpoints", name, offsets, screen)
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        screen.step(f"{name}: Deleting")
+        client.call("DeleteEndpoint", {"EndpointName": name})
+        wait_until_gone(client, name)

@@ -1,0 +1,123 @@
+"""`seaproof train`: one training job on the project's data, its log as it comes, the model at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seaproof.api.client import Client
+from seaproof.cli import requests
+from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.screen import Screen, facts
+from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
+from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import parse_address
+
+POLL_SECONDS = 0.1
+ENDED = ("Completed", "Failed", "Stopped")
+
+
+@click.command("train")
+@project_options
+@driver_option
+@click.option("--hyperparameter", "-H", "pairs", multiple=True, metavar="NAME=VALUE", help="May be given many times.")
+@click.option("--channel", "-c", "channels", multiple=True, metavar="NAME=PATH", help="A folder, a file or s3://.")
+@click.option("--instances", type=click.IntRange(1, 100), help="Number of hosts, algo-1 to algo-N.")
+@click.option("--name", help="Name of the job.  [default: the project's, and the time]")
+@click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
+def command(
+    folder: Path,
+    as_json: bool,
+    driver: str | None,
+    pairs: tuple[str, ...],
+    channels: tuple[str, ...],
+    instances: int | None,
+    name: str | None,
+    detach: bool,
+) -> None:
+    """Run a training job and show its log; the last line says where model.tar.gz is.
+
+    Data, hyperparameters and metrics come from seaproof.toml; options come before it. Ctrl-C stops the job as
+    StopTrainingJob does: SIGTERM, two minutes to save the model, SIGKILL.
+
+    \b
+      seaproof train -H max_depth=8 --channel train=data/more.csv
+    """
+    session = open_session(folder, as_json, driver=driver)
+    hyperparameters = requests.parse_pairs(pairs, "--hyperparameter")
+    given = requests.parse_pairs(channels, "--channel")
+    job = name or requests.new_name(session.project)
+    with Screen(quiet=as_json) as screen, coordinator(session, stay=detach) as client:
+        screen.step("copying data into the project's storage")
+        uris = requests.put_channels(session.project, session.state, job, given)
+        request = requests.training_job(session.project, session.settings, job, hyperparameters, uris, instances)
+        client.call("CreateTrainingJob", request)
+        if detach:
+            if as_json:
+                show_json(client.call("DescribeTrainingJob", {"TrainingJobName": job}))
+            else:
+                print(job)
+            return
+        ended = watch(client, job, screen)
+    report(ended, session.state, as_json)
+
+
+def watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
+    """Show a job's steps and log lines until it has ended; its last description. Ctrl-C stops the job."""
+    offsets: dict[str, int] = {}
+    interrupted = False
+    while True:
+        try:
+            found = client.call("DescribeTrainingJob", {"TrainingJobName": job})
+            show_new_log(client, "TrainingJobs", job, offsets, screen)
+            if found["TrainingJobStatus"] in ENDED:
+                show_new_log(client, "TrainingJobs", job, offsets, screen)
+                return found
+            message = found["SecondaryStatusTransitions"][-1].get("StatusMessage", "")
+            screen.step(f"{job}: {found['SecondaryStatus']}" + (f", {message}" if message else ""))
+            time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            if interrupted:
+                raise
+            interrupted = True
+            screen.line("stopping the job; Ctrl-C again leaves without waiting")
+            client.call("StopTrainingJob", {"TrainingJobName": job})
+
+
+def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int], screen: Screen) -> None:
+    """Print what was added to the log streams of one job or endpoint since the offsets given (bytes by stream)."""
+    streams = client.log_streams(group, owner)
+    for stream in streams:
+        piece, offsets[stream] = client.logs(group, stream, offsets.get(stream, 0))
+        if piece:
+            host = stream.rsplit("/", 1)[-1].rsplit("-", 1)[0]
+            screen.log(piece, prefix=f"  {host} | " if len(streams) > 1 else "  | ")
+
+
+def report(job: dict[str, Any], state: Path, as_json: bool) -> None:
+    """Show how a job ended; WorkloadFailed where it did not complete."""
+    if as_json:
+        show_json(job)
+    name, status = job["TrainingJobName"], job["TrainingJobStatus"]
+    if status == "Failed":
+        raise WorkloadFailed(
+            f"training job {name} failed: {job.get('FailureReason', 'no reason given')}",
+            next_step=f"Its whole log: seaproof jobs logs {name}",
+        )
+    if as_json:
+        return
+    metrics = {metric["MetricName"]: f"{metric['Value']:g}" for metric in job.get("FinalMetricDataList", [])}
+    uri = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    seconds = job.get("TrainingTimeInSeconds")
+    facts(
+        {
+            "training job": name,
+            "status": status + (f" after {seconds} s of training" if seconds is not None else ""),
+            **metrics,
+            "model": uri,
+            "file": LocalStorage(state / "s3").path(parse_address(uri)) if uri else None,
+        }
+    )

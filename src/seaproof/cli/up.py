@@ -1,0 +1,58 @@
+"""`seaproof up`: start the local server; also the process behind every command that brings its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seaproof.cli.session import (
+    driver_option,
+    open_session,
+    project_options,
+    show_json,
+    start_coordinator,
+    wait_for_coordinator,
+)
+
+
+@click.command("up")
+@project_options
+@driver_option
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 9001]")
+@click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C ends it.")
+@click.option("--attached", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option("--until-idle", is_flag=True, hidden=True, help="End once nothing runs.")
+def command(
+    folder: Path,
+    as_json: bool,
+    driver: str | None,
+    port: int | None,
+    foreground: bool,
+    attached: bool,
+    until_idle: bool,
+) -> None:
+    """Start the local server of this project and leave it running, until `seaproof down`.
+
+    Endpoints that a `down` put to rest are started again. Where a server lives already, its address is shown.
+    """
+    from seaproof.api import client
+
+    session = open_session(folder, as_json, driver=driver, port=port)
+    if foreground:
+        from seaproof.api.coordinator import run
+
+        run(session.project, session.settings, attached=attached, until_idle=until_idle, say=click.echo)
+        return
+    found = client.find(session.state)
+    started = found is None
+    if found is None:
+        process = start_coordinator(session, attached=False, idle_exit=False)
+        found = wait_for_coordinator(session, process)
+    health = found.health()
+    if as_json:
+        show_json({**health, "started": started})
+    else:
+        print(f"{'The local server runs' if started else 'It runs already'} at {health['url']}")
+        print(f"driver {health['driver']}, process {health['pid']}, state in {session.state}")
+        print("`seaproof down` ends it.")

@@ -1,0 +1,217 @@
+"""The HTTP client: kept-alive connections to each peer, used for pings, invocations and by the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from time import monotonic
+
+from seaproof.errors import HttpError
+from seaproof.http import encode
+from seaproof.http.reply import Reply, StreamedReply
+from seaproof.http.wire import Wire
+
+__all__ = ["Client", "Reply", "StreamedReply"]
+
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(r"[!-~]+")
+
+Body = bytes | AsyncIterator[bytes]
+Peer = tuple[str, int]
+
+
+class Client:
+    """Sends requests from one event loop. `pool` is how many idle connections are kept per peer."""
+
+    def __init__(self, connect_timeout: float = 5.0, pool: int = 64, idle_seconds: float = 60.0) -> None:
+        self._connect_timeout = connect_timeout
+        self._pool = pool
+        self._idle_seconds = idle_seconds
+        self._idle: dict[Peer, list[Wire]] = {}
+        self._busy: set[Wire] = set()
+        self._closed = False
+
+    async def request(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: Body = b"",
+        *,
+        timeout: float,
+        max_body: int | None = None,
+        resend: bool = True,
+    ) -> Reply:
+        """Send one request and return its reply, body whole; a `host` that begins with `/` is a Unix socket.
+
+        `timeout` is for all of it, in seconds. A request that met a kept-alive connection which its peer closed before
+        a byte of the reply came is sent once more, on a new connection, if its body is bytes and `resend` is left True.
+        HttpError where there is no reply, or one of over `max_body` bytes.
+        """
+        started = monotonic()
+        head, length = _head(host, port, method, target, headers, body)
+        wire, connected = await self._exchange(
+            (host, port), head, body, length, started, timeout, max_body, resend, method == "HEAD", False
+        )
+        now = monotonic()
+        parts = wire.parts
+        reply = Reply(
+            wire.status,
+            wire.headers,
+            parts[0] if len(parts) == 1 else b"".join(parts),
+            connected,
+            wire.answered_at - started,
+            now - started,
+        )
+        self._release((host, port), wire, now)
+        return reply
+
+    async def stream(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: Body = b"",
+        *,
+        timeout: float,
+        max_body: int | None = None,
+        resend: bool = True,
+    ) -> StreamedReply:
+        """As `request`, but return when status and headers are there; `timeout` then holds for each part anew."""
+        head, length = _head(host, port, method, target, headers, body)
+        wire, _ = await self._exchange(
+            (host, port), head, body, length, monotonic(), timeout, max_body, resend, method == "HEAD", True
+        )
+        peer = (host, port)
+        return StreamedReply(wire, _where(peer), timeout, lambda wire: self._release(peer, wire, monotonic()))
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail with HttpError `closed`."""
+        self._closed = True
+        wires = [*self._busy, *(wire for idle in self._idle.values() for wire in idle)]
+        self._idle.clear()
+        for wire in wires:
+            wire.abort()
+        while any(not wire.lost for wire in wires):
+            await asyncio.sleep(0)
+
+    async def _exchange(
+        self,
+        peer: Peer,
+        head: bytes,
+        body: Body,
+        length: int | None,
+        started: float,
+        timeout: float,
+        max_body: int | None,
+        resend: bool,
+        head_only: bool,
+        streamed: bool,
+    ) -> tuple[Wire, float]:
+        """Send on a connection of the pool or a new one; the wire that holds the reply, and seconds to connect."""
+        loop = asyncio.get_running_loop()
+        wire = self._take(peer, monotonic())
+        connected = 0.0
+        while True:
+            if wire is None:
+                begun = monotonic()
+                wire = await self._connect(peer, started + timeout - begun)
+                connected = monotonic() - begun
+            self._busy.add(wire)
+            done = wire.send(head, body, length, head_only=head_only, max_body=max_body, streamed=streamed)
+            timer = loop.call_later(started + timeout - monotonic(), _expire, wire, peer, timeout)
+            try:
+                await done
+                return wire, connected
+            except BaseException as error:
+                wire.abort()
+                self._busy.discard(wire)
+                if not (resend and _may_resend(error, wire, body)):
+                    raise
+                wire = None
+            finally:
+                timer.cancel()
+
+    def _take(self, peer: Peer, now: float) -> Wire | None:
+        if self._closed:
+            raise HttpError("closed", "this client was closed", where=_where(peer))
+        idle = self._idle.get(peer)
+        while idle:
+            wire = idle.pop()
+            if not wire.lost and now - wire.idle_since < self._idle_seconds:
+                return wire
+            wire.abort()
+        return None
+
+    async def _connect(self, peer: Peer, left: float) -> Wire:
+        loop = asyncio.get_running_loop()
+        host, port = peer
+
+        def make() -> Wire:
+            return Wire(loop, _where(peer))
+
+        seconds = max(0.0, min(self._connect_timeout, left))
+        try:
+            if host.startswith("/"):
+                _, wire = await asyncio.wait_for(loop.create_unix_connection(make, host), seconds)
+            else:
+                _, wire = await asyncio.wait_for(loop.create_connection(make, host, port), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise HttpError("timeout", f"no connection within {seconds:g} s", where=_where(peer)) from error
+        except OSError as error:
+            what = f"the connection was refused: {error.strerror or error}"
+            raise HttpError("refused", what, where=_where(peer)) from error
+        return wire
+
+    def _release(self, peer: Peer, wire: Wire, now: float) -> None:
+        self._busy.discard(wire)
+        if not wire.release(now):
+            return
+        idle = self._idle.setdefault(peer, [])
+        if self._closed or len(idle) >= self._pool:
+            wire.abort()
+        else:
+            idle.append(wire)
+
+
+def _head(
+    host: str, port: int, method: str, target: str, headers: Sequence[tuple[bytes, bytes]], body: Body
+) -> tuple[bytes, int | None]:
+    """Request line and headers as bytes, and the length of a body that is an iterator (None: chunked)."""
+    if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
+        raise HttpError("malformed", f"{method!r} {target!r} cannot be sent", where=_where((host, port)))
+    try:
+        block = encode.block(list(headers))
+    except ValueError as error:
+        raise HttpError("malformed", str(error), where=_where((host, port))) from error
+    lines = [f"{method} {target} HTTP/1.1\r\n".encode()]
+    if not block.has_host:
+        name = "localhost" if host.startswith("/") else f"[{host}]" if ":" in host else host
+        lines.append((f"Host: {name}\r\n" if not port else f"Host: {name}:{port}\r\n").encode())
+    lines.append(block.wire)
+    if not isinstance(body, bytes):
+        framing = b"Content-Length: %d\r\n" % block.given_length if block.given_length is not None else None
+        lines.append(framing or b"Transfer-Encoding: chunked\r\n")
+    elif body or method in ("POST", "PUT", "PATCH"):
+        lines.append(b"Content-Length: %d\r\n" % len(body))
+    lines.append(b"Connection: close\r\n\r\n" if block.wants_close else b"\r\n")
+    return b"".join(lines), block.given_length
+
+
+def _may_resend(error: BaseException, wire: Wire, body: Body) -> bool:
+    """Whether the peer had closed this connection while it was idle, so that it never saw the request."""
+    closed = isinstance(error, HttpError) and error.kind == "closed"
+    return closed and wire.reused and not wire.answered and isinstance(body, bytes)
+
+
+def _expire(wire: Wire, peer: Peer, timeout: float) -> None:
+    wire.fail(HttpError("timeout", f"no reply within {timeout:g} s", where=_where(peer)))
+
+
+def _where(peer: Peer) -> str:
+    return peer[0] if peer[0].startswith("/") else f"{peer[0]}:{peer[1]}"

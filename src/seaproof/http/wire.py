@@ -1,0 +1,267 @@
+"""One connection of the client: sends a request, reads its reply, and knows whether it may be used again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any, cast
+
+import httptools
+
+from seaproof.errors import HttpError
+from seaproof.http import encode
+from seaproof.http.body import BodyStream
+from seaproof.http.message import Headers
+
+_HEAD_BYTES = 64 * 1024
+_STREAM_BYTES = 256 * 1024
+
+
+class Wire(asyncio.Protocol):
+    """A connection that carries one request at a time. Everything that goes wrong ends `done` with an HttpError."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, where: str) -> None:
+        self._loop = loop
+        self._where = where
+        self._parser = httptools.HttpResponseParser(self)
+        self._writable: asyncio.Future[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self.lost = False
+        self.reused = False
+        """Whether it has carried a request before the present one."""
+        self.idle_since = 0.0
+        self.done: asyncio.Future[None] | None = None
+        self._reset(False, None, False)
+
+    def _reset(self, head_only: bool, max_body: int | None, streamed: bool) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self.parts: list[bytes] = []
+        self.stream: BodyStream | None = None
+        self.answered = False
+        """Whether a byte of the reply has come."""
+        self.answered_at = 0.0
+        self.complete = False
+        self.reusable = False
+        self._head_only = head_only
+        self._streamed = streamed
+        self._max_body = max_body
+        self._size = self._head_fed = 0
+        self._head_done = self._until_close = self._surplus = False
+
+    # Sending.
+
+    def send(
+        self,
+        head: bytes,
+        body: bytes | AsyncIterator[bytes],
+        length: int | None,
+        *,
+        head_only: bool,
+        max_body: int | None,
+        streamed: bool,
+    ) -> asyncio.Future[None]:
+        """Send one request; the future is done when the reply is there (its head, where `streamed`).
+
+        An iterator goes out chunked, or plain where `length` says how long it is.
+        """
+        self._reset(head_only, max_body, streamed)
+        self.done = self._loop.create_future()
+        if self.lost:
+            self.fail(HttpError("closed", "the connection is closed", where=self._where))
+        elif isinstance(body, bytes):
+            if len(body) < 65536:
+                self._transport.write(head + body)
+            else:
+                self._transport.write(head)
+                self._transport.write(body)
+        else:
+            self._transport.write(head)
+            self._sender = self._loop.create_task(self._send_parts(body, length))
+            self._sender.add_done_callback(self._on_sent)
+        return self.done
+
+    async def _send_parts(self, body: AsyncIterator[bytes], length: int | None) -> None:
+        sent = 0
+        try:
+            async for part in body:
+                if not part:
+                    continue
+                sent += len(part)
+                self._transport.write(part if length is not None else encode.chunk(part))
+                if self._writable is not None:
+                    await self._writable
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+        if length is None:
+            self._transport.write(encode.LAST_CHUNK)
+        elif sent != length:
+            raise ValueError(f"the body has {sent} bytes, its Content-Length says {length}")
+
+    def _on_sent(self, sender: asyncio.Task[None]) -> None:
+        self._sender = None
+        if not sender.cancelled() and (error := sender.exception()) is not None:
+            self.fail(error)
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.done is None or self.complete:
+            # Nothing was asked: the next request could take this for its reply.
+            self._surplus = True
+            self._transport.abort()
+            return
+        if not self.answered:
+            self.answered = True
+            self.answered_at = monotonic()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete and not self.lost:
+                self.fail(HttpError("malformed", f"the reply is not HTTP/1.1: {error}", where=self._where))
+            return
+        if not self._head_done:
+            self._head_fed += len(data)
+            if self._head_fed > _HEAD_BYTES:
+                self.fail(
+                    HttpError("malformed", f"the reply's headers are over {_HEAD_BYTES} bytes", where=self._where)
+                )
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if self._writable is not None:
+            self._writable.cancel()
+        if self._until_close and self._head_done and exc is None:
+            self._complete(False)
+        elif not self.complete:
+            error = HttpError("closed", "the connection was closed before the reply was complete", where=self._where)
+            error.__cause__ = exc
+            self.fail(error)
+        self._stop_sender()
+
+    # What httptools calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_done:
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                self.fail(HttpError("malformed", "the peer switched to a protocol nobody asked for", where=self._where))
+            return
+        self.status = status
+        self._head_done = True
+        framed = any(
+            name == b"content-length" or (name == b"transfer-encoding" and value.lower().endswith(b"chunked"))
+            for name, value in self.headers
+        )
+        self._until_close = not framed and not self._head_only and not encode.has_no_body(status)
+        if self._streamed:
+            self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow, _nothing)
+        if self._head_only:
+            # The parser cannot know that no body follows: it has served its time.
+            keep = self._parser.should_keep_alive() or not framed
+            self._parser = httptools.HttpResponseParser(self)
+            self._complete(keep)
+        elif self._streamed:
+            self._resolve()
+
+    def on_body(self, part: bytes) -> None:
+        if self.complete:
+            self._surplus = True
+            return
+        self._size += len(part)
+        if self._max_body is not None and self._size > self._max_body:
+            self.fail(HttpError("malformed", f"the reply is over {self._max_body} bytes", where=self._where))
+        elif self.stream is not None:
+            self.stream.feed(part)
+        else:
+            self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        if self._head_done and not self.complete:
+            self._complete(self._parser.should_keep_alive())
+        elif not self._head_done:
+            self.headers = []
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._surplus = True
+
+    # How an exchange ends.
+
+    def _complete(self, keep_alive: bool) -> None:
+        self.complete = True
+        unsent = self._sender is not None or (not self.lost and self._transport.get_write_buffer_size() > 0)
+        self._stop_sender()
+        self.reusable = keep_alive and not unsent
+        if self.stream is not None:
+            self.stream.end()
+        self._resolve()
+
+    def _resolve(self) -> None:
+        if self.done is not None and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the exchange with this error and close the connection."""
+        if self.done is not None and not self.complete:
+            if not self.done.done():
+                self.done.set_exception(error)
+            elif self.stream is not None and isinstance(error, Exception):
+                self.stream.end(error)
+        self.abort()
+
+    def release(self, now: float) -> bool:
+        """The reply was taken: whether this connection may wait for another request; closed if not."""
+        usable = self.reusable and not self.lost and not self._surplus and not self._transport.is_closing()
+        self.reusable = False
+        self.done = None
+        self.parts = []
+        self.stream = None
+        if not usable:
+            self.abort()
+            return False
+        self.reused = True
+        self.idle_since = now
+        return True
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._stop_sender()
+        if not self.lost:
+            self._transport.abort()
+
+    def _stop_sender(self) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
+
+    def _on_stream_flow(self, stop: bool) -> None:
+        if self.lost or self._transport.is_closing():
+            return
+        if stop:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+
+def _nothing() -> Any:
+    pass

@@ -1,0 +1,100 @@
+"""The command line before it does anything: what it imports, how it refuses, what it exits with."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# What `seaproof --help` may import beside the standard library. A longer list is a slower start: think first.
+ALLOWED = {"click", "seaproof"}
+OURS = {"seaproof", "seaproof.cli", "seaproof.cli.app", "seaproof.errors"}
+
+
+def seaproof(*args, cwd=None, stdin=None):
+    return subprocess.run(
+        [sys.executable, "-m", "seaproof.cli", *args], capture_output=True, text=True, cwd=cwd, input=stdin, timeout=60
+    )
+
+
+def test_help_imports_next_to_nothing():
+    code = (
+        "import sys; before = set(sys.modules); sys.argv = ['seaproof', '--help']\n"
+        "import seaproof.cli\n"
+        "try: seaproof.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print('\\n'.join(sorted(set(sys.modules) - before)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+
+    assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names <= ALLOWED
+    assert {name for name in imported if name.startswith("seaproof")} == OURS
+
+
+def test_every_command_explains_itself():
+    from seaproof.cli.app import COMMANDS
+
+    for name in COMMANDS:
+        done = seaproof(name, "--help")
+        assert done.returncode == 0
+        assert len(done.stdout) > 200
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["trian"], "Did you mean `seaproof train`?"),
+        (["train", "--instances", "0"], "0 is not in the range"),
+        (["predict", "nowhere.csv"], "'nowhere.csv' does not exist"),
+        (["train", "--driver", "podman"], "'podman' is not one of"),
+    ],
+)
+def test_a_wrong_command_line_is_told_so_in_one_paragraph(args, said, tmp_path):
+    done = seaproof(*args, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_local_server_the_next_step_is_named(tmp_path):
+    done = seaproof("endpoints", "list", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "no local server runs for this project" in done.stderr
+    assert "`seaproof up` starts one" in done.stderr
+
+
+def test_an_error_is_json_where_json_was_asked_for(tmp_path):
+    done = seaproof("endpoints", "list", "--json", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"]["where"] == str(tmp_path)
+
+
+def test_a_misspelt_key_of_the_project_is_named(tmp_path):
+    (tmp_path / "seaproof.toml").write_text("[training]\nchanels = {}\n")
+    done = seaproof("train", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "'chanels'" in done.stderr
+    assert "seaproof.toml, training" in done.stderr
+
+
+def test_init_writes_a_project_and_overwrites_nothing(tmp_path):
+    first = seaproof("init", "my flowers", cwd=tmp_path)
+    again = seaproof("init", "my flowers", cwd=tmp_path)
+
+    assert first.returncode == 0, first.stderr
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert 'name = "my-flowers"' in (tmp_path / "my flowers" / "seaproof.toml").read_text()
+    own_test = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "my flowers",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert own_test.returncode == 0, own_test.stdout
