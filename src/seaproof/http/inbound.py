@@ -166,7 +166,7 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase != HEAD:
             return
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == b"host":
             self._hosts += 1
             if not _HOST.fullmatch(value):
@@ -178,7 +178,7 @@ class RequestReader:
         elif name == b"transfer-encoding":
             self._on_transfer_encoding(value)
         elif name == b"expect":
-            if value.strip().lower() != b"100-continue":
+            if value.lower() != b"100-continue":
                 self._stop(417, "this Expect cannot be met", "Send no Expect header, or `Expect: 100-continue`.")
             self._expects = True
         self._headers.append((name, value))
@@ -186,7 +186,7 @@ class RequestReader:
     def _on_transfer_encoding(self, value: bytes) -> None:
         if self._chunked:
             self._stop(400, "Transfer-Encoding is given twice")
-        if value.strip().lower() != b"chunked":
+        if value.lower() != b"chunked":
             self._stop(501, "only the transfer coding `chunked` is understood", "Send the body plain or chunked.")
         self._chunked = True
 
