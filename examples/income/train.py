@@ -6,6 +6,7 @@ Hyperparameters: model (boosting, linear), max_iter, learning_rate (boosting onl
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
@@ -29,7 +30,7 @@ def train(job: Job) -> None:
         job.hyperparameter("max_iter", int, default=200),
         job.hyperparameter("learning_rate", float, default=0.05),
     )
-    table, labels = read_rows(job.channel("train"))
+    table, labels = read_rows(job.files("train", "*.csv"))
     print(f"train_rows={len(labels)}")
 
     cut = len(labels) * 4 // 5
@@ -40,7 +41,7 @@ def train(job: Job) -> None:
 
     model.fit(table, labels)
     print(f"train_accuracy={accuracy_score(labels, model.predict(table)):.4f}")
-    joblib.dump(model, Path(job.model_dir) / "model.joblib")
+    joblib.dump(model, job.model_dir / "model.joblib")
 
 
 def build(kind: str, max_iter: int, learning_rate: float) -> Pipeline:
@@ -69,10 +70,7 @@ def build(kind: str, max_iter: int, learning_rate: float) -> Pipeline:
     return make_pipeline(columns, classifier)
 
 
-def read_rows(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Every CSV file (with a header) of the channel: the array of `to_array` and the labels."""
-    files = sorted(Path(folder).glob("*.csv"))
+def read_rows(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Every CSV file (with a header): the array of `to_array` and the labels."""
     rows = [row for file in files for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
-    if not rows:
-        raise ValueError(f"channel train has no rows: no CSV file with a header lies in {folder}")
     return to_array(rows), np.array([row[LABEL] for row in rows])
