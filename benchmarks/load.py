@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of wrk. Times in milliseconds; `server_cpu` and `client_cpu` in cores."""
+    """One run of wrk. Times in milliseconds, CPU in cores."""
 
     requests_per_second: float
     p50: float
@@ -29,6 +30,8 @@ class Measurement:
     p99: float
     server_cpu: float
     client_cpu: float
+    other_cpu: float
+    """Cores that something else on the machine kept busy meanwhile: near 0, or the figures are worth little."""
     failed: int
     """Requests that ended without a 2xx or 3xx status."""
 
@@ -43,19 +46,20 @@ def measure(
     url = f"http://127.0.0.1:{server.port}{path}"
     # One thread: on a small machine every further one is taken from the server.
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(SCRIPT), url, "--"]
-    cpu = server.cpu()
+    cpu, machine = server.cpu(), _machine_cpu()
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen([*command, str(body), content_type, accept], stdout=output, stderr=output)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode()
-    cpu = server.cpu() - cpu
+    cpu, machine = server.cpu() - cpu, _machine_cpu() - machine
     line = next((line for line in text.splitlines() if line.startswith("SUMMARY ")), "")
     if not line:
         raise LoadFailed(f"wrk ended with {child.returncode}: {text[-500:]}")
     summary = json.loads(line.removeprefix("SUMMARY "))
     failed = sum(summary[kind] for kind in ("refused", "broken", "timeouts", "bad_status"))
+    client = usage.ru_utime + usage.ru_stime
     good = summary["requests"] - summary["bad_status"]
     if good <= 0:
         raise LoadFailed(f"no request succeeded: {line}")
@@ -65,6 +69,35 @@ def measure(
         p90=summary["p90"],
         p99=summary["p99"],
         server_cpu=cpu / summary["seconds"],
-        client_cpu=(usage.ru_utime + usage.ru_stime) / summary["seconds"],
+        client_cpu=client / summary["seconds"],
+        other_cpu=max(0.0, machine - cpu - client) / summary["seconds"],
         failed=failed,
     )
+
+
+def ask(server: Server, path: str, body: bytes, content_type: str, accept: str, times: int) -> bytes:
+    """The last of so many replies, each on a connection of its own, so that every worker has loaded what it needs.
+
+    LoadFailed for any that is not 200.
+    """
+    reply = b""
+    for _ in range(times):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        try:
+            connection.request("POST", path, body, {"Content-Type": content_type, "Accept": accept})
+            response = connection.getresponse()
+            reply = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise LoadFailed(f"no reply: {error!r}") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise LoadFailed(f"status {response.status}: {reply[:300]!r}")
+    return reply
+
+
+def _machine_cpu() -> float:
+    """Seconds of CPU that the whole machine has spent on processes, since it started."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()
+    user, nice, system = map(int, fields[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")

@@ -10,12 +10,14 @@ A rival.py defines
     WITH_SEAPROOF              whether seaproof itself goes into its environment (optional)
     CONTENT_TYPES              payload name -> media type, where its own differs (optional)
     body(payload, plain)       its own form of a body, made from the plain one (optional)
+    values(reply)              the predictions in its reply (optional: all numbers that there are)
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +80,12 @@ class Rival:
         path = plain.with_name(f"{plain.name}.{self.name}")
         path.write_bytes(self._module.body(payload, plain.read_bytes()))
         return path
+
+    def values(self, reply: bytes) -> list[float]:
+        """The predictions that a reply holds."""
+        if hasattr(self._module, "values"):
+            return list(map(float, self._module.values(reply)))
+        return [float(text) for text in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", reply.decode())]
 
     @contextmanager
     def serving(self, model: str, workers: int) -> Iterator[Server]:

@@ -39,6 +39,14 @@ def goals_table(found: list[Goal]) -> str:
     return text
 
 
+def noise(results: Results) -> str:
+    """A warning where something else used the machine; empty where it was quiet."""
+    other = median([run["other_cpu"] for run in results["runs"]] or [0.0])
+    if other < 0.1:
+        return ""
+    return f"\nSomething else kept {other:.1f} cores busy meanwhile: do not trust these figures.\n"
+
+
 def _cells(results: Results) -> list[tuple[str, str]]:
     return list(dict.fromkeys((run["model"], run["payload"]) for run in results["runs"]))
 

@@ -11,9 +11,8 @@ import signal
 import socket
 import sys
 
-from seaproof.http.server import run, serve
-
 from seaproof.http.message import Request, Response
+from seaproof.http.server import run, serve
 
 
 def echo(request: Request) -> Response:
