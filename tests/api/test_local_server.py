@@ -217,7 +217,7 @@ def test_a_request_that_cannot_be_served_is_refused_and_the_server_lives(server,
 
 
 def test_a_second_coordinator_is_refused_with_the_address_of_the_first(server):
-    state = server.health()["state"]
+    root = Path(server.health()["state"]).parent
     done = subprocess.run(
         [
             sys.executable,
@@ -228,7 +228,7 @@ def test_a_second_coordinator_is_refused_with_the_address_of_the_first(server):
             "--port",
             "0",
             "--project",
-            os.path.dirname(state),
+            root,
         ],
         capture_output=True,
         text=True,

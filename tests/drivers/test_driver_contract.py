@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from seaproof.drivers.docker import DockerDriver
 from seaproof.drivers.driver import Driver, Workload
 from seaproof.drivers.fake import FakeDriver
 from seaproof.drivers.process import ProcessDriver
@@ -13,6 +16,7 @@ from seaproof.project import FolderImage
 from seaproof.testing import probe
 from seaproof.testing.driver_contract import ContainerContract, DriverContract
 
+PROBE_IMAGE = "seaproof-test-workload"
 _PROBE = Path(probe.__file__).parent
 
 
@@ -54,3 +58,21 @@ class TestProcessDriverWithoutNamespaces(DriverContract):
     def workload(self, behaviour: str, opt_ml: Path, **fields: Any) -> Workload:
         workload = Workload(name="one", image="probe", opt_ml=opt_ml, arguments=(behaviour,))
         return replace(workload, entrypoint=("python3", "probe.py"), **fields)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("probe_image")
+class TestDockerDriver(ContainerContract):
+    def open(self, state: Path) -> Driver:
+        return DockerDriver(state)
+
+    def source(self, state: Path) -> str:
+        return (
+            "from pathlib import Path\n"
+            "from seaproof.drivers.docker import DockerDriver\n"
+            f"driver = DockerDriver(Path({str(state)!r}))"
+        )
+
+    def workload(self, behaviour: str, opt_ml: Path, **fields: Any) -> Workload:
+        workload = Workload(name="one", image=PROBE_IMAGE, opt_ml=opt_ml, arguments=(behaviour,))
+        return replace(workload, **fields)

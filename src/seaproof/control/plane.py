@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seaproof.control.fleet import Fleets
 from seaproof.control.store import Store
 from seaproof.drivers.driver import Driver
 from seaproof.invocations.send import Sender
@@ -36,6 +37,8 @@ class Plane:
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the coordinator shuts down; background work looks at it and returns without changing records."""
     threads: set[threading.Thread] = field(default_factory=set)
+    fleets: Fleets = field(default_factory=Fleets)
+    """What the endpoints run; `fleets.routes` is where invocations look."""
 
     def arn(self, kind: str, name: str) -> str:
         """The ARN of a resource; the platform lower-cases the name in it."""

@@ -38,6 +38,18 @@ def find_program(word: str, path: str) -> str:
     )
 
 
+def check_lines(program: str) -> None:
+    """Refuse a script whose first line ends with CRLF: no interpreter is ever found by it."""
+    first = _first_line(program)
+    if first.startswith(b"#!") and first.endswith(b"\r\n"):
+        raise CannotExecute(
+            127,
+            f"exec {program} failed: its lines end with CRLF, so the system looks for "
+            f"{first[2:-1].decode('utf-8', 'replace').strip(' ')!r} with the carriage return",
+            f"Save it with LF line endings: sed -i 's/\\r$//' {os.path.basename(program)}",
+        )
+
+
 def explain(program: str, error: OSError) -> CannotExecute:
     """What an OSError of exec means, with the first line of the file looked at."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.exists(program):
@@ -47,13 +59,6 @@ def explain(program: str, error: OSError) -> CannotExecute:
     first = _first_line(program)
     if first.startswith(b"#!") and error.errno in (errno.ENOENT, errno.ENOTDIR):
         interpreter = first[2:].split()[0].decode("utf-8", "replace") if first[2:].split() else ""
-        if first.endswith(b"\r\n"):
-            return CannotExecute(
-                127,
-                f"exec {program} failed: its lines end with CRLF, so the system looks for {interpreter!r} with a "
-                "carriage return at the end",
-                f"Save it with LF line endings: sed -i 's/\\r$//' {os.path.basename(program)}",
-            )
         return CannotExecute(
             127,
             f"exec {program} failed: its first line names the interpreter {interpreter!r}, which does not exist",

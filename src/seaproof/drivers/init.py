@@ -121,6 +121,7 @@ def _execute(spec: Spec, report: int, output: int) -> NoReturn:
     try:
         os.chdir(spec.program if spec.namespaces else spec.folder)
         program = command.find_program(spec.command[0], spec.environment["PATH"])
+        command.check_lines(program)
         try:
             os.execve(program, spec.command, spec.environment)
         except OSError as error:

@@ -125,6 +125,8 @@ def listens(port: int) -> bool:
 def arrange(view: View) -> None:
     """Build the workload's file system in the (new) mount namespace of the calling process."""
     _mount("none", "/", flags=_REC | _SLAVE)
+    if not all(os.path.isdir("/" + target.split("/")[1]) for target in ("/opt/ml", view.program)):
+        _copy_root()
     # Opened before anything is covered by a mount; reached afterwards through /proc/self/fd.
     sources = {"/opt/ml": _open(view.opt_ml), view.program: _open(view.folder)}
     hosts = _open(view.hosts) if view.hosts else None
@@ -183,11 +185,7 @@ def _make_folder(target: str) -> None:
     parent = os.path.dirname(target)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
-    if _is_ours(parent):
-        pass
-    elif parent == "/":
-        _copy_root()
-    else:
+    if not _is_ours(parent):
         _cover(parent, set(os.listdir(parent)))
     os.makedirs(target)
 
@@ -230,12 +228,11 @@ def _reappear(source: str, target: str, names: Collection[str]) -> None:
 
 def _copy_root() -> None:
     """Move into a root folder in a tmpfs that shows the host's; needed where a top-level folder has to be made."""
-    staging = "/tmp" if "/tmp" in _COVERED else "/mnt"
-    new = f"{staging}/.root" if staging == "/tmp" else staging
-    os.makedirs(new, exist_ok=True)
-    _mount("tmpfs", new, "tmpfs", _NOSUID | _NODEV, "mode=755")
-    _reappear("/", new, os.listdir("/"))
-    os.chdir(new)
+    # Put together where nothing is lost by it: /dev/shm is emptied anyway.
+    staging = "/dev/shm"
+    _mount("tmpfs", staging, "tmpfs", _NOSUID | _NODEV, "mode=755")
+    _reappear("/", staging, os.listdir("/"))
+    os.chdir(staging)
     _checked(libc().syscall(_pivot_root_number(), b".", b"."), "pivot_root")
     _checked(libc().umount2(b".", _DETACH), "umount")
     os.chdir("/")

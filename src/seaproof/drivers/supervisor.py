@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,8 +94,8 @@ def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report:
     namespaces.adopt_orphans()
     _write_handle(spec, folder)
     if spec.namespaces:
-        if spec.join_network:
-            _join(spec)
+        if spec.join_network and not _join(spec):
+            spec = replace(spec, join_network="")
         namespaces.leave_process_table()
     output, output_end = os.pipe()
     child = os.fork()
@@ -208,15 +208,18 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def _join(spec: Spec) -> None:
-    """Enter the network of a peer; unprivileged that takes its user namespace first."""
-    peer = processes.parse(spec.join_network)
-    members = processes.descendants(peer.pid)
+def _join(spec: Spec) -> bool:
+    """Enter the network of a peer (unprivileged that takes its user namespace first); False where it has ended."""
+    members = processes.descendants(processes.parse(spec.join_network).pid)
     if not members:
-        raise OSError(f"the peer {spec.join_network}, whose network was to be shared, has ended")
-    if os.geteuid() != 0:
-        namespaces.join(members[0], "user", namespaces.NEWUSER)
-    namespaces.join(members[0], "net", namespaces.NEWNET)
+        return False
+    try:
+        if os.geteuid() != 0:
+            namespaces.join(members[0], "user", namespaces.NEWUSER)
+        namespaces.join(members[0], "net", namespaces.NEWNET)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _probe() -> NoReturn:

@@ -1,4 +1,4 @@
-"""The storage protocol: five verbs over `s3://bucket/key` addresses."""
+"""The storage protocol: six verbs over `s3://bucket/key` addresses."""
 
 from __future__ import annotations
 
@@ -63,4 +63,8 @@ class Storage(Protocol):
 
     def upload(self, source: Path, address: Address) -> None:
         """Copy one file to an object, whole or not at all."""
+        ...
+
+    def delete(self, address: Address) -> None:
+        """Remove one object; one that is not there is passed over, as S3 does."""
         ...

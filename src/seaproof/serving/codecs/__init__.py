@@ -11,22 +11,29 @@ from typing import Any
 
 from seaproof.contract.http import MediaType, parse_media_type
 from seaproof.errors import RequestError
-from seaproof.serving.codecs import csv, json, jsonlines, npy
-from seaproof.serving.codecs.libraries import preload
+from seaproof.serving.codecs import arrow, csv, json, jsonlines, multipart, npy, npz, octets, recordio
+from seaproof.serving.codecs.libraries import is_there, preload
+from seaproof.serving.codecs.record import Record, Tensor
 from seaproof.serving.codecs.shapes import Unfit
 from seaproof.serving.codecs.table import Table, concatenate
 
-__all__ = ["DECODERS", "ENCODERS", "Table", "concatenate", "decode", "encode", "preload"]
+__all__ = ["DECODERS", "ENCODERS", "Record", "Table", "Tensor", "concatenate", "decode", "encode", "preload"]
 
 Decoder = Callable[[bytes, MediaType], Any]
 Encoder = Callable[[Any, MediaType], bytes]
+
+
+def _decode_multipart(body: bytes, media: MediaType) -> Any:
+    return multipart.decode(body, media, decode)
+
 
 DECODERS: dict[str, Decoder] = {
     csv.TYPE: csv.decode,
     json.TYPE: json.decode,
     jsonlines.TYPE: jsonlines.decode,
     jsonlines.ALIAS: jsonlines.decode,
-    npy.TYPE: npy.decode,
+    octets.TYPE: octets.decode,
+    multipart.TYPE: _decode_multipart,
 }
 """By essence: what makes a value of a body."""
 
@@ -35,9 +42,16 @@ ENCODERS: dict[str, Encoder] = {
     json.TYPE: json.encode,
     jsonlines.TYPE: jsonlines.encode,
     jsonlines.ALIAS: jsonlines.encode,
-    npy.TYPE: npy.encode,
+    octets.TYPE: octets.encode,
 }
 """By essence: what makes a body of a value."""
+
+if is_there("numpy"):
+    DECODERS.update({npy.TYPE: npy.decode, npz.TYPE: npz.decode, recordio.TYPE: recordio.decode})
+    ENCODERS.update({npy.TYPE: npy.encode, npz.TYPE: npz.encode, recordio.TYPE: recordio.encode})
+if is_there("pyarrow"):
+    DECODERS.update({arrow.PARQUET: arrow.decode_parquet, arrow.STREAM: arrow.decode_stream})
+    ENCODERS.update({arrow.PARQUET: arrow.encode_parquet, arrow.STREAM: arrow.encode_stream})
 
 
 def decode(body: bytes, media: MediaType) -> Any:
@@ -60,13 +74,14 @@ def decode(body: bytes, media: MediaType) -> Any:
 def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, str]:
     """The body of a value and its exact content type, by the caller's Accept ranges (best first, as parsed).
 
-    No range, or `*/*`, means `default`. A range that the value has no form in gives way to the next. RequestError 406
+    No range, or `*/*`, means `default` (application/octet-stream for bytes, which go out as they are in any type). A range that the value has no form in gives way to the next. RequestError 406
     where none is left, listing the types there are; 500 where nothing was asked for and the value has no form at all.
     """
     refused: dict[str, str] = {}
-    for media in _candidates(accept, default):
-        if isinstance(value, bytes):
-            return value, content_type(media)
+    is_bytes = isinstance(value, (bytes, bytearray, memoryview))
+    for media in _candidates(accept, parse_media_type(octets.TYPE if is_bytes else default)):
+        if is_bytes:
+            return bytes(value), content_type(media)
         try:
             return ENCODERS[media.essence](value, media), content_type(media)
         except Unfit as error:
@@ -74,9 +89,8 @@ def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, st
     raise _unacceptable(accept, refused)
 
 
-def _candidates(accept: list[MediaType], default: str) -> Iterator[MediaType]:
+def _candidates(accept: list[MediaType], preferred: MediaType) -> Iterator[MediaType]:
     """The types to try, in order; those that are not there are left out."""
-    preferred = parse_media_type(default)
     for media in accept or [MediaType("*/*")]:
         if media.essence in ENCODERS:
             yield media

@@ -7,7 +7,9 @@ it is empty (quoted or not) or blank. A column is numeric if every cell that is 
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from seaproof.errors import RequestError
@@ -15,8 +17,7 @@ from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.table import Column, Table
 
 _TOKEN = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\n|\r|\Z)|(?s:(.))')
-_WHOLE = re.compile(r"[-+0-9 ]*")
-_WORDS = {"present": True, "absent": False}
+_WHOLE = re.compile(r"[-+0-9 \t]*")
 
 
 def table_of(text: str, header: str = "") -> Table:
@@ -26,12 +27,12 @@ def table_of(text: str, header: str = "") -> Table:
         raise RequestError(400, "the body is empty", next_step="Send at least one row.")
     first = rows[0]
     columns = list(zip(*rows, strict=True))
-    named = _WORDS.get(header)
-    if named is None:
-        named = _is_header(columns)
-    if not named:
-        return Table([_column(list(cells)) for cells in columns])
-    return Table([_column(list(cells[1:])) for cells in columns], [_text(cell) or "" for cell in first])
+    names = texts_of(first) if header == "present" else None
+    if header not in ("present", "absent") and any(_has_numbers(cells[1:]) for cells in columns):
+        names = names_of(first)
+    if names is None:
+        return Table(list(map(_column, columns)))
+    return Table([_column(cells[1:]) for cells in columns], names)
 
 
 def _rows(text: str) -> list[list[str]]:
@@ -82,21 +83,35 @@ def _misquoted(rows: list[list[str]], row: list[str]) -> RequestError:
     )
 
 
-def _is_header(columns: list[tuple[str, ...]]) -> bool:
-    """Whether the first row names the columns: all text, none twice, above at least one column of numbers."""
-    names = [_text(cells[0]) for cells in columns]
-    if not all(names) or len(set(names)) < len(names) or any(_is_number(cells[0]) for cells in columns):
-        return False
-    return any(_is_numeric(cells[1:]) for cells in columns)
+def names_of(first: Sequence[str]) -> list[str] | None:
+    """The column names in a row of raw cells: all text, none twice; None where it is no such row."""
+    names = [_text(cell) for cell in first]
+    if not all(names) or len(set(names)) < len(names) or any(map(_is_number, first)):
+        return None
+    return [name or "" for name in names]
 
 
-def _is_numeric(cells: tuple[str, ...]) -> bool:
-    kept = [cell for cell in cells if not _is_missing(cell)]
-    return bool(kept) and all(map(_is_number, kept))
+def row_of(line: str) -> list[str]:
+    """The raw cells of one line; empty where it is more or less than one row."""
+    try:
+        rows = _rows(line)
+    except RequestError:
+        return []
+    return rows[0] if len(rows) == 1 else []
+
+
+def texts_of(first: Sequence[str]) -> list[str]:
+    """The texts of a row of raw cells, empty where missing."""
+    return [_text(cell) or "" for cell in first]
+
+
+def _has_numbers(cells: Sequence[str]) -> bool:
+    """Whether there is a number in this column, and nothing but numbers."""
+    return not all(map(_is_missing, cells)) and _floats(cells) is not None
 
 
 def _is_missing(cell: str) -> bool:
-    return cell == '""' or not cell.strip()
+    return cell == '""' or not cell or cell.isspace()
 
 
 def _is_number(cell: str) -> bool:
@@ -112,24 +127,44 @@ def _is_number(cell: str) -> bool:
 def _text(cell: str) -> str | None:
     if cell[:1] == '"':
         return cell[1:-1].replace('""', '"')
-    return cell if cell.strip() else None
+    return cell if cell and not cell.isspace() else None
 
 
-def _column(cells: list[str]) -> Column:
-    if not all(_is_missing(cell) or _is_number(cell) for cell in cells):
+def _column(cells: Sequence[str]) -> Column:
+    values = _floats(cells)
+    if values is None:
         return [_text(cell) for cell in cells]
     np: Any = library("numpy")
-    if _are_whole(cells):
-        whole = list(map(int, cells))
-        if all(-(2**63) <= number < 2**63 for number in whole):
-            return whole if np is None else np.array(whole, np.int64)
-    values = [float("nan") if _is_missing(cell) else float(cell) for cell in cells]
+    whole = _integers(cells)
+    if whole is not None:
+        return whole if np is None else np.array(whole, np.int64)
     return values if np is None else np.array(values, np.float64)
 
 
-def _are_whole(cells: list[str]) -> bool:
-    """Whether all are whole numbers that may fit 64 bits; none is missing."""
-    return bool(cells) and all(len(cell) < 40 and cell.strip() and _WHOLE.fullmatch(cell) for cell in cells)
+def _floats(cells: Sequence[str]) -> list[float] | None:
+    """The numbers of a column, NaN for what is missing; None where a cell is neither."""
+    joined = "".join(cells)
+    if not joined.isascii() or "_" in joined:
+        return None
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        pass
+    try:
+        return [math.nan if _is_missing(cell) else float(cell) for cell in cells]
+    except ValueError:
+        return None
+
+
+def _integers(cells: Sequence[str]) -> list[int] | None:
+    """The numbers of a column whose every cell is a whole number of 64 bits, or None."""
+    if not cells or not _WHOLE.fullmatch("".join(cells)):
+        return None
+    try:
+        whole = list(map(int, cells))
+    except ValueError:  # a missing cell, or thousands of digits
+        return None
+    return whole if min(whole) >= -(2**63) and max(whole) < 2**63 else None
 
 
 def reads_as_other(text: str) -> bool:

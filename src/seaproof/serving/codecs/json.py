@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from typing import Any
 
 from seaproof.contract.http import MediaType
@@ -18,10 +19,36 @@ from seaproof.serving.codecs.text import encode_text, text_of, utf8
 
 TYPE = "application/json"
 
+_LARGE = 4096
+_NUMERIC = b"0123456789.-+eE \t\r\n"
+
 
 def decode(body: bytes, media: MediaType) -> Any:
     """Plain Python values; a (nested) array of numbers is an int64 or float64 ndarray where numpy is there."""
-    return as_array(value_of(utf8(body, media)))
+    body = utf8(body, media)
+    if len(body) > _LARGE:
+        array = _array(body)
+        if array is not None:
+            return array
+    return as_array(value_of(body))
+
+
+def _array(body: bytes) -> Any:
+    """The array that a large list of numbers, or of equally long lists of numbers, is, by simdjson; None if unsure."""
+    np, simdjson = library("numpy"), library("simdjson")
+    if np is None or simdjson is None or not body.lstrip()[:2].strip().startswith(b"["):
+        return None
+    marks = body.translate(None, _NUMERIC)
+    rows, width = marks.count(b"[") - 1, marks.find(b"]") - 1
+    row = b"[" + b"," * (width - 1) + b"]"
+    if marks != (b"[" + b",".join([row] * rows) + b"]" if rows > 0 else row):
+        return None
+    kind = "d" if b"." in body or b"e" in body or b"E" in body else "i"
+    try:
+        cells = simdjson.Parser().parse(body).as_buffer(of_type=kind)
+        return np.frombuffer(cells, "f8" if kind == "d" else "i8").reshape((rows, width) if rows else -1)
+    except (ValueError, TypeError, RuntimeError):
+        return None
 
 
 def value_of(body: bytes, row: int = 1) -> Any:
@@ -67,7 +94,26 @@ def as_array(value: Any) -> Any:
 
 def encode(value: Any, media: MediaType) -> bytes:
     """JSON text; ndarrays and tables as nested arrays, tables with names as one object per row."""
-    return encode_text(json.dumps(finite(shapes.tree(value)), separators=(",", ":"), ensure_ascii=False), media)
+    orjson = library("orjson")
+    if orjson is not None and not media.parameters:
+        try:
+            return orjson.dumps(value, shapes.tree, _options(orjson))  # type: ignore[no-any-return]
+        except TypeError as error:
+            if isinstance(error.__cause__, shapes.Unfit):
+                raise error.__cause__ from None
+            # what orjson does not write, numbers over 64 bits and keys that are not text, the standard library does
+    try:
+        text = json.dumps(finite(shapes.tree(value)), separators=(",", ":"), ensure_ascii=False)
+    except (ValueError, RecursionError) as error:
+        raise shapes.Unfit(f"a value nested too deeply, or in itself: {error}") from error
+    return encode_text(text, media)
+
+
+@cache
+def _options(orjson: Any) -> int:
+    """Arrays are written as they are; whatever else `shapes.tree` knows is left to it."""
+    passed_on = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+    return int(orjson.OPT_SERIALIZE_NUMPY | passed_on)
 
 
 def finite(value: Any) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from functools import cache
 from typing import Any
 
 FAST = ("numpy", "orjson", "simdjson")
+
+UNPACKED_MAX = 256 * 1024 * 1024
+"""Bytes that a compressed or sparse body may unfold to: ten times the largest body that the platform lets through."""
 
 
 @cache
@@ -19,6 +23,14 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except Exception:  # a broken installation counts as an absent one: the codecs work without it
         return None
+
+
+def is_there(name: str) -> bool:
+    """Whether the image has this library, without importing it."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def preload() -> None:

@@ -11,31 +11,74 @@ from typing import Any
 
 from seaproof.serving.codecs.libraries import library
 
-SMALL = 2048
+SMALL = 256
 """Bytes below which plain Python is faster than a call into a library."""
 
-_OPENERS = (b"[", b"]", b"{", b'"', b"n", b"t", b"f", b"N", b"I", b"i")
-_MINUS_ZERO = re.compile(rb"-0(?=[,\s]|$)")
+_SIGNED_ZERO = re.compile(rb"-0(?:[,\s]|$)")
+_NUMERIC = b"0123456789.-+eE \t"
+_WHOLE = b"0123456789-+ \t"
 
 
 def matrix(body: bytes) -> Any:
-    """A float64 ndarray, rows by columns (a list of lists without numpy), or None if this is not purely numeric."""
-    if len(body) <= SMALL:
+    """A float64 ndarray, rows by columns (a list of lists without numpy), or None if this is not purely numeric.
+
+    Empty cells are NaN.
+    """
+    body = lines_of(body)
+    found = _matrix(body)
+    if found is None and b'"' not in body:
+        full = filled(body)
+        found = _matrix(full) if full != body else None
+    return found
+
+
+def _matrix(body: bytes) -> Any:
+    if len(body) <= SMALL or library("numpy") is None:
         return few(body)
-    if library("numpy") is None:
-        return few(body)
-    found = simd(body) if library("simdjson") is not None else None
-    return loadtxt(body) if found is None else found
+    if library("simdjson") is not None:
+        found = simd(body)
+        if found is not None:
+            return found
+    return loadtxt(body)
+
+
+def lines_of(body: bytes) -> bytes:
+    """The body with LF line ends and none at its end."""
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return body.rstrip(b"\n")
+
+
+def columns(body: bytes) -> Any:
+    """The columns of a purely numeric body, int64 where every cell is a whole number; None where `matrix` gives it."""
+    array = matrix(body)
+    np = library("numpy")
+    if array is None or np is None:
+        return None
+    marks = np.frombuffer(lines_of(body).translate(None, _WHOLE), np.uint8)
+    others = np.flatnonzero((marks != 44) & (marks != 10))  # neither comma nor line feed
+    separators_before = others - np.arange(len(others))
+    whole = np.isfinite(array).all(0)
+    whole &= np.bincount(separators_before % array.shape[1], minlength=array.shape[1]) == 0
+    if np.abs(array[:, whole]).max(initial=0) >= 2**53:
+        return None  # a float64 may have rounded it
+    return [column.astype(np.int64) if exact else column for column, exact in zip(array.T, whole, strict=True)]
+
+
+def filled(body: bytes) -> bytes:
+    """The body with `nan` in its empty cells; line ends are LF."""
+    body = body.replace(b",,", b",nan,").replace(b",,", b",nan,")
+    body = body.replace(b"\n,", b"\nnan,").replace(b",\n", b",nan\n")
+    return (b"nan" if body[:1] == b"," else b"") + body + (b"nan" if body[-1:] == b"," else b"")
 
 
 def few(body: bytes) -> Any:
-    """Plain Python: the fastest for a few cells, and the only one without numpy."""
-    # int() and float() read underscores and the digits of every script as numbers; CSV does not.
+    """Plain Python: the fastest for a few cells, and the only way without numpy."""
+    # float() reads underscores and the digits of every script as numbers; CSV does not.
     if not body.isascii() or b"_" in body:
         return None
-    lines = body.decode("ascii").rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     try:
-        rows = [list(map(float, line.split(","))) for line in lines]
+        rows = [list(map(float, line.split(","))) for line in body.decode("ascii").split("\n")]
     except ValueError:
         return None
     width = len(rows[0])
@@ -47,44 +90,34 @@ def few(body: bytes) -> Any:
 
 def simd(body: bytes) -> Any:
     """simdjson: all cells as one JSON array. Numbers that JSON does not know (`+1`, `.5`, `007`, `nan`) give None."""
-    if any(opener in body for opener in _OPENERS):
-        return None
-    if b"-0" in body and _MINUS_ZERO.search(body):
-        return None  # read as an integer it would lose its sign
-    lines = _lines(body)
-    width = rectangle(lines)
+    width = rectangle(body)
     if not width:
         return None
+    text = b"".join((b"[", body.replace(b"\n", b","), b"]"))
     try:
-        cells = library("simdjson").Parser().parse(b"[" + b",".join(lines) + b"]").as_buffer(of_type="d")
+        cells = library("simdjson").Parser().parse(text).as_buffer(of_type="d")
     except (ValueError, TypeError, RuntimeError):
         return None
-    np = library("numpy")
-    return np.frombuffer(cells, np.float64).reshape(-1, width)
+    array = library("numpy").frombuffer(cells)
+    if not array.all() and _SIGNED_ZERO.search(body):
+        return None  # JSON reads it as an integer, which has no sign
+    return array.reshape(-1, width)
 
 
 def loadtxt(body: bytes) -> Any:
     """numpy's own reader, where simdjson is missing or refuses."""
-    if not body.isascii() or b'"' in body or b"_" in body:
-        return None
-    lines = _lines(body)
-    if not rectangle(lines):
+    if not body.isascii() or b'"' in body or b"_" in body or b"\n\n" in body:
         return None
     try:
-        return library("numpy").loadtxt(lines, delimiter=",", comments=None, ndmin=2, encoding="ascii")
+        return library("numpy").loadtxt(body.split(b"\n"), delimiter=",", comments=None, ndmin=2, encoding="ascii")
     except ValueError:
         return None
 
 
-def rectangle(lines: list[bytes]) -> int:
-    """The number of columns that every line has; 0 where they differ or one is blank."""
-    counts = {line.count(b",") for line in lines}
-    if len(counts) != 1 or b"" in lines:
+def rectangle(body: bytes) -> int:
+    """The number of columns, where every line has as many and no cell holds what numbers do not; 0 otherwise."""
+    marks = body.translate(None, _NUMERIC)
+    line = marks[: marks.find(b"\n")] if b"\n" in marks else marks
+    if marks != ((line + b"\n") * (marks.count(b"\n") + 1))[:-1]:
         return 0
-    return counts.pop() + 1
-
-
-def _lines(body: bytes) -> list[bytes]:
-    if b"\r" in body:
-        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return body.rstrip(b"\n").split(b"\n")
+    return len(line) + 1 if line.count(b",") == len(line) else 0

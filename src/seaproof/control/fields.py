@@ -1,0 +1,87 @@
+"""Which fields of a request an operation honours, which it records and ignores, and which it refuses.
+
+Nothing is passed over in silence. An operation names every field that it has behaviour for, and every field that
+has no meaning on one machine (a VPC, a KMS key): those are stored, shown by Describe, and listed as ignored in the
+record (`_ignored`) and as an event. Any other field is refused by name.
+
+A path such as `PrimaryContainer.Image` reaches into structures, lists and values of maps alike. A path stands for
+all that is below it, unless longer paths in either table begin with it: then those decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from seaproof.control.store import Body, Store
+from seaproof.errors import ServiceError
+
+
+def check(operation: str, request: Body, implemented: Iterable[str], ignored: Iterable[str] = ()) -> list[str]:
+    """The paths of the ignored fields that this request has, sorted.
+
+    `operation` is the boto3 name. ServiceError (ValidationException) names all fields that are in neither table. A
+    value that asks for nothing (False, an empty list, map or text) is never refused nor listed.
+    """
+    paths = set(_expand(implemented))
+    silent = set(_expand(ignored))
+    inner = {path.rsplit(".", depth)[0] for path in paths | silent for depth in range(1, path.count(".") + 1)}
+    found: set[str] = set()
+    refused: set[str] = set()
+    for path in _leaves(request, "", inner):
+        if path in silent:
+            found.add(path)
+        elif path not in paths:
+            refused.add(path)
+    if refused:
+        named = ", ".join(sorted(refused))
+        raise ServiceError(
+            "ValidationException",
+            f"seaproof does not have {'these fields' if len(refused) > 1 else 'this field'} of {camel(operation)}:"
+            f" {named}. Leave {'them' if len(refused) > 1 else 'it'} out here, or send the request to AWS.",
+        )
+    return sorted(found)
+
+
+def note(store: Store, kind: str, name: str, ignored: list[str]) -> None:
+    """Append to the history of a record which fields of its request have no effect here, where there are any."""
+    if ignored:
+        store.add_event(kind, name, "FieldsIgnored", f"recorded, without effect here: {', '.join(ignored)}")
+
+
+def camel(operation: str) -> str:
+    """`create_model` as the API writes it: `CreateModel`."""
+    return "".join(word[:1].upper() + word[1:] for word in operation.split("_"))
+
+
+def _expand(paths: Iterable[str]) -> Iterator[str]:
+    """`A.{B,C}` is short for `A.B` and `A.C`."""
+    for path in paths:
+        before, brace, rest = path.partition("{")
+        if not brace:
+            yield path
+            continue
+        names, _, after = rest.partition("}")
+        for name in names.split(","):
+            yield f"{before}{name.strip()}{after}"
+
+
+def _leaves(value: Body, base: str, inner: set[str]) -> Iterator[str]:
+    """The path of each member that asks for something; members in `inner` are looked into."""
+    for name, member in value.items():
+        path = f"{base}.{name}" if base else name
+        if member is None or member is False or member in ("", [], {}):
+            continue
+        if path not in inner:
+            yield path
+            continue
+        for part in _parts(member):
+            yield from _leaves(part, path, inner)
+
+
+def _parts(member: Any) -> Iterator[Body]:
+    if isinstance(member, dict):
+        yield member
+    elif isinstance(member, list):
+        for part in member:
+            yield from _parts(part)

@@ -1,0 +1,172 @@
+"""What an endpoint runs right now, in memory: a seat for each instance, and the snapshot that requests follow.
+
+Nothing here has to survive: the store knows what should run and which workloads do, and `recovery` makes new
+fleets from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from seaproof.drivers.driver import Handle
+from seaproof.invocations.routing import Instance, Routes, Routing, Variant
+
+Plan = dict[str, Any]
+"""A resolved endpoint configuration, as `plans.resolve` makes it; plain JSON, kept in the endpoint's record."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A workload that was found running after a restart of the coordinator."""
+
+    id: str
+    """The instance's id, such as `i-0a1b2c3d4e5f60718`."""
+    handle: Handle
+
+
+@dataclass(eq=False)
+class Seat:
+    """A place for one instance of a variant. The instance in it is replaced when it dies; the seat stays."""
+
+    endpoint: str
+    variant: Plan
+    """The variant's part of the plan."""
+    version: str
+    """The version of the plan."""
+    adopted: Adopted | None = None
+    leaving: threading.Event = field(default_factory=threading.Event)
+    """Set to have the seat cleared: no more requests, those under way finished, everything stopped."""
+    drain: float | None = None
+    """Seconds that requests under way get when the seat is cleared; None for all that a request may take."""
+    instance: Instance | None = None
+    """The instance that takes requests, if one does."""
+    settled: bool = False
+    """Whether the first instance became ready, or failed to."""
+    failure: str = ""
+    """Why the first instance did not become ready."""
+    done: bool = False
+    """Whether the seat is cleared."""
+
+
+class Fleet:
+    """The seats of one endpoint. Usable from any thread."""
+
+    def __init__(self, endpoint: str, routes: Routes) -> None:
+        self.endpoint = endpoint
+        self._routes = routes
+        self._seats: list[Seat] = []
+        self._plan: Plan | None = None
+        self._changed = threading.Condition()
+
+    @property
+    def seats(self) -> list[Seat]:
+        """All seats that are not cleared yet."""
+        with self._changed:
+            return list(self._seats)
+
+    def add(self, seats: list[Seat]) -> None:
+        """Take in new seats; they take requests once a plan of their version is served and they have an instance."""
+        with self._changed:
+            self._seats += seats
+
+    def serve(self, plan: Plan) -> None:
+        """From now on, requests go to the seats of this plan's version, by its weights."""
+        with self._changed:
+            self._plan = plan
+            self._publish()
+
+    def withdraw(self) -> None:
+        """From now on, no request finds the endpoint."""
+        with self._changed:
+            self._plan = None
+            self._publish()
+
+    def ready(self, seat: Seat, instance: Instance) -> None:
+        """The seat's instance answers its pings."""
+        with self._changed:
+            seat.instance, seat.settled = instance, True
+            self._publish()
+
+    def lost(self, seat: Seat) -> None:
+        """The seat's instance takes no more requests."""
+        with self._changed:
+            seat.instance = None
+            self._publish()
+
+    def failed(self, seat: Seat, reason: str) -> None:
+        """The seat's first instance did not become ready."""
+        with self._changed:
+            seat.failure, seat.settled = reason, True
+            self._changed.notify_all()
+
+    def cleared(self, seat: Seat) -> None:
+        """Nothing of the seat is left."""
+        with self._changed:
+            seat.settled = seat.done = True
+            self._seats = [other for other in self._seats if other is not seat]
+            self._publish()
+
+    def leave(self, seats: list[Seat], drain: float | None = None) -> None:
+        """Have these seats cleared; returns at once. `drain`: see Seat."""
+        with self._changed:
+            for seat in seats:
+                seat.drain = drain
+                seat.leaving.set()
+            self._publish()
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until the condition holds, at most so many seconds; it is asked after every change."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def count(self, variant: str) -> int:
+        """Instances of the served plan that take requests."""
+        with self._changed:
+            return len(self._instances(variant))
+
+    def _instances(self, variant: str) -> tuple[Instance, ...]:
+        version = self._plan["version"] if self._plan else None
+        return tuple(
+            seat.instance
+            for seat in self._seats
+            if seat.instance
+            and seat.version == version
+            and seat.variant["name"] == variant
+            and not seat.leaving.is_set()
+        )
+
+    def _publish(self) -> None:
+        if self._plan is None:
+            self._routes.withdraw(self.endpoint)
+        else:
+            variants = (Variant(v["name"], v["weight"], self._instances(v["name"])) for v in self._plan["variants"])
+            self._routes.publish(Routing(self.endpoint, tuple(variants)))
+        self._changed.notify_all()
+
+
+class Fleets:
+    """The fleets of all endpoints, by name, and the routes that lead to them."""
+
+    def __init__(self) -> None:
+        self.routes = Routes()
+        self._lock = threading.Lock()
+        self._fleets: dict[str, Fleet] = {}
+
+    def of(self, endpoint: str) -> Fleet:
+        """The fleet of one endpoint, a new one where it has none."""
+        with self._lock:
+            return self._fleets.setdefault(endpoint, Fleet(endpoint, self.routes))
+
+    def drop(self, endpoint: str) -> None:
+        """Forget the fleet of an endpoint that is gone."""
+        with self._lock:
+            self._fleets.pop(endpoint, None)
+        self.routes.withdraw(endpoint)
+
+    def all(self) -> list[Fleet]:
+        """Every fleet."""
+        with self._lock:
+            return list(self._fleets.values())

@@ -1,0 +1,131 @@
+"""A plan: an endpoint configuration and its models, resolved into what to run, so that nothing is left to look up.
+
+It is kept in the endpoint's record. A container that dies a week later is replaced from it, whatever has become of
+the model and the configuration meanwhile.
+
+    {"version": "3f2a...", "config": name, "variants": [{"name", "weight", "count", "model", "isolated",
+     "startup", "download", "containers": [{"name", "image", "environment", "hostname", "model_data"}]}]}
+
+`model_data` is {} where there is none, else {"uri", "compressed"}: an archive to unpack, or a prefix or object to
+copy. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from typing import Any
+
+from seaproof.control.fleet import Plan, Seat
+from seaproof.control.plane import Plane
+from seaproof.control.store import Body, Record
+from seaproof.errors import ServiceError
+
+_NOT_SUPPORTED_CONFIG = (
+    "AsyncInferenceConfig",
+    "ExplainerConfig",
+    "ShadowProductionVariants",
+)
+_NOT_SUPPORTED_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools")
+
+
+def resolve(plane: Plane, config_name: str) -> Plan:
+    """The plan for an endpoint configuration. ValidationException where it, or a model it names, is missing or asks
+    for what cannot be run here."""
+    config = plane.store.get("endpoint-config", config_name)
+    if config is None:
+        arn = plane.arn("endpoint-config", config_name)
+        raise ServiceError("ValidationException", f'Could not find endpoint configuration "{arn}".')
+    for field in _NOT_SUPPORTED_CONFIG:
+        if config.body.get(field):
+            raise _not_supported(f"{field} of endpoint configuration {config_name}")
+    variants = [_variant(plane, given) for given in config.body["ProductionVariants"]]
+    return {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
+
+
+def seats_of(endpoint: str, plan: Plan, variant: Plan, count: int) -> list[Seat]:
+    """So many new seats for one variant of a plan."""
+    return [Seat(endpoint, variant, plan["version"]) for _ in range(count)]
+
+
+def with_changes(plan: Plan, changes: list[Body]) -> Plan:
+    """A copy of the plan with the weights and counts of UpdateEndpointWeightsAndCapacities; the version stays."""
+    changed = copy.deepcopy(plan)
+    by_name = {variant["name"]: variant for variant in changed["variants"]}
+    for change in changes:
+        variant = by_name[change["VariantName"]]
+        variant["weight"] = float(change.get("DesiredWeight", variant["weight"]))
+        variant["count"] = int(change.get("DesiredInstanceCount", variant["count"]))
+    return changed
+
+
+def retaining(plan: Plan, old: Plan, properties: set[str]) -> Plan:
+    """A copy of a new plan that keeps weights and counts of the old one where a variant's name is the same."""
+    kept = copy.deepcopy(plan)
+    by_name = {variant["name"]: variant for variant in old["variants"]}
+    for variant in kept["variants"]:
+        before = by_name.get(variant["name"])
+        if before and "DesiredWeight" in properties:
+            variant["weight"] = before["weight"]
+        if before and "DesiredInstanceCount" in properties:
+            variant["count"] = before["count"]
+    return kept
+
+
+def _variant(plane: Plane, given: Body) -> Plan:
+    name = given["VariantName"]
+    for field in _NOT_SUPPORTED_VARIANT:
+        if given.get(field):
+            raise _not_supported(f"{field} of production variant {name}")
+    if not given.get("ModelName"):
+        raise _not_supported(f"Production variant {name} without ModelName (inference components)")
+    model = plane.store.get("model", given["ModelName"])
+    if model is None:
+        raise ServiceError("ValidationException", f'Could not find model "{plane.arn("model", given["ModelName"])}".')
+    settings = plane.settings
+    return {
+        "name": name,
+        "weight": float(given.get("InitialVariantWeight", 1.0)),
+        "count": int(given.get("InitialInstanceCount", 1)),
+        "model": model.name,
+        "isolated": bool(model.body.get("EnableNetworkIsolation", False)),
+        "startup": float(given.get("ContainerStartupHealthCheckTimeoutInSeconds", settings.startup_timeout)),
+        "download": float(given.get("ModelDataDownloadTimeoutInSeconds", settings.profile.download.value)),
+        "containers": _containers(model),
+    }
+
+
+def _containers(model: Record) -> list[Plan]:
+    given = model.body.get("Containers") or [model.body["PrimaryContainer"]]
+    if len(given) > 1:
+        raise _not_supported(f"Containers of model {model.name}: {len(given)} containers on one endpoint")
+    return [_container(model.name, container) for container in given]
+
+
+def _container(model: str, given: Body) -> Plan:
+    if given.get("Mode", "SingleModel") != "SingleModel":
+        raise _not_supported(f"Mode={given['Mode']} of model {model}")
+    if given.get("AdditionalModelDataSources"):
+        raise _not_supported(f"AdditionalModelDataSources of model {model}")
+    if not given.get("Image"):
+        raise _not_supported(f"A container without Image (model {model})")
+    return {
+        "name": "primary",
+        "image": given["Image"],
+        "environment": dict(given.get("Environment") or {}),
+        "hostname": given.get("ContainerHostname"),
+        "model_data": _model_data(given),
+    }
+
+
+def _model_data(given: Body) -> dict[str, Any]:
+    source = (given.get("ModelDataSource") or {}).get("S3DataSource")
+    if source:
+        return {"uri": source["S3Uri"], "compressed": source.get("CompressionType", "None") == "Gzip"}
+    if given.get("ModelDataUrl"):
+        return {"uri": given["ModelDataUrl"], "compressed": True}
+    return {}
+
+
+def _not_supported(what: str) -> ServiceError:
+    return ServiceError("ValidationException", f"{what} is not supported by seaproof yet.")

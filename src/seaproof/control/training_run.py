@@ -1,0 +1,224 @@
+"""The containers of a training job: started or adopted, watched, and reaped, all in one place.
+
+Whatever happens in between, nothing that was started here outlives `run_containers`, except where the coordinator
+itself shuts down: then the containers go on, and the next coordinator adopts them by their names.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from seaproof.contract.environ import TRAINING_JOB_ARN, TRAINING_JOB_NAME
+from seaproof.control import checkpoints
+from seaproof.control.artifacts import read_failure
+from seaproof.control.logs import follow
+from seaproof.control.metrics import final_metrics
+from seaproof.control.store import Body
+from seaproof.control.training_record import Job, explain
+from seaproof.control.training_status import KIND, OUT_OF_TIME, STOP, STOPPING, Ending, algorithm_error
+from seaproof.drivers.driver import Exit, Handle, Workload
+from seaproof.errors import DriverError, ImageNotFound, SeaproofError, StartFailed
+
+POLL = 0.2
+CHECKPOINT_SECONDS = 3.0
+_LOG_END = 15.0
+
+
+@dataclass
+class _Running:
+    """What runs for one job, to be reaped."""
+
+    handles: dict[str, Handle] = field(default_factory=dict)
+    logs: dict[str, threading.Thread] = field(default_factory=dict)
+    saved: threading.Event = field(default_factory=threading.Event)
+    """Set to end the saving of checkpoints."""
+    saver: threading.Thread | None = None
+
+
+def run_containers(job: Job) -> Ending | None:
+    """Run all hosts to their end; None where every one ended with 0, or the coordinator shuts down."""
+    running = _Running()
+    try:
+        ending = _start_all(job, running)
+        if ending is None:
+            running.saver = _save_checkpoints(job, running.saved)
+            ending = _watch(job, running.handles)
+    finally:
+        running.saved.set()
+        if not job.plane.closing.is_set():
+            _reap(job, running)
+    if job.plane.closing.is_set():
+        return None
+    _keep_failures(job)
+    _measure(job)
+    return ending or _verdict(job.body())
+
+
+def _start_all(job: Job, running: _Running) -> Ending | None:
+    """Start every host that never was, and adopt those that live; an Ending where that fails."""
+    body = job.body()
+    known = {handle.name for _, _, handle in job.plane.store.handles(KIND, job.name)}
+    for host in body["_hosts"]:
+        name = job.workload(host)
+        handle = job.living.get(name)
+        if handle is None and host in body["_exits"]:
+            continue
+        if handle is None and name in known:
+            return Ending.failed(
+                f"InternalServerError: the container of {host} was lost while seaproof was not running, most often"
+                " because the machine was restarted. Start the job again under a new name."
+            )
+        try:
+            handle = handle or job.plane.driver.start(_workload(job, body, host))
+        except ImageNotFound as error:
+            return Ending.failed(f"ClientError: {error}")
+        except StartFailed as error:
+            return Ending.failed(f"AlgorithmError: the container could not be started: {error}")
+        except DriverError as error:
+            return Ending.failed(f"InternalServerError: {error}")
+        running.handles[host] = handle
+        job.plane.store.put_handle(KIND, job.name, handle)
+        running.logs[host] = follow(job.plane, handle, _log(job, host))
+    return None
+
+
+def _workload(job: Job, body: Body, host: str) -> Workload:
+    algorithm = body["AlgorithmSpecification"]
+    entrypoint = algorithm.get("ContainerEntrypoint")
+    arguments = algorithm.get("ContainerArguments") or (() if entrypoint else ("train",))
+    settings = job.plane.settings
+    return Workload(
+        name=job.workload(host),
+        image=algorithm["TrainingImage"],
+        opt_ml=job.root(host),
+        entrypoint=tuple(entrypoint) if entrypoint else None,
+        arguments=tuple(arguments),
+        environment={
+            "AWS_REGION": settings.region,
+            **body.get("Environment", {}),
+            TRAINING_JOB_NAME: job.name,
+            TRAINING_JOB_ARN: body["TrainingJobArn"],
+        },
+        hostname=host,
+        network=job.name if len(body["_hosts"]) > 1 else None,
+        isolated=bool(body.get("EnableNetworkIsolation")),
+        memory=settings.memory * 1024 * 1024 or None,
+    )
+
+
+def _log(job: Job, host: str) -> Path:
+    """The host's log file; its name is chosen once and kept, so that a later coordinator goes on in it."""
+    streams = job.body().get("_streams", {})
+    if host not in streams:
+        streams[host] = f"{host}-{int(time.time())}"
+        job.set("_streams", streams)
+    return job.log(host, streams[host])
+
+
+def _watch(job: Job, handles: Mapping[str, Handle]) -> Ending | None:
+    """Wait until all hosts have ended, one has failed, or something says stop."""
+    body = job.body()
+    deadline = body["TrainingStartTime"] + body["StoppingCondition"]["MaxRuntimeInSeconds"]
+    left = {host: handle for host, handle in handles.items() if host not in body["_exits"]}
+    while left and not job.plane.closing.is_set():
+        body, status = (record := job.record()).body, record.status
+        if any(ended["code"] for ended in body["_exits"].values()):
+            return None
+        if status == STOPPING:
+            return STOP
+        if time.time() >= deadline:
+            return OUT_OF_TIME
+        for host, handle in list(left.items()):
+            try:
+                ended = job.plane.driver.wait(handle, POLL / len(left))
+            except DriverError as error:
+                return Ending.failed(f"InternalServerError: the container of {host} was lost: {error}")
+            if ended is not None:
+                job.update(partial(_note_exit, host=host, ended=ended))
+                job.tell("exit", f"{host} ended with code {ended.code}")
+                del left[host]
+    return None
+
+
+def _note_exit(body: Body, host: str, ended: Exit) -> None:
+    body["_exits"][host] = asdict(ended)
+
+
+def _reap(job: Job, running: _Running) -> None:
+    """Stop all hosts at once, keep the ends of their logs, and forget their handles."""
+    ended = job.body()["_exits"]
+    stoppers = []
+    for host, handle in running.handles.items():
+        if host in ended:
+            running.logs[host].join(_LOG_END)
+        grace = 0.0 if host in ended else job.plane.settings.stop_job_grace
+        stoppers.append(job.plane.spawn(f"stop {handle.name}", partial(_stop, job, handle, grace)))
+    for thread in (*stoppers, *running.logs.values()):
+        thread.join(job.plane.settings.stop_job_grace + _LOG_END)
+    if running.saver is not None:
+        running.saver.join()
+    for _, _, handle in job.plane.store.handles(KIND, job.name):
+        job.plane.store.drop_handle(handle.name)
+
+
+def _stop(job: Job, handle: Handle, grace: float) -> None:
+    try:
+        job.plane.driver.stop(handle, grace)
+    except DriverError as error:
+        job.tell("stop", f"{handle.name} could not be stopped cleanly: {error}")
+
+
+def _verdict(body: Body) -> Ending | None:
+    """What the exit codes say: the first host that failed is the reason."""
+    for host, ended in body["_exits"].items():
+        if ended["code"]:
+            reason = algorithm_error(Exit(**ended), body.get("_failures", {}).get(host, ""))
+            return Ending.failed(reason, save=True)
+    return None
+
+
+def _keep_failures(job: Job) -> None:
+    """The failure files count where the exit code is not 0; their whole text stays in the record."""
+    failed = [host for host, ended in job.body()["_exits"].items() if ended["code"]]
+    texts = {host: text for host in failed if (text := read_failure(job.root(host)))}
+    if texts:
+        job.set("_failures", texts)
+
+
+def _measure(job: Job) -> None:
+    body = job.body()
+    definitions = body["AlgorithmSpecification"].get("MetricDefinitions", [])
+    logs = [job.log(host, stream) for host, stream in sorted(body.get("_streams", {}).items())]
+    metrics = final_metrics(definitions, logs)
+    if metrics.final:
+        job.set("FinalMetricDataList", metrics.final)
+    for problem in metrics.problems:
+        job.tell("metrics", problem)
+
+
+def _save_checkpoints(job: Job, done: threading.Event) -> threading.Thread | None:
+    """Save checkpoints every few seconds beside the job, until `done`; the Uploading step saves the last ones."""
+    body = job.body()
+    folder = checkpoints.local_folder(body)
+    if folder is None:
+        return None
+    storage, roots, uri = job.plane.storage, job.roots(), body["CheckpointConfig"]["S3Uri"]
+
+    def work() -> None:
+        known, problem = None, ""
+        while not done.wait(CHECKPOINT_SECONDS) and not job.plane.closing.is_set():
+            try:
+                known = checkpoints.stored(storage, uri) if known is None else known
+                known = checkpoints.save(storage, uri, roots, folder, known)
+                problem = ""
+            except (SeaproofError, OSError) as error:
+                if explain(error) != problem:
+                    problem = explain(error)
+                    job.tell("checkpoints", f"checkpoints could not be saved: {problem}")
+
+    return job.plane.spawn(f"checkpoints {job.name}", work)

@@ -1,0 +1,113 @@
+"""The errors of InvokeEndpoint, in the platform's wording: codes, statuses, members.
+
+Clients branch on these texts. What the platform does not document is chosen here and argued in
+docs/decisions/invocation-errors.md.
+"""
+
+from __future__ import annotations
+
+from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TARGET_CONTAINER, TARGET_MODEL
+from seaproof.errors import HttpError, ServiceError
+from seaproof.settings import Settings
+
+CLIENT_ERROR = "CLIENT_ERROR_FROM_MODEL"
+SERVER_ERROR = "INTERNAL_FAILURE_FROM_MODEL"
+TIMEOUT = "MODEL_INVOCATION_TIMEOUT"
+
+# An error page may be as large as a body; in an error message this many characters of it are enough.
+_MESSAGE_LIMIT = 10_000
+
+NOT_SUPPORTED = {
+    TARGET_MODEL.lower().encode(): "is not a multi-model endpoint and does not support target model header",
+    TARGET_CONTAINER.lower().encode(): "does not invoke its containers directly and does not support target"
+    " container hostname header",
+    INFERENCE_COMPONENT.lower().encode(): "has no inference components and does not support inference component header",
+    ENABLE_EXPLANATIONS.lower().encode(): "has no explainer and does not support enable explanations header",
+}
+"""Headers of features that no local endpoint has yet (lower case) -> what is said of the endpoint."""
+
+
+def model_error(settings: Settings, endpoint: str, container: str, status: int, body: bytes) -> ServiceError:
+    """The container answered something else than 2xx: 424, with its status and body inside."""
+    text = body[: 4 * _MESSAGE_LIMIT].decode("utf-8", "replace")[:_MESSAGE_LIMIT]
+    side, code = ("client", CLIENT_ERROR) if 400 <= status < 500 else ("server", SERVER_ERROR)
+    message = (
+        f'Received {side} error ({status}) from {container} with message "{text}". '
+        f'See "seaproof endpoints logs {endpoint}" in account {settings.account} for more information.'
+    )
+    return _model_error(settings, endpoint, message, code=code, status=status, original=text)
+
+
+def no_answer(settings: Settings, endpoint: str, container: str, error: HttpError) -> ServiceError:
+    """The container took the request and no usable answer came back: none in time, broken off, too large, not HTTP."""
+    if error.kind == "timeout":
+        message = (
+            f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
+            "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+        )
+        return _model_error(settings, endpoint, message, code=TIMEOUT, status=0, original=message)
+    return model_error(settings, endpoint, container, 500, error.what.encode())
+
+
+def oversize(settings: Settings, endpoint: str) -> ServiceError:
+    """The request's body is over the limit of the profile."""
+    limit = settings.profile.request_body.value
+    if settings.profile.name == "serverless":
+        return ServiceError("ValidationError", f"Request for endpoint {endpoint} has oversize body, over {limit} bytes")
+    # The platform's front door answers this one, before there is an error type: clients see the status as code.
+    return ServiceError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+
+
+def too_long(member: str, limit: int) -> ServiceError:
+    """A header is longer than the API model allows."""
+    return ServiceError(
+        "ValidationError",
+        f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
+        f"Member must have length less than or equal to {limit}",
+    )
+
+
+def not_supported(endpoint: str, header: bytes) -> ServiceError:
+    """The request asks for something that this endpoint does not have."""
+    return ServiceError("ValidationError", f"Endpoint {endpoint} {NOT_SUPPORTED[header]}.")
+
+
+def endpoint_not_found(settings: Settings, endpoint: str) -> ServiceError:
+    """There is no endpoint of this name in service."""
+    return ServiceError("ValidationError", f"Endpoint {endpoint} of account {settings.account} not found.")
+
+
+def variant_not_found(settings: Settings, endpoint: str, variant: str) -> ServiceError:
+    """TargetVariant names a variant that the endpoint does not have."""
+    return ServiceError(
+        "ValidationError",
+        f"Variant {variant} of endpoint {endpoint} of account {settings.account} not found.",
+    )
+
+
+def unavailable(settings: Settings, endpoint: str, refused: HttpError | None) -> ServiceError:
+    """No instance can take the request. Nothing was sent anywhere, so that a client may repeat it."""
+    why = f" The last one tried: {refused.what}." if refused else ""
+    return ServiceError(
+        "ServiceUnavailable",
+        f"No instance of endpoint {endpoint} of account {settings.account} is able to take requests.{why}"
+        f' A container that died is being replaced; "seaproof endpoints describe {endpoint}" shows the history.',
+        status=503,
+    )
+
+
+def _model_error(
+    settings: Settings, endpoint: str, message: str, *, code: str, status: int, original: str
+) -> ServiceError:
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    return ServiceError(
+        "ModelError",
+        message,
+        status=424,
+        members={
+            "ErrorCode": code,
+            "LogStreamArn": f"arn:aws:logs:{settings.region}:{settings.account}:log-group:{group}",
+            "OriginalMessage": original,
+            "OriginalStatusCode": status,
+        },
+    )

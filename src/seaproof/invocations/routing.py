@@ -1,0 +1,103 @@
+"""Where requests go: one immutable snapshot per endpoint, swapped whole by the control plane.
+
+A snapshot is never changed, so a request sees either the old variants or the new ones. What is counted while
+requests run lives in `Instance`, which is shared by all snapshots that name it: an instance that is to be stopped
+is first left out of the next snapshot, then drained, and only then stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Container:
+    """Where one container of an instance answers."""
+
+    name: str
+    """As error messages name it: `primary`, or the hostname of a container in a series."""
+    host: str
+    port: int
+
+
+class Instance:
+    """One set of running containers, in the order that a request passes through them."""
+
+    def __init__(self, id: str, containers: tuple[Container, ...]) -> None:
+        self.id = id
+        self.containers = containers
+        self._outstanding = 0
+        self._closed = False
+        self._changed = threading.Condition(threading.Lock())
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that it is working on."""
+        return self._outstanding
+
+    def enter(self) -> bool:
+        """Count one more request; False, and not counted, where the instance takes no more."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._outstanding += 1
+            return True
+
+    def leave(self) -> None:
+        """One request is done with."""
+        with self._changed:
+            self._outstanding -= 1
+            if self._closed:
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take no more requests, for good."""
+        with self._changed:
+            self._closed = True
+
+    def drain(self, timeout: float) -> bool:
+        """Take no more requests and wait, at most `timeout` seconds, until those under way are done."""
+        with self._changed:
+            self._closed = True
+            return self._changed.wait_for(lambda: self._outstanding == 0, timeout)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One production variant: its share of the traffic and the instances that can take it."""
+
+    name: str
+    weight: float
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True)
+class Routing:
+    """One endpoint at one moment. An endpoint of which no instance lives has variants without instances."""
+
+    endpoint: str
+    variants: tuple[Variant, ...]
+
+
+class Routes:
+    """The snapshots of all endpoints that take requests, by name. Usable from any thread and any event loop."""
+
+    def __init__(self) -> None:
+        self._by_endpoint: dict[str, Routing] = {}
+
+    def get(self, endpoint: str) -> Routing | None:
+        """The newest snapshot; None for an endpoint that does not exist or is not in service."""
+        return self._by_endpoint.get(endpoint)
+
+    def publish(self, routing: Routing) -> None:
+        """From now on, requests go where this snapshot says."""
+        self._by_endpoint[routing.endpoint] = routing
+
+    def withdraw(self, endpoint: str) -> None:
+        """From now on, the endpoint is not found."""
+        self._by_endpoint.pop(endpoint, None)
+
+    def __iter__(self) -> Iterator[Routing]:
+        return iter(list(self._by_endpoint.values()))

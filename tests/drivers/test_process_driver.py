@@ -1,0 +1,198 @@
+"""What the process driver adds to the contract: how images are found, what its programs see, why they cannot start."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from pathlib import Path
+
+import pytest
+
+from seaproof.drivers import supervisor
+from seaproof.drivers.driver import Exit, Workload
+from seaproof.drivers.process import ProcessDriver
+from seaproof.errors import ImageNotFound, StartFailed
+from seaproof.project import FolderImage
+from seaproof.testing.driver_contract import answers, eventually, output
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The folder of an image."""
+    folder = tmp_path / "program"
+    folder.mkdir()
+    return folder
+
+
+def _script(folder: Path, name: str, text: str, mode: int = 0o755) -> None:
+    (folder / name).write_bytes(text.encode())
+    (folder / name).chmod(mode)
+
+
+def _workload(folder: Path, *arguments: str, image: str = "mine", name: str = "one") -> Workload:
+    return Workload(name=name, image=image, opt_ml=folder / "ml", arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["mine", "mine:1.2", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", "localhost:5000/mine@sha256:00ff"],
+)
+def test_an_image_reference_is_found_without_registry_and_tag(tmp_path: Path, program: Path, reference: str) -> None:
+    _script(program, "train", "#!/bin/sh\necho found\n")
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+    handle = driver.start(_workload(tmp_path, "train", image=reference))
+
+    assert output(driver, handle) == b"found\n"
+    driver.stop(handle, 0)
+
+
+def test_an_exact_key_wins_over_a_shorter_one(tmp_path: Path, program: Path) -> None:
+    images = {
+        "mine": FolderImage(folder=program, train=("echo", "short")),
+        "mine:2": FolderImage(folder=program, train=("echo", "exact")),
+    }
+    driver = ProcessDriver(tmp_path / "state", images)
+    handle = driver.start(_workload(tmp_path, "train", image="registry.example.com/mine:2"))
+
+    assert output(driver, handle) == b"exact\n"
+    driver.stop(handle, 0)
+
+
+def test_an_unknown_image_shows_what_is_mapped_and_the_lines_to_add(tmp_path: Path, program: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+
+    with pytest.raises(ImageNotFound) as caught:
+        driver.start(_workload(tmp_path, "train", image="1.dkr.ecr.eu-west-1.amazonaws.com/yours:3"))
+    assert "mapped are: mine" in str(caught.value)
+    assert '[images."yours"]\nfolder = "."' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mode", "what"),
+    [
+        ("train", "", None, "no executable file of that name on PATH"),
+        ("train", "#!/bin/sh\n", 0o644, "Permission denied; it is not executable"),
+        ("train", "#!/bin/sh\r\nexit 0\r\n", 0o755, "its lines end with CRLF"),
+        ("train", "#!/usr/bin/env python3\r\n", 0o755, "its lines end with CRLF"),
+        ("train", "#!/no/such/python\n", 0o755, "names the interpreter '/no/such/python', which does not exist"),
+        ("train", "print(1)\n", 0o755, "exec format error"),
+    ],
+)
+def test_a_program_that_cannot_be_executed_is_explained(
+    tmp_path: Path, program: Path, name: str, text: str, mode: int | None, what: str
+) -> None:
+    if mode is not None:
+        _script(program, name, text, mode)
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+
+    with pytest.raises(StartFailed, match=what) as caught:
+        driver.start(_workload(tmp_path, "train"))
+    assert caught.value.next_step
+    assert list((tmp_path / "state" / "process").iterdir()) == []
+
+
+def test_arguments_follow_the_command_of_the_image_and_an_entrypoint_replaces_it(tmp_path: Path, program: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program, train=("echo", "configured"))})
+    configured = driver.start(_workload(tmp_path, "train", "--fast", name="a"))
+    replaced = driver.start(
+        Workload(name="b", image="mine", opt_ml=tmp_path / "ml", entrypoint=("echo", "own"), arguments=("train",))
+    )
+
+    assert output(driver, configured) == b"configured --fast\n"
+    assert output(driver, replaced) == b"own train\n"
+    for handle in (configured, replaced):
+        driver.stop(handle, 0)
+
+
+def test_the_callers_environment_is_not_passed_on(tmp_path: Path, program: Path) -> None:
+    image = FolderImage(folder=program, train=("env",), environment={"FROM_IMAGE": "1", "BOTH": "image"})
+    driver = ProcessDriver(tmp_path / "state", {"mine": image})
+    handle = driver.start(
+        Workload(
+            name="one", image="mine", opt_ml=tmp_path / "ml", arguments=("train",), environment={"BOTH": "workload"}
+        )
+    )
+    seen = dict(line.split("=", 1) for line in output(driver, handle).decode().splitlines())
+    driver.stop(handle, 0)
+
+    assert {"FROM_IMAGE": "1", "BOTH": "workload", "LANG": "C.UTF-8"}.items() <= seen.items()
+    assert set(seen) <= {"PATH", "HOME", "LANG", "FROM_IMAGE", "BOTH", "PWD", "_", "SHLVL"}
+
+
+namespaces_only = pytest.mark.skipif(bool(supervisor.probe()), reason="namespaces are not allowed here")
+
+
+@namespaces_only
+@pytest.mark.parametrize("target", ["/opt/program", "/application/code", "/usr/src/app"])
+def test_writing_to_the_program_folder_does_not_change_the_image(tmp_path: Path, program: Path, target: str) -> None:
+    text = '#!/bin/sh\npwd; touch new /tmp/new /var/log/new && rm train && ls | wc -l; ls "$0" /opt/ml\n'
+    _script(program, "train", text)
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program, program=target)})
+    handle = driver.start(_workload(tmp_path, "train"))
+    said = output(driver, handle).decode().splitlines()
+    driver.stop(handle, 0)
+
+    assert said[:2] == [target, "1"]
+    assert [path.name for path in program.iterdir()] == ["train"]
+    assert not Path(target).exists()
+    assert not Path("/var/log/new").exists()
+
+
+@namespaces_only
+def test_a_program_on_its_own_address_only_is_not_reached(tmp_path: Path, program: Path) -> None:
+    text = (
+        "import http.server\nhttp.server.HTTPServer(('{}', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    )
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+    handles = [
+        driver.start(
+            Workload(
+                name=name,
+                image="mine",
+                opt_ml=tmp_path / "ml",
+                arguments=("python3", "-c", text.format(host)),
+                port=8080,
+            )
+        )
+        for name, host in (("local", "127.0.0.1"), ("all", "0.0.0.0"))
+    ]
+
+    def status(port: int | None) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    eventually(lambda: status(handles[1].port) == 200, "an answer on all addresses")
+    assert status(handles[0].port) == 0
+    for handle in handles:
+        driver.stop(handle, 1)
+
+
+def test_the_death_of_the_supervisor_takes_the_workload_along(tmp_path: Path, program: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program, accept_bind_to_port=True)})
+    text = "import http.server, os; http.server.ThreadingHTTPServer(('', int(os.environ['SAGEMAKER_BIND_TO_PORT'])), "
+    text += "type('A', (http.server.BaseHTTPRequestHandler,), {'do_POST': lambda self: (self.send_response(200), "
+    text += "self.end_headers(), self.wfile.write(self.rfile.read(5)))})).serve_forever()"
+    handle = driver.start(
+        Workload(name="one", image="mine", opt_ml=tmp_path / "ml", arguments=("python3", "-c", text), port=8080)
+    )
+    eventually(lambda: answers(handle), "an answer")
+    os.kill(int(handle.id.partition(":")[0]), 9)
+
+    assert driver.wait(handle, 10) == Exit(137)
+    eventually(lambda: not answers(handle), "its end")
+    driver.stop(handle, 0)
+    assert driver.recover() == []
+
+
+def test_isolation_without_namespaces_is_refused(tmp_path: Path, program: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)}, namespaces=False)
+
+    with pytest.raises(StartFailed, match="isolation"):
+        driver.start(Workload(name="one", image="mine", opt_ml=tmp_path / "ml", arguments=("ls",), isolated=True))
+    assert "SAGEMAKER_BASE_DIR" in driver.check().facts["namespaces"]
