@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._handler = handler
         self._limits = limits
-        self._reader = RequestReader(limits, self)
+        self._reader = RequestReader(limits, self, server.may_stream)
         self._pending: deque[tuple[Request | Response, bool, bool]] = deque()
         self._running: asyncio.Future[Any] | None = None
         self._held: list[bytes] = []

@@ -63,6 +63,7 @@ class RequestReader:
         "_keep_alive",
         "_length",
         "_limits",
+        "_may_stream",
         "_old",
         "_overhead",
         "_parser",
@@ -79,8 +80,9 @@ class RequestReader:
         "received",
     )
 
-    def __init__(self, limits: ServerLimits, sink: Sink) -> None:
+    def __init__(self, limits: ServerLimits, sink: Sink, may_stream: bool = False) -> None:
         self._limits = limits
+        self._may_stream = may_stream
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self.phase = IDLE
@@ -103,12 +105,14 @@ class RequestReader:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse the next bytes."""
-        rest: bytes | memoryview | None = data
-        while rest and self.phase != ENDED:
+        rest = self._feed(data)
+        while rest:
             rest = self._feed(rest)
 
     def _feed(self, data: bytes | memoryview) -> bytes | None:
         """Parse these bytes; what must be parsed anew comes back."""
+        if self.phase == ENDED:
+            return None
         rest = None
         began_in_head = self.phase == HEAD
         received = self.received
@@ -121,6 +125,8 @@ class RequestReader:
         except httptools.HttpParserError as error:
             if self.phase != ENDED:
                 self._refuse(400, f"this is not HTTP/1.1: {error or 'unreadable'}", _REPEAT)
+        if self.phase == IDLE:
+            return rest
         if self.phase == HEAD:
             # The piece in which a head begins may hold other requests too: it counts when the head is complete.
             if not began_in_head:
@@ -237,11 +243,13 @@ class RequestReader:
                 self._stop(400, "Content-Length and Transfer-Encoding are given both")
             if len(self._length) > 18 or int(self._length) > self._limits.body_bytes:
                 self._refuse_body()
-        request = self._request(b"")
-        self._stream = request.stream = self._sink.open_stream(request)
-        if self._stream is not None:
-            self._sink.deliver(request, self._keep_alive, self._old)
-        elif self._expects and not self._old:
+        if self._may_stream:
+            request = self._request(b"")
+            self._stream = request.stream = self._sink.open_stream(request)
+            if self._stream is not None:
+                self._sink.deliver(request, self._keep_alive, self._old)
+                return
+        if self._expects and not self._old:
             self._sink.expects()
 
     def _refuse_body(self) -> None:

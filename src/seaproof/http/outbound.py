@@ -39,12 +39,13 @@ class Outbound:
     def flush(self) -> None:
         """Send what was gathered."""
         gathered = self._gathered
-        if gathered:
-            data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
-            gathered.clear()
-            self._size = 0
-            if not self.lost:
-                self._transport.write(data)
+        if not self._size:
+            return
+        data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        gathered.clear()
+        self._size = 0
+        if not self.lost:
+            self._transport.write(data)
 
     def block(self, loop: asyncio.AbstractEventLoop) -> None:
         """The transport holds more than it should."""
@@ -61,6 +62,7 @@ class Outbound:
         """The connection is gone."""
         self.lost = True
         self._gathered.clear()
+        self._size = 0
         if self.blocked is not None and not self.blocked.done():
             self.blocked.cancel()
 
