@@ -42,6 +42,18 @@ class Client:
         parts = urlsplit(self.url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._local = threading.local()
+        self._connections: set[http.client.HTTPConnection] = set()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads; a later call opens new ones."""
+        while self._connections:
+            self._connections.pop().close()
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """One operation of SageMaker, such as `call("CreateModel", {...})`; times are seconds since the epoch."""
@@ -130,14 +142,16 @@ class Client:
         try:
             if kept is not None:
                 try:
+                    self._connections.add(kept)
                     return self._exchange(kept, method, target, body, headers)
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                    kept.close()
+                    self._drop(kept)
             connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_SECONDS)
             self._local.connection = connection
+            self._connections.add(connection)
             return self._exchange(connection, method, target, body, headers)
         except (OSError, http.client.HTTPException) as error:
-            self._local.connection = None
+            self._drop(self._local.connection)
             kind = "timeout" if isinstance(error, TimeoutError) else "refused"
             raise HttpError(
                 kind,
@@ -145,6 +159,12 @@ class Client:
                 where=self.url,
                 next_step="`seaproof up` starts it; .seaproof/coordinator.log has what it said last.",
             ) from error
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        """Forget a connection that is of no more use."""
+        self._local.connection = None
+        self._connections.discard(connection)
+        connection.close()
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
@@ -159,9 +179,12 @@ def find(state: Path) -> Client | None:
     try:
         url = json.loads((state / STATE_FILE).read_text(encoding="utf-8"))["url"]
         client = Client(url)
-        return client if client.health()["state"] == str(state) else None
+        if client.health()["state"] == str(state):
+            return client
+        client.close()
     except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
-        return None
+        pass
+    return None
 
 
 def all_pages(
