@@ -22,6 +22,8 @@ from seaproof.errors import HttpError, ServiceError
 STATE_FILE = "coordinator.json"
 TARGET_PREFIX = "SageMaker."
 TIMEOUT_SECONDS = 130.0
+FIND_SECONDS = 5.0
+"""Whatever listens at a stale address may never answer."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Invocation:
 class Client:
     """A client of one local server. Any thread may use it; each has a connection of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         parts = urlsplit(self.url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._local = threading.local()
@@ -146,7 +149,7 @@ class Client:
                     return self._exchange(kept, method, target, body, headers)
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                     self._drop(kept)
-            connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_SECONDS)
+            connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
             self._local.connection = connection
             self._connections.add(connection)
             return self._exchange(connection, method, target, body, headers)
@@ -177,14 +180,11 @@ class Client:
 def find(state: Path) -> Client | None:
     """The coordinator that lives for this state folder, or None; one that died left a file that nobody answers for."""
     try:
-        url = json.loads((state / STATE_FILE).read_text(encoding="utf-8"))["url"]
-        client = Client(url)
-        if client.health()["state"] == str(state):
-            return client
-        client.close()
+        said = _json_object((state / STATE_FILE).read_bytes())
+        with Client(str(said["url"]), timeout=FIND_SECONDS) as client:
+            return Client(client.url) if client.health()["state"] == str(state) else None
     except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
-        pass
-    return None
+        return None
 
 
 def all_pages(
