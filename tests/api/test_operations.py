@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -41,3 +43,18 @@ def test_an_operation_that_is_not_there_is_named_with_a_next_step(plane: object)
 
     assert (absent.value.code, absent.value.status) == ("UnknownOperationException", 501)
     assert (unknown.value.code, unknown.value.status) == ("UnknownOperationException", 400)
+
+
+def test_the_client_is_light() -> None:
+    code = "import sys, seaproof.api.client; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = {
+        "seaproof",
+        "seaproof.api",
+        "seaproof.api.client",
+        "seaproof.contract",
+        "seaproof.contract.http",
+        "seaproof.errors",
+    }
+
+    assert {name for name in done.stdout.split() if name.startswith(("seaproof", "botocore", "http"))} == ours
