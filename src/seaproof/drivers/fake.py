@@ -162,8 +162,10 @@ class FakeDriver:
             host="127.0.0.1" if listener else None,
             port=listener.getsockname()[1] if listener else None,
         )
-        (folder / "handle.json").write_text(handle.to_json(), encoding="utf-8")
         live = _LIVING[id] = _Live(run, listener)
+        # Whole or not at all: other threads look for what lives at any moment.
+        (folder / "handle.part").write_text(handle.to_json(), encoding="utf-8")
+        (folder / "handle.part").replace(folder / "handle.json")
         threading.Thread(target=_play, args=(live, program, script), name=f"fake {handle.name}", daemon=True).start()
         return handle
 
@@ -207,7 +209,10 @@ class FakeDriver:
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
-        handles = [Handle.from_json(path.read_text("utf-8")) for path in self._folder.glob("*/handle.json")]
+        handles = []
+        for path in self._folder.glob("*/handle.json"):
+            with suppress(FileNotFoundError):  # stopped in this moment
+                handles.append(Handle.from_json(path.read_text("utf-8")))
         return sorted(handles, key=lambda handle: handle.name)
 
     def _program(self, workload: Workload) -> Program:
