@@ -1,6 +1,6 @@
 """A coordinator to be killed: it creates one training job with the process driver, and hangs where it is told to.
 
-    python killed_coordinator.py <state folder> <program folder> download|upload|never <request as JSON>
+python killed_coordinator.py <state folder> <program folder> download|upload|never <request as JSON>
 """
 
 from __future__ import annotations
