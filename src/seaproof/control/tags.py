@@ -33,7 +33,7 @@ def list_tags(plane: Plane, request: Body) -> Body:
 def delete_tags(plane: Plane, request: Body) -> Body:
     """Remove tags by key; those that are not there are passed over."""
     with plane.store.transaction():
-        plane.store.delete_tags(_find(plane, request["ResourceArn"]).arn, request["TagKeys"])
+        plane.store.remove_tags(_find(plane, request["ResourceArn"]).arn, request["TagKeys"])
     return {}
 
 

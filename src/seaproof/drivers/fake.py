@@ -142,8 +142,9 @@ class FakeDriver:
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""
         program, script = self._program(workload), _script(workload, self._programs)
-        for leftover in (handle for handle in self.recover() if handle.name == workload.name):
-            self.stop(leftover, 0)
+        for handle in self.recover():
+            if handle.name == workload.name:
+                self.stop(handle, 0)
         if script.has("start_fails"):
             raise StartFailed(f"{workload.image} does not start", where=workload.name, next_step="It was told so.")
         id = uuid.uuid4().hex
@@ -161,8 +162,10 @@ class FakeDriver:
             host="127.0.0.1" if listener else None,
             port=listener.getsockname()[1] if listener else None,
         )
-        (folder / "handle.json").write_text(handle.to_json(), encoding="utf-8")
         live = _LIVING[id] = _Live(run, listener)
+        # Whole or not at all: other threads look for what lives at any moment.
+        (folder / "handle.part").write_text(handle.to_json(), encoding="utf-8")
+        (folder / "handle.part").replace(folder / "handle.json")
         threading.Thread(target=_play, args=(live, program, script), name=f"fake {handle.name}", daemon=True).start()
         return handle
 
@@ -208,7 +211,7 @@ class FakeDriver:
         """See Driver.recover."""
         handles = []
         for path in self._folder.glob("*/handle.json"):
-            with suppress(FileNotFoundError):  # stopped in between
+            with suppress(FileNotFoundError):  # stopped in this moment
                 handles.append(Handle.from_json(path.read_text("utf-8")))
         return sorted(handles, key=lambda handle: handle.name)
 
@@ -290,8 +293,8 @@ def _print(run: Run, script: _Script) -> None:
     if script.has("log"):
         text = script.steps["log"]
         left = int(text[:-2]) * _UNITS[text[-2:]] if text[-2:] in _UNITS else int(text)
-        # Numbered lines of 1,024 bytes, so that a missing or swapped piece shows.
-        lines = b"".join(b"%01023d\n" % number for number in range(left // 1024))
+        # Numbered lines of 64 bytes, so that a missing or swapped piece shows.
+        lines = b"".join(b"%063d\n" % number for number in range(left // 64))
         for start in range(0, len(lines), 65_536):
             run.write(lines[start : start + 65_536])
 
