@@ -69,6 +69,32 @@ def test_the_model_is_loaded_in_each_worker_where_the_author_says_so(container: 
     assert container.invoke("1").json == container.workers()
 
 
+def test_functions_that_say_they_are_quick_run_on_the_event_loop(container: Container) -> None:
+    script = (
+        "import threading\ndef transform_fn(model, data, content_type, accept):\n"
+        "    if data == 'fail':\n        raise ValueError('no')\n    return threading.current_thread().name\n"
+    )
+    container.serve("quick = True\n" + script)
+
+    assert container.invoke("1").body == b"MainThread"
+    assert container.invoke("fail").status == 500
+    assert container.stop() == 0
+    container.serve(script)
+    assert container.invoke("1").body == b"predictions"
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")])
+def test_numeric_libraries_share_the_cpus_between_workers(
+    container: Container, given: dict[str, str], seen: str
+) -> None:
+    script = (
+        "import os\ndef transform_fn(model, data, content_type, accept):\n    return os.environ['OMP_NUM_THREADS']\n"
+    )
+    container.serve(script, SAGEMAKER_MODEL_SERVER_WORKERS=str(os.cpu_count()), **given)
+
+    assert container.invoke("1").body.decode() == seen
+
+
 def test_ping_is_answered_at_once_while_a_prediction_runs(container: Container) -> None:
     container.serve(SLOW)
     for _ in range(20):

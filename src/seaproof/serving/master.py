@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seaproof.contract.environ import ServingEnviron
+from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.replies import log
@@ -38,6 +38,7 @@ def serve(environ: ServingEnviron) -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     sockets = bind(environ.port, environ.workers)
+    share_cpus(environ.workers)
     try:
         author = load(environ)
     except _Leave:
