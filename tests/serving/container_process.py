@@ -49,7 +49,11 @@ class Container:
 
     def restart(self, **environment: str) -> Container:
         """Start what lies there."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("SAGEMAKER_", "MODEL_SERVER"))}
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("SAGEMAKER_", "MODEL_SERVER", "OMP_"))
+        }
         env = {
             **clean,
             "PYTHONPATH": str(SOURCE),
