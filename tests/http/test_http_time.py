@@ -198,6 +198,34 @@ def test_a_client_that_leaves_closes_the_stream_made_for_it(run: Run, when: str)
     assert ends[-1] == "closed"
 
 
+def test_a_stream_is_closed_though_its_client_left_before_it_was_begun(run: Run) -> None:
+    closed: list[bool] = []
+
+    class Body:
+        def __aiter__(self) -> Body:
+            return self
+
+        async def __anext__(self) -> bytes:
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    async def main() -> None:
+        def handler(request: Request) -> Response:
+            for connection in server._connections:
+                connection.abort()
+            return Response(200, [], Body())
+
+        async with serving(handler) as server:
+            await say(server.port, get(b"/"))
+            await until(lambda: not server._connections)
+
+    run(main())
+
+    assert closed == [True]
+
+
 def test_a_handler_that_reads_a_stream_learns_that_its_client_has_left(run: Run) -> None:
     ends: list[BaseException] = []
 

@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._limits = limits
         self._reader = RequestReader(limits, self, server.may_stream)
+        self._feed = self._reader.feed
         self._pending: deque[tuple[Request | Response, bool, bool]] = deque()
         self._running: asyncio.Future[Any] | None = None
         self._held: list[bytes] = []
@@ -67,14 +68,10 @@ class Connection(asyncio.Protocol):
         if self._held:
             self._held.append(data)
             return
-        out = self._out
-        out.corked = True
         if len(data) <= _SLICE:
-            self._reader.feed(data)
+            self._feed(data)
         else:
             self._feed_slices(data)
-        out.corked = False
-        out.flush()
 
     def _feed_slices(self, data: bytes) -> None:
         """Feed a large read piece by piece, and keep the rest while too many requests wait."""
@@ -85,7 +82,7 @@ class Connection(asyncio.Protocol):
             if self._stopped:
                 self._held.append(data[start:])
                 return
-            self._reader.feed(view[start : start + _SLICE])
+            self._feed(view[start : start + _SLICE])
 
     def pause_writing(self) -> None:
         self._stop_reading(_WRITE)
@@ -158,8 +155,9 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: Request, keep_alive: bool, old: bool) -> None:
         if request.stream is not None:
             self._unread = cast(BodyStream, request.stream)
+        outcome: Response | asyncio.Future[Any]
         try:
-            outcome = self._handler(request)
+            outcome = self._handler(request)  # type: ignore[assignment]
             if not isinstance(outcome, Response):
                 outcome = asyncio.ensure_future(outcome, loop=self._server.loop)
         except (Exception, asyncio.CancelledError) as error:
@@ -241,6 +239,7 @@ class Connection(asyncio.Protocol):
         if not follows:
             self._out.write(head)
         elif len(body) < _LARGE:
+            # One write and one copy: cheaper than two writes for what most replies are.
             self._out.write(head + body)
         else:
             self._out.write(head)
@@ -269,8 +268,9 @@ class Connection(asyncio.Protocol):
 
     def _after_answer(self, keep_alive: bool) -> None:
         self._served = True
-        if self._unread is not None:
-            unread, self._unread = self._unread, None
+        unread = self._unread
+        if unread is not None:
+            self._unread = None
             unread.abandon()
         self._idle_since = self.now
         if not keep_alive:
@@ -279,7 +279,6 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """After the last answer. Where input may be left, wait for the client: else it would reset the reply."""
         self._finished = True
-        self._out.flush()
         unread = self._reader.phase != IDLE or self._held or self._pending
         self._pending.clear()
         self._held.clear()

@@ -24,6 +24,8 @@ _HOST = re.compile(rb"[0-9A-Za-z.\-_~!$&'()*+;=:%\[\]]*")
 _REPEAT = "Send one request as HTTP/1.1 defines it."
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")}
 _REMEMBERED = 256
+_BLANKS = (b" ", b"\t")
+_WATCHED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _targets: dict[bytes, tuple[str, str]] = {}
 _hosts: set[bytes] = set()
 
@@ -125,21 +127,24 @@ class RequestReader:
         except httptools.HttpParserError as error:
             if self.phase != ENDED:
                 self._refuse(400, f"this is not HTTP/1.1: {error or 'unreadable'}", _REPEAT)
-        if self.phase == IDLE:
-            return rest
+        if self.phase != IDLE:
+            self._check_growth(len(data), began_in_head, received)
+        return rest
+
+    def _check_growth(self, size: int, began_in_head: bool, received: int) -> None:
+        """Refuse what is unfinished and too long already: `size` bytes came, before them `received` of bodies."""
         if self.phase == HEAD:
             # The piece in which a head begins may hold other requests too: it counts when the head is complete.
             if not began_in_head:
-                self._head_fed, self._slack = 0, len(data)
-            self._head_fed += len(data)
+                self._head_fed, self._slack = 0, size
+            self._head_fed += size
             if self._head_fed - self._slack > self._limits.header_bytes:
                 self._refuse_head()
         elif self.phase == BODY:
             # Chunk extensions and trailers are no body, and could otherwise go on for ever.
-            self._overhead = self._overhead + len(data) if received == self.received else 0
+            self._overhead = self._overhead + size if received == self.received else 0
             if self._overhead > self._limits.header_bytes:
                 self._refuse(431, "a chunk's extension or the trailers are too long", "Send the data without them.")
-        return rest
 
     def refuse(self, status: int, what: str, next_step: str) -> None:
         """Give up on the request being read, for a reason found outside."""
@@ -177,7 +182,14 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase != HEAD:
             return
-        name, value = name.lower(), value.rstrip(b" \t")
+        name = name.lower()
+        if value[-1:] in _BLANKS:
+            value = value.rstrip(b" \t")
+        if name in _WATCHED:
+            self._on_watched(name, value)
+        self._headers.append((name, value))
+
+    def _on_watched(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             self._hosts += 1
             if value not in _hosts and not _is_host(value):
@@ -188,11 +200,10 @@ class RequestReader:
             self._length = value
         elif name == b"transfer-encoding":
             self._on_transfer_encoding(value)
-        elif name == b"expect":
+        else:
             if value.lower() != b"100-continue":
                 self._stop(417, "this Expect cannot be met", "Send no Expect header, or `Expect: 100-continue`.")
             self._expects = True
-        self._headers.append((name, value))
 
     def _on_transfer_encoding(self, value: bytes) -> None:
         if self._chunked:

@@ -1,51 +1,26 @@
-"""The writing half of a server's connection: gathered per read, and no faster than the client takes it."""
+"""The writing half of a server's connection: no faster than the client takes it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from seaproof.http import encode
 
-_FLUSH = 64 * 1024
-
 
 class Outbound:
-    """Writes to one transport. While `corked`, small writes are gathered, so that one read causes one write."""
+    """Writes to one transport, which gathers what is written until the loop's next turn."""
 
-    __slots__ = ("_gathered", "_mark", "_size", "_transport", "blocked", "corked", "lost")
+    __slots__ = ("_mark", "_transport", "blocked", "lost", "write")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._gathered: list[bytes] = []
-        self._size = 0
         self._mark = (0, 0.0)
-        self.corked = False
+        self.write: Callable[[bytes], None] = transport.write
+        """Send these bytes: the transport's own method, as every call counts here."""
         self.lost = False
         self.blocked: asyncio.Future[None] | None = None
         """Done as soon as the client has taken enough; None while it does."""
-
-    def write(self, data: bytes) -> None:
-        """Send these bytes, now or with the next `flush`."""
-        if not self.corked:
-            if not self.lost:
-                self._transport.write(data)
-            return
-        self._gathered.append(data)
-        self._size += len(data)
-        if self._size > _FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what was gathered."""
-        gathered = self._gathered
-        if not self._size:
-            return
-        data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
-        gathered.clear()
-        self._size = 0
-        if not self.lost:
-            self._transport.write(data)
 
     def block(self, loop: asyncio.AbstractEventLoop) -> None:
         """The transport holds more than it should."""
@@ -61,8 +36,7 @@ class Outbound:
     def end(self) -> None:
         """The connection is gone."""
         self.lost = True
-        self._gathered.clear()
-        self._size = 0
+        self.write = _drop
         if self.blocked is not None and not self.blocked.done():
             self.blocked.cancel()
 
@@ -78,6 +52,10 @@ class Outbound:
             self._mark = (waiting, now)
             return False
         return now - since > patience
+
+
+def _drop(data: bytes) -> None:
+    """Takes the place of `write` when nobody is there any more."""
 
 
 async def pump(out: Outbound, body: AsyncIterator[bytes], head: encode.StreamHead) -> None:
