@@ -26,8 +26,8 @@ _TOKEN = re.compile(
 _WHOLE = re.compile(r"[-+0-9 \t]*")
 
 
-def table_of(text: str, header: str = "") -> Table:
-    """The table of this text; `header` is `present`, `absent` or empty for a look at the first row."""
+def value_of(text: str, header: str = "") -> Any:
+    """The matrix or `Table` of this text; `header` is `present`, `absent` or empty for a look at the first row."""
     columns: Sequence[Sequence[str]] = _plain_columns(text) or list(zip(*_rows(text), strict=True))
     if not columns:
         raise RequestError(400, "the body is empty", next_step="Send at least one row.")
@@ -42,9 +42,17 @@ def table_of(text: str, header: str = "") -> Table:
     names = texts_of(first) if header == "present" else None
     if header not in ("present", "absent") and any(_has_numbers(cells[1:]) for cells in columns):
         names = names_of(first)
-    if names is None:
-        return Table(list(map(_column, columns)))
-    return Table([_column(cells[1:]) for cells in columns], names)
+    if names is not None:
+        columns = [cells[1:] for cells in columns]
+    values = list(map(_floats, columns))
+    if names is None and None not in values:
+        return _matrix(values)
+    return Table(list(map(_column, columns, values)), names)
+
+
+def _matrix(columns: list[list[float] | None]) -> Any:
+    np = library("numpy")
+    return list(map(list, zip(*columns, strict=True))) if np is None else np.array(columns).T.copy()
 
 
 def _plain_columns(text: str) -> list[list[str]]:
@@ -154,8 +162,7 @@ def _text(cell: str) -> str | None:
     return cell if cell and not cell.isspace() else None
 
 
-def _column(cells: Sequence[str]) -> Column:
-    values = _floats(cells)
+def _column(cells: Sequence[str], values: list[float] | None) -> Column:
     if values is None:
         return [_text(cell) for cell in cells]
     np: Any = library("numpy")

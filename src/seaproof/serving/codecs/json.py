@@ -15,7 +15,7 @@ from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.serving.codecs import numbers, shapes
 from seaproof.serving.codecs.libraries import library
-from seaproof.serving.codecs.text import encode_text, text_of, utf8
+from seaproof.serving.codecs.text import encode_text, is_utf8, text_of, utf8
 
 TYPE = "application/json"
 
@@ -93,7 +93,7 @@ def as_array(value: Any) -> Any:
 def encode(value: Any, media: MediaType) -> bytes:
     """JSON text; ndarrays and tables as nested arrays, tables with names as one object per row."""
     orjson = library("orjson")
-    if orjson is not None and not media.parameters:
+    if orjson is not None and is_utf8(media):
         try:
             return orjson.dumps(value, shapes.tree, _options(orjson))  # type: ignore[no-any-return]
         except TypeError as error:
