@@ -33,6 +33,10 @@ serve   answers GET /ping and POST /invocations on port 8080, with the functions
           SAGEMAKER_BIND_TO_PORT                   port (8080)
           SEAPROOF_LOAD=worker                     load the model in each worker instead of once for all; a script
                                                    can say so itself: load_after_fork = True
+          OMP_NUM_THREADS                          threads of numeric libraries in each worker (CPUs / workers)
+
+        Predictions run in a thread beside the server, so that /ping is always answered. A script whose functions
+        never take more than a few milliseconds can say quick = True, and saves the way to that thread and back.
 
 train   runs train(job) of train.py, or train.py (SAGEMAKER_PROGRAM) as a script with the arguments and the SM_
         variables of the SageMaker training toolkit. A failure ends with exit code 255 and its reason in

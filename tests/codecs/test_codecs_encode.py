@@ -101,6 +101,16 @@ def test_a_header_goes_out_only_where_accept_asks_for_one() -> None:
     )
 
 
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "UTF-8"])
+@pytest.mark.parametrize("value", [[1.5, 2], np.array([[1.5, 2.0]]), ["ä"]])
+def test_numbers_and_text_follow_the_charset(charset: str, value: Any) -> None:
+    for essence in ("text/csv", "application/json"):
+        body, content_type = encode(value, parse_accept(f"{essence}; charset={charset};q=0.9"), "")
+
+        assert content_type == f"{essence}; charset={charset}"
+        assert body.decode(charset) == sent(value, essence).decode()
+
+
 def test_the_charset_that_accept_names_is_used() -> None:
     body, content_type = encode(["ä"], parse_accept("text/csv; charset=latin-1"), "")
 

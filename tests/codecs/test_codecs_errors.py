@@ -76,7 +76,7 @@ def part(name: str, content: bytes, more: str = "") -> bytes:
         ("text/csv", "1,2\n".encode("utf-16"), "not UTF-8: byte 0xff", "row 1, column 1"),
         ("text/csv", "a,2\n".encode("utf-16-le"), "NUL", ""),
         ("text/csv; charset=utf-16", b"1,2", "not utf-16", ""),
-        ("text/csv; charset=ascii", b"\xe4,2", "not UTF-8", "row 1, column 1"),
+        ("text/csv; charset=ascii", b"\xe4,2", "not ascii", ""),
         ("application/json", b"", "empty", ""),
         ("application/json", b" \n", "empty", ""),
         ("application/json", b'{"a": 1,\n "b": }', "Expecting value", "row 2, column 7"),

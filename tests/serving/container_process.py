@@ -49,7 +49,11 @@ class Container:
 
     def restart(self, **environment: str) -> Container:
         """Start what lies there."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("SAGEMAKER_", "MODEL_SERVER"))}
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("SAGEMAKER_", "MODEL_SERVER", "OMP_"))
+        }
         env = {
             **clean,
             "PYTHONPATH": str(SOURCE),
@@ -64,9 +68,10 @@ class Container:
         return self
 
     def serve(self, script: str, **environment: str) -> Container:
-        """Write inference.py, start, and wait until /ping answers 200."""
+        """Write inference.py, start, and wait until all workers are there and /ping answers 200."""
+        before = self.log.count("ready after")
         self.start(script, **environment)
-        soon(self.answers)
+        soon(lambda: self.answers() and self.log.count("ready after") > before)
         return self
 
     def answers(self) -> bool:
@@ -108,7 +113,8 @@ class Container:
 
     @property
     def log(self) -> str:
-        return (self.root / "log").read_text()
+        path = self.root / "log"
+        return path.read_text() if path.exists() else ""
 
     def workers(self) -> list[int]:
         """The process ids of the workers that live."""

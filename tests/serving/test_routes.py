@@ -131,6 +131,7 @@ def test_a_request_without_content_type_is_bytes(echo: Container) -> None:
     [
         (b"\xff", "text/csv", 400, "the body is not utf-8: byte 1 cannot be read"),
         (b"1", "text/csv; charset=klingon", 415, "there is no charset 'klingon'"),
+        (b"\xe4", "text/csv; charset=idna", 400, "the body is not idna: byte 1 cannot be read"),
         (b"unfit", "text/csv", 422, "this row is unfit"),
         (b"toolkit", "text/csv", 415, "Unsupported: not this type"),
         (b"broken", "text/csv", 500, "KeyError: 'colour'"),

@@ -69,6 +69,45 @@ def test_the_model_is_loaded_in_each_worker_where_the_author_says_so(container: 
     assert container.invoke("1").json == container.workers()
 
 
+def test_a_quick_prediction_does_not_wait_for_a_slow_one_that_came_with_it(container: Container) -> None:
+    container.serve(SLOW)
+    busy = begin(container, "0.3")
+    together = [begin(container, body) for body in ("0", "0.001", "1.5")]  # all wait for the one that runs
+
+    began = time.monotonic()
+    assert [connection.getresponse().read() for connection in (busy, *together[:2])] == [b"0.3", b"0", b"0.001"]
+    assert time.monotonic() - began < 1
+    assert together[2].getresponse().read() == b"1.5"
+    for connection in (busy, *together):
+        connection.close()
+
+
+def test_functions_that_say_they_are_quick_run_on_the_event_loop(container: Container) -> None:
+    script = (
+        "import threading\ndef transform_fn(model, data, content_type, accept):\n"
+        "    if data == 'fail':\n        raise ValueError('no')\n    return threading.current_thread().name\n"
+    )
+    container.serve("quick = True\n" + script)
+
+    assert container.invoke("1").body == b"MainThread"
+    assert container.invoke("fail").status == 500
+    assert container.stop() == 0
+    container.serve(script)
+    assert container.invoke("1").body == b"predictions"
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")])
+def test_numeric_libraries_share_the_cpus_between_workers(
+    container: Container, given: dict[str, str], seen: str
+) -> None:
+    script = (
+        "import os\ndef transform_fn(model, data, content_type, accept):\n    return os.environ['OMP_NUM_THREADS']\n"
+    )
+    container.serve(script, SAGEMAKER_MODEL_SERVER_WORKERS=str(os.cpu_count()), **given)
+
+    assert container.invoke("1").body.decode() == seen
+
+
 def test_ping_is_answered_at_once_while_a_prediction_runs(container: Container) -> None:
     container.serve(SLOW)
     for _ in range(20):
@@ -133,6 +172,28 @@ def test_a_worker_that_is_killed_is_replaced(container: Container) -> None:
     assert before[1] in container.workers()
     assert soon(lambda: {int(container.invoke("1").body) for _ in range(32)} == set(container.workers()))
     assert "was killed by SIGKILL" in container.log
+
+
+def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_and_no_others(container: Container) -> None:
+    container.serve(SLOW, SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    sent = 0
+
+    def ask(_: int) -> int:
+        nonlocal sent
+        sent += 1
+        if sent == 50:
+            os.kill(container.workers()[0], signal.SIGKILL)
+        try:
+            return container.invoke("0.002").status
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(ask, range(200)))
+
+    assert set(statuses) <= {0, 200}
+    assert statuses.count(0) <= 4
+    soon(lambda: len(container.workers()) == 2)
 
 
 def test_a_script_that_kills_its_worker_again_and_again_slows_down_but_goes_on(container: Container) -> None:
@@ -240,6 +301,13 @@ def test_a_variable_that_cannot_be_read_is_one_paragraph(container: Container) -
     assert container.wait() == 1
     assert container.log.startswith("seaproof-container: SAGEMAKER_MODEL_SERVER_WORKERS is 'many'")
     assert len(container.log.splitlines()) == 1
+
+
+def test_a_switch_for_what_is_not_served_is_not_passed_over(container: Container) -> None:
+    container.start(PID, SAGEMAKER_MULTI_MODEL="true")
+
+    assert container.wait() == 1
+    assert "a multi-model container is not served yet (SAGEMAKER_MULTI_MODEL)" in container.log
 
 
 def test_requests_that_wait_for_a_dead_worker_are_served_by_the_next(container: Container) -> None:

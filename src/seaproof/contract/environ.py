@@ -105,6 +105,14 @@ def export(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
+def share_cpus(processes: int) -> None:
+    """Tell numeric libraries to use no more threads than each of so many processes has CPUs, unless they were told.
+
+    Their default is a thread for each CPU in every process. It must be said before the first of them is imported.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, visible_cpus() // processes)))
+
+
 def is_true(text: str) -> bool:
     """`true`, `1`, `yes`, `on` in any case, as the platform's own containers read a switch."""
     return text.strip().lower() in ("true", "1", "yes", "on")

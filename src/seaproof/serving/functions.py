@@ -48,6 +48,9 @@ class Functions:
     """The script's path, for messages."""
     load_after_fork: bool = False
     """The module says `load_after_fork = True`: its model cannot be shared between processes."""
+    quick: bool = False
+    """The module says `quick = True`: no call of its functions ever takes more than a few milliseconds, so that they
+    may run on the event loop, where /ping and all other requests wait for them."""
 
     def get(self, name: str) -> Function | None:
         """One of the functions, or None where the author left it out."""
@@ -77,7 +80,8 @@ def read_functions(module: ModuleType, where: str) -> Functions:
         if callable(value):
             found[name] = _function(name, value, arguments, where)
     _check(found, where)
-    return Functions(found, where, load_after_fork=bool(getattr(module, "load_after_fork", False)))
+    switches = {name: bool(getattr(module, name, False)) for name in ("load_after_fork", "quick")}
+    return Functions(found, where, **switches)
 
 
 def _check(found: dict[str, Function], where: str) -> None:

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seaproof.contract.environ import ServingEnviron
-from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.contract.environ import MULTI_MODEL, ServingEnviron, share_cpus
+from seaproof.errors import ContractError, SeaproofError, authors_traceback
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
@@ -35,14 +35,19 @@ def serve(environ: ServingEnviron) -> int:
     """Serve until SIGTERM; the exit code of the container. What the author's code raises while it loads goes
     to the log; ContractError where the port or the script cannot be used."""
     began = time.monotonic()
+    if environ.multi_model:
+        raise ContractError(
+            "a multi-model container is not served yet",
+            where=MULTI_MODEL,
+            next_step=f"Leave {MULTI_MODEL} out to serve the one model in /opt/ml/model.",
+        )
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     sockets = bind(environ.port, environ.workers)
+    share_cpus(environ.workers)
     try:
         author = load(environ)
-    except _Leave:
-        raise
-    except SeaproofError:
+    except (_Leave, SeaproofError):
         raise
     except BaseException as error:
         sys.stderr.write(authors_traceback(error))
@@ -194,7 +199,7 @@ class Master:
                 if self._code is None:
                     self._mourn(worker, status)
         if os.getpid() == 1:  # the first process of a container inherits what others leave behind
-            _reap_strangers()
+            _reap_strangers({worker.pid for worker in self._workers})
 
     def _mourn(self, worker: _Worker, status: int) -> None:
         """Decide what the death of a worker means."""
@@ -247,6 +252,8 @@ def _leave(*_: object) -> None:
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the script asked for exit code {error.code}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}. Nothing is installed when a container starts; install it when the image is built."
     return f"{type(error).__name__}: {error}"
 
 
@@ -259,12 +266,13 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _reap_strangers() -> None:
+def _reap_strangers(own: set[int]) -> None:
+    """Collect ended processes that are none of the workers."""
     try:
-        while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            found, _ = os.waitpid(-1, os.WNOHANG)
-            if not found:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in own:  # died just now; its exit code is for the next round
                 return
+            os.waitpid(ended.si_pid, os.WNOHANG)
     except ChildProcessError:
         return
 

@@ -17,6 +17,9 @@ from queue import SimpleQueue
 from types import CoroutineType
 from typing import Any
 
+PATIENCE = 0.002
+"""Seconds that a finished prediction may wait for others that came with it."""
+
 Job = tuple["asyncio.Future[Any]", Callable[[Any], Any], Any]
 
 
@@ -29,9 +32,12 @@ class PlainThread:
         self.waiting: dict[asyncio.Future[Any], float] = {}
         """What is not answered yet, and when it came (monotonic seconds), oldest first."""
         self._loop = loop
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._fresh: list[Job] = []
+        self._jobs: SimpleQueue[list[Job]] = SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._told = False
+        self._open = 0
+        self._looking = False
         threading.Thread(target=self._work, name="predictions", daemon=True).start()
 
     def submit(self, function: Callable[[Any], Any], argument: Any, *, limited: bool = True) -> asyncio.Future[Any]:
@@ -43,16 +49,37 @@ class PlainThread:
         future = self._loop.create_future()
         if limited:
             self.waiting[future] = time.monotonic()
-        self._jobs.put((future, function, argument))
+        self._open += 1
+        if self._open == 1:
+            self._jobs.put([(future, function, argument)])
+            return future
+        # One hand-over for all that this turn of the loop brings: each costs a system call and a fight for the GIL.
+        if not self._fresh:
+            self._loop.call_soon(self._hand_over)
+        self._fresh.append((future, function, argument))
         return future
+
+    def _hand_over(self) -> None:
+        self._jobs.put(self._fresh)
+        self._fresh = []
+        if self._open > 1 and not self._looking:
+            self._looking = True
+            self._loop.call_later(PATIENCE, self._look)
+
+    def _look(self) -> None:
+        """Send off what is done while a longer prediction, which came with it, still runs."""
+        self._deliver()
+        self._looking = self._open > 1
+        if self._looking:
+            self._loop.call_later(PATIENCE, self._look)
 
     def _work(self) -> None:
         get, done, clock = self._jobs.get, self._done, time.monotonic
         while True:
-            future, function, argument = get()
-            if future.done():  # timed out, or its caller has left, while it waited
-                done.append((future, None, None))
-            else:
+            for future, function, argument in get():
+                if future.done():  # timed out, or its caller has left, while it waited
+                    done.append((future, None, None))
+                    continue
                 self.busy_since = clock()
                 try:
                     done.append((future, function(argument), None))
@@ -69,6 +96,7 @@ class PlainThread:
         done, waiting = self._done, self.waiting
         while done:
             future, result, error = done.popleft()
+            self._open -= 1
             waiting.pop(future, None)
             if future.done():
                 if type(result) is CoroutineType:

@@ -17,7 +17,6 @@ from seaproof.contract.environ import ServingEnviron
 from seaproof.contract.http import MediaType, parse_accept, parse_media_type
 from seaproof.errors import ContractError, RequestError
 from seaproof.http.message import Headers, Request, Response
-from seaproof.serving.codecs import decode, encode, preload
 from seaproof.serving.context import Context
 from seaproof.serving.functions import Function, Functions
 
@@ -60,7 +59,7 @@ class Predictor:
         self._output = functions.get("output_fn")
         self._predict = self._prediction(functions.get("predict_fn"))
         if not self._transform and not (self._input and self._output):
-            preload()
+            _preload()
 
     def predict(self, request: Request) -> Response | Parts:
         """Answer one request; whatever the functions raise passes through."""
@@ -74,7 +73,7 @@ class Predictor:
             if self._input:
                 value = self._input.call(_data(request.body, content), content.shown, context)
             else:
-                value = decode(request.body, content.media)
+                value = _decode(request.body, content)
             prediction = self._predict(value, model, context)
             result = self._output.call(prediction, accept, context) if self._output else Unencoded(prediction)
         return self._answer(result, accept, request, context)
@@ -93,7 +92,7 @@ class Predictor:
             if self._input:
                 value = await _result(self._input.call(_data(request.body, content), content.shown, context))
             else:
-                value = decode(request.body, content.media)
+                value = _decode(request.body, content)
             prediction = await _result(self._predict(value, model, context))
             if self._output:
                 result = await _result(self._output.call(prediction, accept, context))
@@ -143,6 +142,8 @@ class Predictor:
         return Response(status, headers, body)
 
     def _encode(self, result: Any, accept: str) -> tuple[bytes, str]:
+        from seaproof.serving.codecs import encode
+
         value = result.value if isinstance(result, Unencoded) else result
         if inspect.isawaitable(value):
             raise TypeError("a function returned something to await; make it an `async def`")
@@ -166,7 +167,7 @@ def read_content(header: str) -> Content:
     charset = media.parameter("charset", "utf-8")
     try:
         "".encode(charset)
-    except LookupError:
+    except (LookupError, ValueError):
         raise RequestError(
             415,
             f"there is no charset {charset!r}",
@@ -198,13 +199,29 @@ def _data(body: bytes, content: Content) -> str | bytes:
         return body
     try:
         return body.decode(content.charset)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        at = f": byte {error.start + 1} cannot be read" if isinstance(error, UnicodeDecodeError) else ""
         raise RequestError(
             400,
-            f"the body is not {content.charset}: byte {error.start + 1} cannot be read",
+            f"the body is not {content.charset}{at}",
             where="body",
             next_step=f"Send {content.media.essence} as UTF-8, or name its charset in Content-Type.",
         ) from None
+
+
+# The formats are imported where they are needed: a transform_fn mostly does without, and starts sooner.
+
+
+def _preload() -> None:
+    from seaproof.serving.codecs import preload
+
+    preload()
+
+
+def _decode(body: bytes, content: Content) -> Any:
+    from seaproof.serving.codecs import decode
+
+    return decode(body, content.media)
 
 
 def _no_prediction(_data: Any, _model: Any, _context: Any) -> Any:

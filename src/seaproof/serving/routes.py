@@ -10,6 +10,7 @@ from seaproof.contract import http
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import RequestError
 from seaproof.http.message import Request, Response
+from seaproof.serving.functions import Functions
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import error_reply, failure_reply, json_reply
@@ -33,7 +34,7 @@ class Routes:
         self._script = predictor.functions.where
         self._ping = Response(200)
         self._table: dict[str, dict[str, Callable[[Request], Answer]]] = {
-            http.INVOCATIONS: {"POST": self._invoke_async if predictor.functions.predicts_async else self._invoke},
+            http.INVOCATIONS: {"POST": self._invocation(predictor.functions)},
             http.PING: {"GET": self._answer_ping, "POST": self._answer_ping},
             http.EXECUTION_PARAMETERS: {"GET": self._execution_parameters},
         }
@@ -72,11 +73,16 @@ class Routes:
             if not future.done():
                 future.set_result(error_reply(error))
 
+    def _invocation(self, functions: Functions) -> Callable[[Request], Answer]:
+        if functions.predicts_async:
+            return self._invoke_async
+        return self._predict if functions.quick else self._invoke
+
     def _invoke(self, request: Request) -> Answer:
         return self._thread.submit(self._predict, request)
 
     def _predict(self, request: Request) -> Any:
-        """In the thread of predictions."""
+        """In the thread of predictions; on the event loop for functions that are quick."""
         try:
             answer = self._predictor.predict(request)
         except BaseException as error:

@@ -7,6 +7,7 @@ numpy) are not offered there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from seaproof.contract.http import MediaType, parse_media_type
@@ -80,7 +81,7 @@ def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, st
     """
     refused: dict[str, str] = {}
     is_bytes = isinstance(value, (bytes, bytearray, memoryview))
-    for media in _candidates(accept, parse_media_type(octets.TYPE if is_bytes else default)):
+    for media in _candidates(accept, _parsed(octets.TYPE if is_bytes else default)):
         if is_bytes:
             return bytes(value), content_type(media)
         try:
@@ -88,6 +89,9 @@ def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, st
         except Unfit as error:
             refused[media.essence] = str(error)
     raise _unacceptable(accept, refused)
+
+
+_parsed = lru_cache(parse_media_type)
 
 
 def _candidates(accept: list[MediaType], preferred: MediaType) -> Iterator[MediaType]:

@@ -20,16 +20,18 @@ from seaproof.serving.codecs.table import Column, Table
 COLUMNS_MAX = 100_000
 """Columns of a table; each costs some ten microseconds, so that a row of millions would take minutes."""
 
-_TOKEN = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\n|\r|\Z)|(?s:(.))')
+_TOKEN = re.compile(
+    r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\n|\r|\Z)|(?s:(.+))'
+)  # the last alternative takes whatever is malformed, to its end
 _WHOLE = re.compile(r"[-+0-9 \t]*")
 
 
-def table_of(text: str, header: str = "") -> Table:
-    """The table of this text; `header` is `present`, `absent` or empty for a look at the first row."""
-    rows = _rows(text)
-    if not rows:
+def value_of(text: str, header: str = "") -> Any:
+    """The matrix or `Table` of this text; `header` is `present`, `absent` or empty for a look at the first row."""
+    columns: Sequence[Sequence[str]] = _plain_columns(text) or list(zip(*_rows(text), strict=True))
+    if not columns:
         raise RequestError(400, "the body is empty", next_step="Send at least one row.")
-    first = rows[0]
+    first = [cells[0] for cells in columns]
     if len(first) > COLUMNS_MAX:
         raise RequestError(
             400,
@@ -37,13 +39,32 @@ def table_of(text: str, header: str = "") -> Table:
             where=f"row 1, column {COLUMNS_MAX + 1}",
             next_step="Send wide data as application/x-npy or application/x-parquet.",
         )
-    columns = list(zip(*rows, strict=True))
     names = texts_of(first) if header == "present" else None
     if header not in ("present", "absent") and any(_has_numbers(cells[1:]) for cells in columns):
         names = names_of(first)
-    if names is None:
-        return Table(list(map(_column, columns)))
-    return Table([_column(cells[1:]) for cells in columns], names)
+    if names is not None:
+        columns = [cells[1:] for cells in columns]
+    values = list(map(_floats, columns))
+    if names is None and None not in values:
+        return _matrix(values)
+    return Table(list(map(_column, columns, values)), names)
+
+
+def _matrix(columns: list[list[float] | None]) -> Any:
+    np = library("numpy")
+    return list(map(list, zip(*columns, strict=True))) if np is None else np.array(columns).T.copy()
+
+
+def _plain_columns(text: str) -> list[list[str]]:
+    """The columns of a text without quotes whose rows are equally long; empty where `_rows` has to look closer."""
+    lines = text.rstrip("\r\n").replace("\r\n", "\n").replace("\r", "\n")
+    width = lines.partition("\n")[0].count(",") + 1
+    if '"' in lines or width == 1 or width > COLUMNS_MAX:
+        return []
+    if any(line.count(",") != width - 1 for line in lines.split("\n")):
+        return []
+    cells = lines.replace("\n", ",").split(",")
+    return [cells[number::width] for number in range(width)]
 
 
 def _rows(text: str) -> list[list[str]]:
@@ -141,8 +162,7 @@ def _text(cell: str) -> str | None:
     return cell if cell and not cell.isspace() else None
 
 
-def _column(cells: Sequence[str]) -> Column:
-    values = _floats(cells)
+def _column(cells: Sequence[str], values: list[float] | None) -> Column:
     if values is None:
         return [_text(cell) for cell in cells]
     np: Any = library("numpy")

@@ -14,7 +14,7 @@ from seaproof.errors import RequestError
 from seaproof.serving.codecs import cells, numbers, shapes
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.table import Table
-from seaproof.serving.codecs.text import encode_text, text_of, utf8
+from seaproof.serving.codecs.text import encode_text, is_utf8, text_of, utf8
 
 TYPE = "text/csv"
 
@@ -37,7 +37,7 @@ def decode(body: bytes, media: MediaType) -> Any:
     text = text_of(plain, MediaType(TYPE))
     if "\0" in text:
         raise RequestError(400, "the body has a NUL character, so it is not CSV", next_step="Check the charset.")
-    return _simplest(cells.table_of(text, header))
+    return cells.value_of(text, header)
 
 
 def _named(plain: bytes, header: str) -> Table | None:
@@ -53,25 +53,11 @@ def _named(plain: bytes, header: str) -> Table | None:
     return Table(columns, names)
 
 
-def _simplest(table: Table) -> Any:
-    """The matrix that a nameless table of numbers is."""
-    columns = table.columns
-    if table.names is not None or any(_is_text(column) for column in columns):
-        return table
-    if isinstance(columns[0], list):
-        return [list(map(float, row)) for row in table.rows()]
-    return table.numpy()
-
-
-def _is_text(column: Any) -> bool:
-    return isinstance(column, list) and any(cell is None or isinstance(cell, str) for cell in column)
-
-
 def encode(value: Any, media: MediaType) -> bytes:
     """One line per row; a float is its shortest form that reads back the same, NaN is `nan`, None an empty cell."""
     if isinstance(value, str):
         return encode_text(value, media)
-    if not media.parameters:
+    if is_utf8(media):
         lines = _numbers(value)
         if lines is not None:
             return lines

@@ -13,9 +13,9 @@ from typing import Any
 
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
-from seaproof.serving.codecs import shapes
+from seaproof.serving.codecs import numbers, shapes
 from seaproof.serving.codecs.libraries import library
-from seaproof.serving.codecs.text import encode_text, text_of, utf8
+from seaproof.serving.codecs.text import encode_text, is_utf8, text_of, utf8
 
 TYPE = "application/json"
 
@@ -35,8 +35,7 @@ def decode(body: bytes, media: MediaType) -> Any:
 
 def _array(body: bytes) -> Any:
     """The array that a large list of numbers, or of equally long lists of numbers, is, by simdjson; None if unsure."""
-    np, simdjson = library("numpy"), library("simdjson")
-    if np is None or simdjson is None or not body.lstrip()[:2].strip().startswith(b"["):
+    if library("numpy") is None or library("simdjson") is None or not body[:64].lstrip().startswith(b"["):
         return None
     marks = body.translate(None, _NUMERIC)
     rows, width = marks.count(b"[") - 1, marks.find(b"]") - 1
@@ -46,11 +45,8 @@ def _array(body: bytes) -> Any:
     if marks != (b"[" + b",".join([row] * rows) + b"]" if rows > 0 else row):
         return None
     kind = "d" if b"." in body or b"e" in body or b"E" in body else "i"
-    try:
-        cells = simdjson.Parser().parse(body).as_buffer(of_type=kind)
-        return np.frombuffer(cells, "f8" if kind == "d" else "i8").reshape((rows, width) if rows else -1)
-    except (ValueError, TypeError, RuntimeError):
-        return None
+    array = numbers.flat(body.translate(None, b"[]"), kind)
+    return array if array is None or not rows else array.reshape(rows, width)
 
 
 def value_of(body: bytes, row: int = 1) -> Any:
@@ -97,7 +93,7 @@ def as_array(value: Any) -> Any:
 def encode(value: Any, media: MediaType) -> bytes:
     """JSON text; ndarrays and tables as nested arrays, tables with names as one object per row."""
     orjson = library("orjson")
-    if orjson is not None and not media.parameters:
+    if orjson is not None and is_utf8(media):
         try:
             return orjson.dumps(value, shapes.tree, _options(orjson))  # type: ignore[no-any-return]
         except TypeError as error:

@@ -9,17 +9,21 @@ from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 
 _BOM = codecs.BOM_UTF8
-_UTF8 = ("", "utf-8", "utf8", "UTF-8", "us-ascii", "ascii")
+_UTF8 = ("", "utf-8", "utf8")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 # Python also calls rot13, zip and punycode encodings; a request may not choose those.
 _CHARSET = re.compile(r"(ascii|utf-\d+(-[a-z]+)?|iso8859-\d+|cp\d+|koi8-.|gb\w+|big5\w*|euc_\w+|shift_jis\w*|mac-\w+)")
 
 
+def is_utf8(media: MediaType) -> bool:
+    """Whether this media type is in UTF-8, as it is where it names no charset."""
+    return not media.parameters or media.parameter("charset").lower() in _UTF8
+
+
 def utf8(body: bytes, media: MediaType) -> bytes:
     """The body as UTF-8 without a byte order mark. Only other charsets are converted; UTF-8 is not checked here."""
-    charset = media.parameter("charset") if media.parameters else ""
-    if charset not in _UTF8 and charset.lower() not in _UTF8:
-        body = _convert(body, charset)
+    if not is_utf8(media):
+        body = _convert(body, media.parameter("charset"))
     return body[3:] if body.startswith(_BOM) else body
 
 
@@ -46,8 +50,7 @@ def place(before: bytes) -> str:
 
 def encode_text(text: str, media: MediaType) -> bytes:
     """The text in the charset that the media type names, UTF-8 where it names none; what has no place becomes `?`."""
-    charset = media.parameter("charset") if media.parameters else ""
-    return text.encode(_known(charset) if charset else "utf-8", "replace")
+    return text.encode("utf-8" if is_utf8(media) else _known(media.parameter("charset")), "replace")
 
 
 def _convert(body: bytes, charset: str) -> bytes:
