@@ -17,6 +17,8 @@ from seaproof.errors import DriverError, DriverUnavailable
 TIMEOUT = 120
 """Seconds that the engine may take for one answer."""
 
+_NO_SOCKET = "there is no such socket"
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -56,10 +58,6 @@ def find_engine() -> Engine:
         ) from error
     refused: list[tuple[str, str, str]] = []
     for address, source in candidates():
-        path = Path(address.removeprefix("unix://"))
-        if address.startswith("unix://") and not path.exists():
-            refused.append((address, "there is no such socket", ""))
-            continue
         try:
             _knock(address)
             return _ask(address, source)
@@ -176,6 +174,8 @@ def _reason(error: BaseException) -> tuple[str, str]:
     while (following := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 12:
         causes.append(following)
     text = " ".join(str(cause) for cause in causes)
+    if isinstance(error, FileNotFoundError):
+        return _NO_SOCKET, ""
     if any(isinstance(cause, PermissionError) for cause in causes) or "Permission denied" in text:
         return (
             "permission denied",
@@ -190,7 +190,7 @@ def _reason(error: BaseException) -> tuple[str, str]:
 
 def _unavailable(refused: list[tuple[str, str, str]]) -> DriverUnavailable:
     """One paragraph: an engine that is there but not usable comes before sockets that are not there."""
-    telling = [entry for entry in refused if entry[2]] or [entry for entry in refused if "no such" not in entry[1]]
+    telling = [entry for entry in refused if entry[2]] or [entry for entry in refused if entry[1] != _NO_SOCKET]
     if telling:
         address, reason, next_step = telling[0]
         return DriverUnavailable(
