@@ -45,6 +45,10 @@ class Container:
         code = self.root / "ml" / "model" / "code"
         code.mkdir(parents=True, exist_ok=True)
         (code / "inference.py").write_text(script)
+        return self.restart(**environment)
+
+    def restart(self, **environment: str) -> Container:
+        """Start what lies there."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("SAGEMAKER_", "MODEL_SERVER"))}
         env = {
             **clean,
@@ -60,7 +64,7 @@ class Container:
         return self
 
     def serve(self, script: str, **environment: str) -> Container:
-        """Start, and wait until /ping answers 200."""
+        """Write inference.py, start, and wait until /ping answers 200."""
         self.start(script, **environment)
         soon(self.answers)
         return self

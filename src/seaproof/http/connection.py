@@ -221,7 +221,6 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request, keep_alive: bool, old: bool, response: Response) -> None:
         if self._unread is not None:
             keep_alive = keep_alive and self._unread.complete
-            self._unread.abandon()
         keep_alive = keep_alive and not self._server.closing
         head_only = request.method == "HEAD"
         try:
@@ -270,7 +269,9 @@ class Connection(asyncio.Protocol):
 
     def _after_answer(self, keep_alive: bool) -> None:
         self._served = True
-        self._unread = None
+        if self._unread is not None:
+            unread, self._unread = self._unread, None
+            unread.abandon()
         self._idle_since = self.now
         if not keep_alive:
             self._finish()

@@ -25,6 +25,7 @@ _REPEAT = "Send one request as HTTP/1.1 defines it."
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")}
 _REMEMBERED = 256
 _targets: dict[bytes, tuple[str, str]] = {}
+_hosts: set[bytes] = set()
 
 
 class Sink(Protocol):
@@ -69,6 +70,7 @@ class RequestReader:
         "_replayed",
         "_sink",
         "_size",
+        "_slack",
         "_stream",
         "_upgrade",
         "_url",
@@ -86,7 +88,7 @@ class RequestReader:
         """The sink's `now` when the request being read began."""
         self.received = 0
         """Body bytes over the connection's life."""
-        self._head_fed = self._fed = self._overhead = 0
+        self._head_fed = self._slack = self._fed = self._overhead = 0
         self._upgrade = self._replayed = False
         self._stream: BodyStream | None = None
         self._reset()
@@ -120,8 +122,11 @@ class RequestReader:
             if self.phase != ENDED:
                 self._refuse(400, f"this is not HTTP/1.1: {error or 'unreadable'}", _REPEAT)
         if self.phase == HEAD:
-            self._head_fed = self._head_fed + len(data) if began_in_head else 0
-            if self._head_fed > self._limits.header_bytes:
+            # The piece in which a head begins may hold other requests too: it counts when the head is complete.
+            if not began_in_head:
+                self._head_fed, self._slack = 0, len(data)
+            self._head_fed += len(data)
+            if self._head_fed - self._slack > self._limits.header_bytes:
                 self._refuse_head()
         elif self.phase == BODY:
             # Chunk extensions and trailers are no body, and could otherwise go on for ever.
@@ -169,7 +174,7 @@ class RequestReader:
         name, value = name.lower(), value.rstrip(b" \t")
         if name == b"host":
             self._hosts += 1
-            if not _HOST.fullmatch(value):
+            if value not in _hosts and not _is_host(value):
                 self._stop(400, "the Host header is no host")
         elif name == b"content-length":
             if self._length is not None or not value.isdigit():
@@ -297,6 +302,15 @@ class RequestReader:
         self._replayed = True
         self._parser.feed_data(b"%b / HTTP/1.1\r\nHost: replayed\r\n%b\r\n" % (method, framing))
         self._replayed = False
+
+
+def _is_host(value: bytes) -> bool:
+    good = _HOST.fullmatch(value) is not None
+    if good and len(value) <= 256:
+        if len(_hosts) >= _REMEMBERED:
+            _hosts.clear()
+        _hosts.add(value)
+    return good
 
 
 def split_target(url: bytes) -> tuple[str, str] | None:

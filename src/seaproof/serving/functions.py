@@ -99,13 +99,13 @@ def _check(found: dict[str, Function], where: str) -> None:
 def _function(name: str, value: Callable[..., Any], arguments: tuple[str, ...], where: str) -> Function:
     try:
         parameters = list(inspect.signature(value).parameters.values())
-    except (TypeError, ValueError):  # built in, and without a signature
-        parameters = []
+    except (TypeError, ValueError):  # built in, and without a signature: it is called as it should be
+        return Function(name, _without_context(value, len(arguments)), False, False)
     given = len(arguments)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     required = [p for p in positional[given:] if p.default is p.empty]
-    if parameters and ((len(positional) < given and not variable) or len(required) > 1):
+    if (len(positional) < given and not variable) or len(required) > 1:
         signature = ", ".join(arguments)
         raise ContractError(
             f"{name} takes {', '.join(p.name for p in parameters) or 'nothing'}, and is called with {signature}",

@@ -13,11 +13,11 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from seaproof.contract.environ import ServingEnviron
+from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
@@ -32,13 +32,22 @@ FAILED = 1
 
 
 def serve(environ: ServingEnviron) -> int:
-    """Serve until SIGTERM; the exit code of the container. What the author's code raises while it loads passes
-    through, as does ContractError where the port or the script cannot be used."""
+    """Serve until SIGTERM; the exit code of the container. What the author's code raises while it loads goes
+    to the log; ContractError where the port or the script cannot be used."""
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     sockets = bind(environ.port, environ.workers)
-    author = load(environ)
+    try:
+        author = load(environ)
+    except _Leave:
+        raise
+    except SeaproofError:
+        raise
+    except BaseException as error:
+        sys.stderr.write(authors_traceback(error))
+        log.error("the container ends before it is ready: %s", _said(error))
+        return FAILED
     what = author.functions.where if author.functions else "the model"
     return Master(author, environ, sockets).run(
         lambda seconds: log.info(
@@ -161,10 +170,10 @@ class Master:
                 if other.listener is not worker.listener:
                     other.listener.close()
             code = run_worker(self._author, self._environ, Wires(worker.listener, ready, self._lifeline_read))
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else FAILED
-        except BaseException:
-            traceback.print_exc()
+        except SeaproofError as error:
+            log.error("%s", error)
+        except BaseException as error:
+            sys.stderr.write(authors_traceback(error))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -227,9 +236,18 @@ class Master:
                 _kill(worker.pid, signal.SIGTERM)
 
 
+class _Leave(SystemExit):
+    """SIGTERM before there is a worker: nothing is in flight."""
+
+
 def _leave(*_: object) -> None:
-    """SIGTERM before there is a worker: nothing is in flight, so leave."""
-    raise SystemExit(0)
+    raise _Leave(0)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the script asked for exit code {error.code}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _ended(pid: int) -> int | None:

@@ -117,7 +117,7 @@ class Predictor:
         if self._transform:
             return _no_prediction
         raise ContractError(
-            f"the model is a {type(self._model).__name__}, which has no predict, and there is no predict_fn",
+            f"the model is of type {type(self._model).__name__}, which has no predict, and there is no predict_fn",
             where=self.functions.where,
             next_step="Define predict_fn(data, model).",
         )

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from seaproof.errors import RequestError
+from seaproof.errors import RequestError, authors_traceback
 from seaproof.http.message import Response
 
 log = logging.getLogger("seaproof")
@@ -39,7 +39,7 @@ def failure_reply(error: BaseException, script: str) -> Response:
     # The toolkit's own errors carry status_code and phrase; a script that raises its like gets what it asks for.
     status = getattr(error, "status_code", None)
     asked = isinstance(status, int) and 400 <= status < 600 and hasattr(error, "phrase")
-    log.error("%s failed\n%s", name, "".join(traceback.format_exception(error)).rstrip())
+    log.error("%s failed\n%s", name, authors_traceback(error).rstrip())
     return error_reply(
         RequestError(
             status if asked and isinstance(status, int) else 500,

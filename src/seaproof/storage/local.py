@@ -257,7 +257,7 @@ def _rename(partial: Path, target: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # mkdir says the latter of a folder that goes as it looks
             if not attempts_left or not partial.exists():
                 raise
 

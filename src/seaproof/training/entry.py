@@ -33,18 +33,16 @@ def train(environ: TrainingEnviron) -> int:
     """Run the training program of this container to its end; the exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     failure = OptMl(Path(environ.base_dir)).failure
-    script = None
     try:
         job = Job.read(environ)
         program = find_program(job, environ)
-        script = program.path
         _run(job, program, environ)
     except SystemExit as error:
         return _exit_code(error, failure)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
-        text, trace = describe(error, script)
+        text, trace = describe(error)
         sys.stderr.write(trace)
         write_failure(failure, text)
         return FAILED

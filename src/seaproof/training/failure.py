@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 
-from seaproof.errors import SeaproofError
+from seaproof.errors import SeaproofError, authors_traceback
 
 
-def describe(error: BaseException, script: Path | None) -> tuple[str, str]:
+def describe(error: BaseException) -> tuple[str, str]:
     """An exception for the failure file, and for the log: its message and traceback, and its traceback alone.
 
-    The traceback begins at the author's own file. An error of ours that no line of the author's led to has none.
+    An error of ours says all that there is to know: the author's own line is not at fault for it, or is in it.
     """
-    own = error.__traceback__
-    while own is not None and own.tb_frame.f_code.co_filename != str(script):
-        own = own.tb_next
     if isinstance(error, SeaproofError):
-        message = str(error)
-        if own is None:
-            return f"{message}\n", f"{message}\n"
-    else:
-        text = str(error)
-        message = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    trace = "".join(traceback.format_exception(type(error), error, own or error.__traceback__))
+        return f"{error}\n", f"{error}\n"
+    text = str(error)
+    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    trace = authors_traceback(error)
     return f"{message}\n\n{trace}", trace
 
 

@@ -74,8 +74,9 @@ def decode(body: bytes, media: MediaType) -> Any:
 def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, str]:
     """The body of a value and its exact content type, by the caller's Accept ranges (best first, as parsed).
 
-    No range, or `*/*`, means `default` (application/octet-stream for bytes, which go out as they are in any type). A range that the value has no form in gives way to the next. RequestError 406
-    where none is left, listing the types there are; 500 where nothing was asked for and the value has no form at all.
+    No range, or `*/*`, means `default`; for bytes, which go out as they are in any type, application/octet-stream.
+    A range that the value has no form in gives way to the next. RequestError 406 where none is left, listing the types
+    there are; 500 where nothing was asked for and the value has no form at all.
     """
     refused: dict[str, str] = {}
     is_bytes = isinstance(value, (bytes, bytearray, memoryview))

@@ -63,24 +63,27 @@ def _read_parquet(pa: Any, body: bytes) -> Any:
     parquet = library("pyarrow.parquet")
     limits = {"thrift_string_size_limit": _THRIFT_STRINGS_MAX, "thrift_container_size_limit": _THRIFT_LIST_MAX}
     metadata = parquet.ParquetFile(pa.BufferReader(body), **limits).metadata
+    columns = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    if any(column.max_repetition_level for column in columns):
+        raise _malformed("it has lists in its columns; only columns of single values are read", PARQUET)
     if sum(_unfolded(metadata)) > UNPACKED_MAX:
         raise _malformed(f"it unpacks to more than {UNPACKED_MAX >> 20} MiB", PARQUET)
     # A text that is stored once and repeated in a million rows stays one text.
-    texts = [metadata.schema.column(i).path for i in range(metadata.num_columns) if _is_text(metadata.schema.column(i))]
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     file = parquet.ParquetFile(pa.BufferReader(body), read_dictionary=texts, **limits)
     return file.read(use_threads=False)
 
 
-def _is_text(column: Any) -> bool:
-    return bool(column.physical_type == "BYTE_ARRAY" and column.max_repetition_level == 0)
-
-
 def _unfolded(metadata: Any) -> Iterator[int]:
-    """Bytes that each column of each row group declares, a value counting for at least eight."""
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            column = metadata.row_group(group).column(number)
-            yield max(column.total_uncompressed_size, 8 * column.num_values, 0)
+    """Bytes that each row group declares, a cell counting for at least eight.
+
+    The metadata of a column would be more exact; but pyarrow ends the process where those are malformed.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if group.num_rows < 0 or group.total_byte_size < 0:
+            raise _malformed("it declares a negative size", PARQUET)
+        yield max(group.total_byte_size, 8 * group.num_rows * metadata.num_columns)
 
 
 def _read_stream(pa: Any, body: bytes) -> Any:

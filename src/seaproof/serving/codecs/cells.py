@@ -1,20 +1,24 @@
 """CSV cell by cell: slower than `numbers.py`, right for everything, and the one that words the errors.
 
-The grammar is RFC 4180 with any of CRLF, LF and CR as line end; blank lines are skipped. A cell is a number if it is
-unquoted and float() reads it, save that underscores and the digits of other scripts make it text. A cell is missing if
-it is empty (quoted or not) or blank. A column is numeric if every cell that is not missing is a number.
+The grammar is RFC 4180 with any of CRLF, LF and CR as line end; lines without a comma or a visible character are
+skipped. A cell is a number if it is unquoted and float() reads it, save that underscores and the digits of other
+scripts make it text. A cell is missing if it is empty (quoted or not) or blank. A column is numeric if every cell that
+is not missing is a number.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from seaproof.errors import RequestError
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.table import Column, Table
+
+COLUMNS_MAX = 100_000
+"""Columns of a table; each costs some ten microseconds, so that a row of millions would take minutes."""
 
 _TOKEN = re.compile(r'("[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\n|\r|\Z)|(?s:(.))')
 _WHOLE = re.compile(r"[-+0-9 \t]*")
@@ -26,6 +30,13 @@ def table_of(text: str, header: str = "") -> Table:
     if not rows:
         raise RequestError(400, "the body is empty", next_step="Send at least one row.")
     first = rows[0]
+    if len(first) > COLUMNS_MAX:
+        raise RequestError(
+            400,
+            f"row 1 has {len(first):,} columns; a table that is not all numbers may have {COLUMNS_MAX:,}",
+            where=f"row 1, column {COLUMNS_MAX + 1}",
+            next_step="Send wide data as application/x-npy or application/x-parquet.",
+        )
     columns = list(zip(*rows, strict=True))
     names = texts_of(first) if header == "present" else None
     if header not in ("present", "absent") and any(_has_numbers(cells[1:]) for cells in columns):
@@ -38,12 +49,12 @@ def table_of(text: str, header: str = "") -> Table:
 def _rows(text: str) -> list[list[str]]:
     """Rows of raw cells, quoted ones still with their quotes; all rows are of the same length."""
     if '"' in text:
-        rows = _tokens(text)
+        rows: Iterable[list[str]] = _tokens(text)
     else:
-        rows = [line.split(",") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+        rows = (line.split(",") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     kept, width = [], 0
     for number, row in enumerate(rows, 1):
-        if row == [""]:
+        if len(row) == 1 and not row[0].strip():
             continue
         width = width or len(row)
         if len(row) != width:

@@ -41,6 +41,8 @@ def _array(body: bytes) -> Any:
     marks = body.translate(None, _NUMERIC)
     rows, width = marks.count(b"[") - 1, marks.find(b"]") - 1
     row = b"[" + b"," * (width - 1) + b"]"
+    if rows * len(row) > len(marks):
+        return None  # not that shape, and what it would be compared with could be of any size
     if marks != (b"[" + b",".join([row] * rows) + b"]" if rows > 0 else row):
         return None
     kind = "d" if b"." in body or b"e" in body or b"E" in body else "i"

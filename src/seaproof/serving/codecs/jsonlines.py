@@ -7,6 +7,7 @@ from typing import Any
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.serving.codecs import json, shapes
+from seaproof.serving.codecs.table import Table
 from seaproof.serving.codecs.text import utf8
 
 TYPE = "application/jsonlines"
@@ -24,6 +25,13 @@ def decode(body: bytes, media: MediaType) -> Any:
 
 def encode(value: Any, media: MediaType) -> bytes:
     """A line per row of an array, table or list; any other value is one line."""
-    tree = shapes.tree(value)
-    items = tree if isinstance(tree, list) else [tree]
-    return b"".join(json.encode(item, media) + b"\n" for item in items)
+    return b"".join([json.encode(item, media) + b"\n" for item in _items(value)])
+
+
+def _items(value: Any) -> list[Any]:
+    """The values that each go on a line of their own."""
+    if isinstance(value, Table) or (hasattr(value, "to_dict") and hasattr(value, "columns")):
+        return shapes.table_of(value).records()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return list(value) if isinstance(value, (list, tuple)) else [value]

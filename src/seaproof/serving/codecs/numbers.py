@@ -99,6 +99,8 @@ def simd(body: bytes) -> Any:
     except (ValueError, TypeError, RuntimeError):
         return None
     array = library("numpy").frombuffer(cells)
+    if not array.size:
+        return None  # nothing but blanks
     if not array.all() and _SIGNED_ZERO.search(body):
         return None  # JSON reads it as an integer, which has no sign
     return array.reshape(-1, width)
@@ -106,7 +108,7 @@ def simd(body: bytes) -> Any:
 
 def loadtxt(body: bytes) -> Any:
     """numpy's own reader, where simdjson is missing or refuses."""
-    if not body.isascii() or b'"' in body or b"_" in body or b"\n\n" in body:
+    if not body.isascii() or b'"' in body or b"_" in body or not body.strip():
         return None
     try:
         return library("numpy").loadtxt(body.split(b"\n"), delimiter=",", comments=None, ndmin=2, encoding="ascii")
@@ -118,6 +120,8 @@ def rectangle(body: bytes) -> int:
     """The number of columns, where every line has as many and no cell holds what numbers do not; 0 otherwise."""
     marks = body.translate(None, _NUMERIC)
     line = marks[: marks.find(b"\n")] if b"\n" in marks else marks
-    if marks != ((line + b"\n") * (marks.count(b"\n") + 1))[:-1]:
+    rows = marks.count(b"\n") + 1
+    # The lengths first: a long line above many short ones would be compared with something of any size.
+    if (len(line) + 1) * rows != len(marks) + 1 or marks != ((line + b"\n") * rows)[:-1]:
         return 0
     return len(line) + 1 if line.count(b",") == len(line) else 0
