@@ -133,16 +133,25 @@ def test_a_mistake_of_ours_is_an_internal_failure_and_the_server_lives(
 ) -> None:
     plane.store.insert("model", "broken", f"{ARN}model/broken", "", {"PrimaryContainer": "no structure"})
 
-    with pytest.raises(ServiceError, match="seaproof failed on DescribeModel") as caught:
-        Client(url).call("DescribeModel", {"ModelName": "broken"})
+    with Client(url) as client:
+        with pytest.raises(ServiceError, match="seaproof failed on DescribeModel") as caught:
+            client.call("DescribeModel", {"ModelName": "broken"})
+        assert client.call("ListTags", {"ResourceArn": f"{ARN}model/broken"}) == {"Tags": []}
+
     assert (caught.value.code, caught.value.status) == ("InternalFailure", 500)
     assert "DescribeModel failed" in caplog.text
-    assert Client(url).call("ListTags", {"ResourceArn": f"{ARN}model/broken"}) == {"Tags": []}
 
 
-@pytest.mark.parametrize("kind", ["http", "in process"])
-def test_both_clients_of_ours_answer_alike(url: str, plane: Plane, kind: str) -> None:
-    client: Client | InProcess = Client(url) if kind == "http" else InProcess(plane)
+@pytest.fixture(params=["http", "in process"])
+def client(request: pytest.FixtureRequest, url: str, plane: Plane) -> Iterator[Client | InProcess]:
+    if request.param == "in process":
+        yield InProcess(plane)
+        return
+    with Client(url) as client:
+        yield client
+
+
+def test_both_clients_of_ours_answer_alike(client: Client | InProcess, plane: Plane) -> None:
     before = datetime.now(timezone.utc)
     for number in range(12):
         client.call("CreateModel", {"ModelName": f"m{number}", "PrimaryContainer": {"Image": "i"}})
@@ -165,8 +174,7 @@ def test_both_clients_of_ours_answer_alike(url: str, plane: Plane, kind: str) ->
     assert missing.value.code == "ValidationError"
 
 
-@pytest.mark.parametrize("kind", ["http", "in process"])
-def test_both_clients_of_ours_invoke_a_container(url: str, plane: Plane, kind: str) -> None:
+def test_both_clients_of_ours_invoke_a_container(client: Client | InProcess, plane: Plane) -> None:
     workload = Workload("w", "fake:serve", plane.opt_ml("w"), arguments=("serve",), port=8080)
     handle = plane.driver.start(workload)
     assert handle.host
@@ -177,7 +185,6 @@ def test_both_clients_of_ours_invoke_a_container(url: str, plane: Plane, kind: s
         time.sleep(0.01)
     instance = Instance("i-1", (Container("primary", handle.host, handle.port),))
     plane.fleets.routes.publish(Routing("e", (Variant("v", 1.0, (instance,)),)))
-    client: Client | InProcess = Client(url) if kind == "http" else InProcess(plane)
     answer = client.invoke("e", b"1,2", content_type="text/csv", accept="text/csv", custom_attributes="a=b")
 
     assert (answer.body, answer.variant) == (b"1,2", "v")

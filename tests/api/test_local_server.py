@@ -76,6 +76,7 @@ def server(tmp_path_factory):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield client
+        client.close()
         process.send_signal(signal.SIGTERM)
     log.close()
     assert process.returncode == 0, (root / "log").read_text()

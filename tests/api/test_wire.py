@@ -98,15 +98,10 @@ def test_a_body_that_is_no_object_is_a_serialization_error(body: bytes) -> None:
 header_texts = st.text(alphabet=[chr(code) for code in range(0x20, 0x7F)], min_size=1, max_size=20)
 
 
-@given(
-    st.fixed_dictionaries(
-        {"Body": st.binary(max_size=50)},
-        optional={
-            name: header_texts
-            for name in ("ContentType", "Accept", "CustomAttributes", "TargetModel", "TargetVariant", "InferenceId")
-        },
-    )
-)
+HEADER_MEMBERS = ("ContentType", "Accept", "CustomAttributes", "TargetModel", "TargetVariant", "InferenceId")
+
+
+@given(st.fixed_dictionaries({"Body": st.binary(max_size=50)}, optional=dict.fromkeys(HEADER_MEMBERS, header_texts)))
 def test_runtime_members_come_back_from_headers_and_body(members: dict[str, Any]) -> None:
     headers = wire.runtime_headers(members)
     received = Request(

@@ -55,8 +55,7 @@ def test_a_configuration_is_described_as_it_was_given_with_the_weight_that_holds
         (
             [{"VariantName": "v", "ModelName": "m", "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}],
             {},
-            "seaproof does not have this field of CreateEndpointConfig: ProductionVariants.ServerlessConfig."
-            " Leave it out here, or send the request to AWS.",
+            "ProductionVariants.ServerlessConfig. Leave it out here, or send the request to AWS.",
         ),
         (
             [variant()],

@@ -109,8 +109,7 @@ def test_a_missing_model_could_not_be_found(plane: Plane, operation: str) -> Non
                     "MultiModelConfig": {"ModelCacheSetting": "Enabled"},
                 }
             },
-            "seaproof does not have these fields of CreateModel: PrimaryContainer.ModelPackageName,"
-            " PrimaryContainer.MultiModelConfig.",
+            "CreateModel: PrimaryContainer.ModelPackageName, PrimaryContainer.MultiModelConfig.",
         ),
         (
             {"PrimaryContainer": {"Image": "i"}, "Tags": [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]},

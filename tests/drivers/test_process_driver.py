@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import seaproof
 from seaproof.drivers import supervisor
 from seaproof.drivers.driver import Exit, Workload
 from seaproof.drivers.process import ProcessDriver
@@ -171,6 +174,59 @@ def test_a_program_on_its_own_address_only_is_not_reached(tmp_path: Path, progra
     assert status(handles[0].port) == 0
     for handle in handles:
         driver.stop(handle, 1)
+
+
+_AS_ORDINARY_USER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from seaproof.drivers.driver import Workload
+from seaproof.drivers.process import ProcessDriver
+from seaproof.project import FolderImage
+
+root = Path(sys.argv[1])
+program = root / "program"
+program.mkdir()
+lines = "id -u", "ls /opt/ml", "touch /opt/ml/model/x 2>&1 | grep -c Read-only", "touch new"
+(program / "train").write_text("\\n".join(("#!/bin/sh", *lines)))
+(program / "train").chmod(0o755)
+(root / "ml" / "model").mkdir(parents=True)
+driver = ProcessDriver(root / "state", {"mine": FolderImage(folder=program)})
+fields = dict(image="mine", opt_ml=root / "ml", read_only=("model",), isolated=True, network="n")
+handles = [
+    driver.start(Workload(name=f"w{k}", arguments=("train",), hostname=f"algo-{k}", **fields)) for k in (1, 2)
+]
+for handle in handles:
+    assert driver.wait(handle, 20).code == 0
+    print(b"".join(driver.logs(handle)).decode().split())
+    driver.stop(handle, 1)
+print([path.name for path in program.iterdir()], list((root / "state" / "process").iterdir()))
+"""
+
+
+@namespaces_only
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
+def test_an_ordinary_user_gets_all_of_it_too(tmp_path: Path) -> None:
+    # The system's own Python and a copy of the package: what root runs from may be closed to others.
+    root = tmp_path / "root"
+    shutil.copytree(Path(seaproof.__file__).parent, root / "seaproof", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (root, *root.rglob("*"), *list(root.parents)[:3]):
+        path.chmod(0o755)
+    os.chown(root, 65534, 65534)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-c", _AS_ORDINARY_USER, str(root)],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        cwd="/",
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['65534', 'model', '1']", "['65534', 'model', '1']", "['train'] []"]
 
 
 def test_the_death_of_the_supervisor_takes_the_workload_along(tmp_path: Path, program: Path) -> None:

@@ -142,9 +142,8 @@ class FakeDriver:
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""
         program, script = self._program(workload), _script(workload, self._programs)
-        for handle in self.recover():
-            if handle.name == workload.name:
-                self.stop(handle, 0)
+        for leftover in (handle for handle in self.recover() if handle.name == workload.name):
+            self.stop(leftover, 0)
         if script.has("start_fails"):
             raise StartFailed(f"{workload.image} does not start", where=workload.name, next_step="It was told so.")
         id = uuid.uuid4().hex
@@ -207,7 +206,10 @@ class FakeDriver:
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
-        handles = [Handle.from_json(path.read_text("utf-8")) for path in self._folder.glob("*/handle.json")]
+        handles = []
+        for path in self._folder.glob("*/handle.json"):
+            with suppress(FileNotFoundError):  # stopped in between
+                handles.append(Handle.from_json(path.read_text("utf-8")))
         return sorted(handles, key=lambda handle: handle.name)
 
     def _program(self, workload: Workload) -> Program:
@@ -288,8 +290,8 @@ def _print(run: Run, script: _Script) -> None:
     if script.has("log"):
         text = script.steps["log"]
         left = int(text[:-2]) * _UNITS[text[-2:]] if text[-2:] in _UNITS else int(text)
-        # Numbered lines of 64 bytes, so that a missing or swapped piece shows.
-        lines = b"".join(b"%063d\n" % number for number in range(left // 64))
+        # Numbered lines of 1,024 bytes, so that a missing or swapped piece shows.
+        lines = b"".join(b"%01023d\n" % number for number in range(left // 1024))
         for start in range(0, len(lines), 65_536):
             run.write(lines[start : start + 65_536])
 

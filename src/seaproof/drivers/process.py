@@ -63,10 +63,9 @@ class ProcessDriver:
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""
         image = self._image(workload.image)
-        for handle in self.recover():
-            if handle.name == workload.name:
-                self.stop(handle, 0)
         folder = self._folder / workload.name
+        with suppress(FileNotFoundError):
+            self.stop(self._handle(folder), 0)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         try:
@@ -125,7 +124,11 @@ class ProcessDriver:
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
-        return [self._handle(path.parent) for path in sorted(self._folder.glob(f"*/{HANDLE}"))]
+        handles = []
+        for path in sorted(self._folder.glob(f"*/{HANDLE}")):
+            with suppress(FileNotFoundError):  # stopped in between
+                handles.append(self._handle(path.parent))
+        return handles
 
     def _prepare(self, workload: Workload, image: FolderImage, folder: Path) -> tuple[Spec, socket.socket | None]:
         """What the supervisor is told, and the listener of the relay where there is one."""
@@ -179,7 +182,10 @@ class ProcessDriver:
         if not (workload.isolated and workload.network):
             return ""
         for handle in self.recover():
-            spec = Spec.read(self._folder / handle.name)
+            try:
+                spec = Spec.read(self._folder / handle.name)
+            except FileNotFoundError:
+                continue
             same = spec.isolated and spec.network == workload.network
             if same and processes.is_alive(processes.parse(handle.id)):
                 return handle.id
