@@ -5,17 +5,20 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import seaproof
-from seaproof.drivers import supervisor
 from seaproof.drivers.driver import Exit, Workload
 from seaproof.drivers.process import ProcessDriver
+from seaproof.drivers.sandbox import supervisor
 from seaproof.errors import ImageNotFound, StartFailed
 from seaproof.project import FolderImage
+from seaproof.testing import probe
 from seaproof.testing.driver_contract import answers, eventually, output
 
 
@@ -122,6 +125,16 @@ def test_the_callers_environment_is_not_passed_on(tmp_path: Path, program: Path)
     assert set(seen) <= {"PATH", "HOME", "LANG", "FROM_IMAGE", "BOTH", "PWD", "_", "SHLVL"}
 
 
+def test_the_folders_own_virtual_environment_is_on_the_path(tmp_path: Path, program: Path) -> None:
+    (program / ".venv" / "bin").mkdir(parents=True)
+    _script(program / ".venv" / "bin", "gunicorn", "#!/bin/sh\necho mine\n")
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+    handle = driver.start(_workload(tmp_path, "gunicorn"))
+
+    assert output(driver, handle) == b"mine\n"
+    driver.stop(handle, 0)
+
+
 namespaces_only = pytest.mark.skipif(bool(supervisor.probe()), reason="namespaces are not allowed here")
 
 
@@ -174,6 +187,22 @@ def test_a_program_on_its_own_address_only_is_not_reached(tmp_path: Path, progra
     assert status(handles[0].port) == 0
     for handle in handles:
         driver.stop(handle, 1)
+
+
+@namespaces_only
+def test_many_connections_pass_the_relay_at_once_and_broken_ones_do_no_harm(tmp_path: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"probe": FolderImage(folder=Path(probe.__file__).parent)})
+    command = ("python3", "probe.py", "serve")
+    handle = driver.start(Workload(name="one", image="probe", opt_ml=tmp_path / "ml", arguments=command, port=8080))
+    eventually(lambda: answers(handle), "an answer")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", handle.port or 0)) as broken:
+            broken.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda size: answers(handle, os.urandom(size)), [1, 10_000, 1_000_000] * 20))
+    driver.stop(handle, 5)
+
+    assert all(results)
 
 
 _AS_ORDINARY_USER = """

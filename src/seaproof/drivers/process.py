@@ -25,11 +25,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from seaproof.contract import environ
-from seaproof.drivers import processes, supervisor
 from seaproof.drivers.driver import Exit, Handle, Health, Workload
 from seaproof.drivers.logfile import read_log
-from seaproof.drivers.namespaces import visible_paths
-from seaproof.drivers.spec import EXIT, HANDLE, LOG, Spec
+from seaproof.drivers.sandbox import processes, supervisor
+from seaproof.drivers.sandbox.namespaces import visible_paths
+from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 from seaproof.errors import DriverError, ImageNotFound, StartFailed
 from seaproof.project import FolderImage
 
@@ -266,8 +266,10 @@ def _command(workload: Workload, image: FolderImage) -> list[str]:
 def _environment(workload: Workload, image: FolderImage, folder: Path, spaces: bool) -> dict[str, str]:
     """A clean environment as a container has it; the caller's own is not passed on."""
     program = image.program if spaces else str(image.folder)
+    # An image has its packages with it; a folder may have them in a virtual environment.
+    own = f"{program}/.venv/bin:" if (image.folder / ".venv" / "bin").is_dir() else ""
     variables = {
-        "PATH": f"{program}:{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+        "PATH": f"{program}:{own}{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
     }
