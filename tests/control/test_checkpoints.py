@@ -86,7 +86,7 @@ def test_files_of_others_beside_the_checkpoints_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/tmp/x", "/opt/ml", "/opt/ml/model/c", "/opt/ml/../etc", "checkpoints"])
 def test_a_local_path_that_is_not_shared_with_the_container_is_refused(path: str) -> None:
-    with pytest.raises(ServiceError, match="checkpointConfig.localPath"):
+    with pytest.raises(ServiceError, match=r"checkpointConfig\.localPath"):
         checkpoints.local_folder({"CheckpointConfig": {"S3Uri": URI, "LocalPath": path}})
 
 
