@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from job_lab import open_plane
 
@@ -28,12 +29,11 @@ class HangingStorage(LocalStorage):
         self._where = where
         self._downloads = 0
 
-    def download(self, address: Address, target: Path) -> None:
+    def open(self, address: Address) -> BinaryIO:
         self._downloads += 1
         if self._where == "download" and self._downloads == 2:
-            target.write_text("half of the obj")
             self._hang()
-        super().download(address, target)
+        return super().open(address)
 
     def upload(self, source: Path, address: Address) -> None:
         if self._where == "upload":

@@ -74,9 +74,8 @@ def mortal_plane(folder: Path, driver: FakeDriver) -> tuple[Plane, MortalStore]:
     return replace(plane, store=store), store
 
 
-def die(plane: Plane, store: MortalStore, writes: int) -> bool:
-    """Let the coordinator live for so many writes more; False where the job was over before."""
-    store.left = min(store.left, writes)
+def has_died(plane: Plane, store: MortalStore) -> bool:
+    """Wait until the coordinator is dead; False where the job was over before."""
 
     def is_over() -> bool:
         return not any(thread.name.startswith("training job") for thread in list(plane.threads))
@@ -102,8 +101,9 @@ def test_a_job_survives_a_kill_at_every_write(hosts: int, tmp_path: Path) -> Non
         folder = tmp_path / str(writes)
         driver = FakeDriver(folder, {"program": Program(train=program)})
         first, store = mortal_plane(folder, driver)
+        store.left = 1 + writes  # the first one is that of create
         create_training_job(first, job(ResourceConfig={"InstanceCount": hosts}))
-        if not die(first, store, writes):
+        if not has_died(first, store):
             store.close()
             break
         kills += 1
@@ -137,7 +137,8 @@ def test_a_stopped_job_stays_stopped_after_a_kill_at_every_write(tmp_path: Path)
         create_training_job(first, job())
         until((folder / "workloads/training-job-algo-1/model/last").exists, "the program runs")
         stop_training_job(first, {"TrainingJobName": "job"})
-        die(first, store, writes)
+        store.left = writes
+        has_died(first, store)
 
         second = lab.open_plane(folder, driver=driver, stop_job_grace=10.0)
         recover_training_jobs(second, driver.recover())

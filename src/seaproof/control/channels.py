@@ -246,37 +246,33 @@ def _place(storage: Storage, file: File, folder: Path, twin: Path | None) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         if twin is not None:
             clone(twin.joinpath(*parts), target)
-        elif not _shared(storage, file.address, target):
-            storage.download(file.address, target)
+            return
+        # Not storage.download, which syncs each file to the disk: after a kill it all comes anew, and a channel of
+        # many small files would take minutes.
+        with storage.open(file.address) as stream:
+            _write(stream, target)
     except (FileExistsError, NotADirectoryError) as error:
         raise StorageError(f"{file.address} needs a folder where another object is a file") from error
+    if target.stat().st_size != file.size:
+        raise StorageError(f"{file.address} was changed while it was read", next_step="Start the job again.")
 
 
 def clone(source: Path, target: Path) -> None:
     """Copy a file; blocks are shared where the file system can, and writing to either leaves the other alone."""
     with source.open("rb") as given:
-        if not _share_blocks(given, target):
-            with target.open("wb") as copy:
-                shutil.copyfileobj(given, copy, 1024 * 1024)
+        _write(given, target)
 
 
-def _shared(storage: Storage, address: Address, target: Path) -> bool:
-    """Whether the object was cloned from a file of the same disk, which takes neither time nor room."""
-    with storage.open(address) as stream:
-        return _share_blocks(stream, target)
-
-
-def _share_blocks(source: BinaryIO, target: Path) -> bool:
-    if sys.platform != "linux":
-        return False
-    import fcntl
-
+def _write(source: BinaryIO, target: Path) -> None:
+    """A new file with what the stream holds; where both lie on a disk that can, it takes neither time nor room."""
     with target.open("xb") as copy:
-        try:
-            fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
-            return True
-        except OSError:
-            # Another disk, or a file system that cannot: the caller copies.
-            pass
-    target.unlink()
-    return False
+        if sys.platform == "linux":
+            import fcntl
+
+            try:
+                fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
+                return
+            except OSError:
+                # Another disk, a file system that cannot, or no file at all.
+                pass
+        shutil.copyfileobj(source, copy, 1024 * 1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from seaproof.control.archives import merge
@@ -16,8 +17,23 @@ from seaproof.storage.storage import Address, Storage, parse_address
 DEFAULT = "/opt/ml/checkpoints"
 _RESERVED = ("input", "model", "output")
 
-Known = dict[str, tuple[int, int]]
-"""What the bucket is known to hold: name -> (size, mtime in ns) of the file that it was saved from or restored to."""
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a stored object was made from, to tell whether a file has to be saved again."""
+
+    size: int
+    time: int
+    """Nanoseconds since the epoch: the file's time where `exact`, else a time after which the file did not change."""
+    exact: bool = False
+
+    def matches(self, size: int, time: int) -> bool:
+        """Whether a file of this size and time is what is stored."""
+        return size == self.size and (time == self.time if self.exact else time <= self.time)
+
+
+Known = dict[str, Stamp]
+"""What the bucket is known to hold, by name below the prefix."""
 
 
 def local_folder(request: Body) -> str | None:
@@ -43,7 +59,7 @@ def restore(storage: Storage, uri: str, folders: Sequence[Path]) -> int:
     """Copy all that lies below `uri` into the folder of every host; returns how many objects there were."""
     prefix = _prefix(uri)
     known = stored(storage, uri)
-    for name, (_, modified) in known.items():
+    for name, stamp in known.items():
         first, *others = [folder / name for folder in folders]
         storage.download(Address(prefix.bucket, prefix.key + name), first)
         for other in others:
@@ -51,7 +67,7 @@ def restore(storage: Storage, uri: str, folders: Sequence[Path]) -> int:
             clone(first, other)
         for path in (first, *others):
             # With the object's own time, what was not touched is not saved again.
-            os.utime(path, ns=(modified, modified))
+            os.utime(path, ns=(stamp.time, stamp.time))
     return len(known)
 
 
@@ -62,7 +78,7 @@ def stored(storage: Storage, uri: str) -> Known:
         objects = list(storage.list(prefix))
     except NoSuchObject:
         return {}
-    found = {o.address.key[len(prefix.key) :]: (o.size, int(o.modified * 1e9)) for o in objects}
+    found = {o.address.key[len(prefix.key) :]: Stamp(o.size, int(o.modified * 1e9)) for o in objects}
     return {name: stamp for name, stamp in found.items() if _is_plain(name)}
 
 
@@ -80,10 +96,10 @@ def save(storage: Storage, uri: str, roots: Sequence[Path], folder: str, known: 
             if path.is_symlink() or not path.is_file():
                 continue
             facts = path.stat()
-            stamp = (facts.st_size, facts.st_mtime_ns)
-            if known.get(name) != stamp:
+            before = known.get(name)
+            if before is None or not before.matches(facts.st_size, facts.st_mtime_ns):
                 storage.upload(path, Address(prefix.bucket, prefix.key + name))
-            now[name] = stamp
+            now[name] = Stamp(facts.st_size, facts.st_mtime_ns, exact=True)
         except FileNotFoundError:
             continue
         except StorageError:

@@ -36,7 +36,7 @@ class _Running:
     handles: dict[str, Handle] = field(default_factory=dict)
     logs: dict[str, threading.Thread] = field(default_factory=dict)
     saved: threading.Event = field(default_factory=threading.Event)
-    """Set to end the saving of checkpoints."""
+    """Set when no checkpoint will change any more."""
     saver: threading.Thread | None = None
 
 
@@ -49,7 +49,6 @@ def run_containers(job: Job) -> Ending | None:
             running.saver = _save_checkpoints(job, running.saved)
             ending = _watch(job, running.handles)
     finally:
-        running.saved.set()
         if not job.plane.closing.is_set():
             _reap(job, running)
     if job.plane.closing.is_set():
@@ -173,6 +172,7 @@ def _reap(job: Job, running: _Running) -> None:
         stoppers.append(job.plane.spawn(f"stop {handle.name}", partial(_stop, job, handle, grace)))
     for thread in (*stoppers, *running.logs.values()):
         thread.join(job.plane.settings.stop_job_grace + _LOG_END)
+    running.saved.set()
     if running.saver is not None:
         running.saver.join()
     for _, _, handle in job.plane.store.handles(KIND, job.name):
@@ -219,7 +219,7 @@ def _measure(job: Job) -> None:
 
 
 def _save_checkpoints(job: Job, done: threading.Event) -> threading.Thread | None:
-    """Save checkpoints every few seconds beside the job, until `done`; the Uploading step saves the last ones."""
+    """Save checkpoints every few seconds beside the job, and once more when it is `done`."""
     body = job.body()
     folder = checkpoints.local_folder(body)
     if folder is None:
@@ -227,8 +227,9 @@ def _save_checkpoints(job: Job, done: threading.Event) -> threading.Thread | Non
     storage, roots, uri = job.plane.storage, job.roots(), body["CheckpointConfig"]["S3Uri"]
 
     def work() -> None:
-        known, problem = None, ""
-        while not done.wait(CHECKPOINT_SECONDS) and not job.plane.closing.is_set():
+        known, problem, last = None, "", False
+        while not last and not job.plane.closing.is_set():
+            last = done.wait(CHECKPOINT_SECONDS)
             try:
                 known = checkpoints.stored(storage, uri) if known is None else known
                 known = checkpoints.save(storage, uri, roots, folder, known)
