@@ -116,6 +116,7 @@ def test_a_sparse_matrix_comes_back_sparse(kind: str) -> None:
 def test_several_arrays_come_back_by_name() -> None:
     body, _ = encode({"x": np.eye(2), "y": [1, 2]}, parse_accept("application/x-npz"), "")
 
+    assert np.load(io.BytesIO(body)).files == ["x", "y"]
     assert {name: array.tolist() for name, array in value(body, "application/x-npz").items()} == {
         "x": [[1.0, 0.0], [0.0, 1.0]],
         "y": [1, 2],

@@ -72,6 +72,11 @@ def _numbers(value: Any) -> bytes | None:
     """The fast way for lists and arrays of finite numbers; None for any other value."""
     if type(value) is list and all(type(item) is float or type(item) is int for item in value):
         return "".join([f"{item!r}\n" for item in value]).encode()
+    if type(value) is list and all(type(row) is list and row for row in value):
+        widths, kinds = {len(row) for row in value}, {type(cell) for row in value for cell in row}
+        if len(widths) == 1 and kinds <= {int, float}:
+            return "".join([",".join(map(repr, row)) + "\n" for row in value]).encode()
+        return None
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     np: Any = library("numpy")
     if kind not in ("i", "u", "f") or type(value) is not np.ndarray or value.ndim not in (1, 2) or not value.size:

@@ -16,7 +16,6 @@ from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.serving.codecs import npy
 from seaproof.serving.codecs.libraries import UNPACKED_MAX, library
-from seaproof.serving.codecs.shapes import Unfit
 
 TYPE = "application/x-npz"
 
@@ -90,10 +89,9 @@ def encode(value: Any, media: MediaType) -> bytes:
     sparse = library("scipy.sparse") if hasattr(value, "toarray") else None
     if sparse is not None:
         sparse.save_npz(file, value.tocsr() if value.format not in ("csr", "csc", "coo") else value)
-    elif isinstance(value, dict):
-        if not all(isinstance(name, str) for name in value):
-            raise Unfit("a dict whose keys are not text")
-        library("numpy").savez(file, allow_pickle=False, **{name: npy.array_of(item) for name, item in value.items()})
     else:
-        library("numpy").savez(file, npy.array_of(value))
+        arrays = value if isinstance(value, dict) else {"arr_0": value}
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                archive.writestr(f"{name}.npy", npy.encode(array, media))
     return file.getvalue()
