@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find src examples/income -type f -not -path '*/__pycache__/*' -not -path '*/.seaproof/*')
 
-.PHONY: help demo test lint types docs bench soak clean
+.PHONY: help demo test lint types docs bench soak clean classic-env
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
 
 demo: $(VENV)/.demo  ## run the main job on real data: train, deploy, predict, replace (DRIVER=docker for containers)
 	@if [ "$(DRIVER)" = docker ]; then examples/income/build; fi
@@ -29,6 +29,9 @@ docs: $(VENV)/.test  ## write the generated reference pages again
 
 bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes)
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+
+classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a folder, in an environment of its own
+	@$(BIN)/python tests/examples/classic_environment.py
 
 soak: $(VENV)/.test  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -1,7 +1,7 @@
 """Writes the reference pages below docs/reference/ from the code, so that they cannot drift from it.
 
-    python docs/generate.py            write them
-    python docs/generate.py --check    exit 1 where one is out of date
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 where one is out of date
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _commands() -> Iterator[str]:
 
 def _settings() -> str:
     lines = [
-        "A flag comes before the environment, the environment before `[settings]` of seaproof.toml, that before the default.\n",
+        "A flag comes before the environment, that before `[settings]` of seaproof.toml, that before the default.\n",
         "| setting | environment | default | meaning |",
         "|---|---|---|---|",
     ]

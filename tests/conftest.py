@@ -1,17 +1,27 @@
-"""The `docker` mark: such a test needs an engine and the base image; without them it is skipped, but fails in CI."""
+"""What tests of several parts share: a plane on an empty folder, and the `docker` mark.
+
+The `docker` mark: such a test needs an engine and the base image; without them it is skipped, but fails in CI.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import tarfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from seaproof.control.plane import Plane
+from seaproof.control.store import Store
 from seaproof.drivers.docker.engine import find_engine
+from seaproof.drivers.fake import FakeDriver
 from seaproof.errors import DriverUnavailable
+from seaproof.invocations.send import Sender
+from seaproof.settings import Settings
+from seaproof.storage.local import LocalStorage
 from seaproof.testing import probe
 
 BASE_IMAGE = "seaproof-base:latest"
@@ -61,3 +71,20 @@ def probe_image() -> str:
         client.close()
     assert not [step for step in steps if "error" in step], steps
     return PROBE_IMAGE
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    folder = tmp_path / "state"
+    plane = Plane(
+        folder=folder,
+        settings=Settings(),
+        store=Store(folder / "seaproof.db"),
+        storage=LocalStorage(folder / "s3"),
+        driver=FakeDriver(folder),
+        sender=Sender(),
+    )
+    yield plane
+    plane.join(10)
+    plane.sender.close()
+    plane.store.close()

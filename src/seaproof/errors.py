@@ -20,8 +20,12 @@ paragraph; a traceback in front of a user is always a bug of ours.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+_PACKAGE = str(Path(__file__).parent)
 
 
 class SeaproofError(Exception):
@@ -114,3 +118,16 @@ class RequestError(SeaproofError):
         super().__init__(what, where=where, next_step=next_step)
         self.status = status
         self.headers = dict(headers or {})
+
+
+def authors_traceback(error: BaseException) -> str:
+    """The traceback of an exception from the author's first line on, without our frames that lead there.
+
+    A traceback of ours alone is given whole, except for a SyntaxError, which names file and line itself.
+    """
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_code.co_filename.startswith((_PACKAGE, "<frozen ")):
+        own = own.tb_next
+    if own is None and not isinstance(error, SyntaxError):
+        own = error.__traceback__
+    return "".join(traceback.format_exception(type(error), error, own))

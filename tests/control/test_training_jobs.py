@@ -13,6 +13,7 @@ import job_lab as lab
 import pytest
 from job_lab import channel, describe, end_of, events, get, keys, members, put, request, secondaries, train, until
 
+from seaproof.api import operations
 from seaproof.contract.opt_ml import read_training
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import (
@@ -477,3 +478,38 @@ def test_metrics_in_trouble_are_told_and_the_job_completes(opened: Opener) -> No
 
     assert [m["MetricName"] for m in job["FinalMetricDataList"]] == ["loss"]
     assert any("'acc'" in message for message in events(plane))
+
+
+def test_network_isolation_and_memory_reach_the_driver(opened: Opener) -> None:
+    seen: list[Any] = []
+    plane = opened({"program": lambda run: seen.append((run.workload.isolated, run.workload.memory))}, memory=64)
+
+    train(plane, request(image="program", EnableNetworkIsolation=True))
+
+    assert seen == [(True, 64 * 1024 * 1024)]
+
+
+def test_the_request_of_the_sdk_is_accepted_and_what_has_no_effect_is_told(opened: Opener) -> None:
+    plane = opened({"good": good})
+    put(plane, "s3://bucket/in/a")
+    source = channel("training", "s3://bucket/in", S3DataDistributionType="FullyReplicated")
+    given = request(
+        image="good",
+        InputDataConfig=[{**source, "CompressionType": "None", "RecordWrapperType": "None"}],
+        HyperParameters={"sagemaker_program": '"train.py"', "epochs": "3"},
+        ProfilerConfig={"S3OutputPath": "s3://bucket/", "DisableProfiler": False},
+        DebugHookConfig={"S3OutputPath": "s3://bucket/", "CollectionConfigurations": []},
+        EnableManagedSpotTraining=False,
+        EnableInterContainerTrafficEncryption=False,
+        RetryStrategy={"MaximumRetryAttempts": 1},
+    )
+
+    operations.run(plane, "CreateTrainingJob", given)
+    end_of(plane)
+    answer = operations.run(plane, "DescribeTrainingJob", {"TrainingJobName": "job"})
+    listed = operations.run(plane, "ListTrainingJobs", {})
+
+    assert answer["TrainingJobStatus"] == "Completed"
+    assert answer["DebugHookConfig"]["S3OutputPath"] == "s3://bucket/"
+    assert [job["TrainingJobName"] for job in listed["TrainingJobSummaries"]] == ["job"]
+    assert events(plane)[0].endswith("DebugHookConfig, ProfilerConfig, ResourceConfig.VolumeSizeInGB, RetryStrategy")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from seaproof.drivers import supervisor
+import seaproof
 from seaproof.drivers.driver import Exit, Workload
 from seaproof.drivers.process import ProcessDriver
+from seaproof.drivers.sandbox import supervisor
 from seaproof.errors import ImageNotFound, StartFailed
 from seaproof.project import FolderImage
+from seaproof.testing import probe
 from seaproof.testing.driver_contract import answers, eventually, output
 
 
@@ -119,6 +125,16 @@ def test_the_callers_environment_is_not_passed_on(tmp_path: Path, program: Path)
     assert set(seen) <= {"PATH", "HOME", "LANG", "FROM_IMAGE", "BOTH", "PWD", "_", "SHLVL"}
 
 
+def test_the_folders_own_virtual_environment_is_on_the_path(tmp_path: Path, program: Path) -> None:
+    (program / ".venv" / "bin").mkdir(parents=True)
+    _script(program / ".venv" / "bin", "gunicorn", "#!/bin/sh\necho mine\n")
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+    handle = driver.start(_workload(tmp_path, "gunicorn"))
+
+    assert output(driver, handle) == b"mine\n"
+    driver.stop(handle, 0)
+
+
 namespaces_only = pytest.mark.skipif(bool(supervisor.probe()), reason="namespaces are not allowed here")
 
 
@@ -171,6 +187,75 @@ def test_a_program_on_its_own_address_only_is_not_reached(tmp_path: Path, progra
     assert status(handles[0].port) == 0
     for handle in handles:
         driver.stop(handle, 1)
+
+
+@namespaces_only
+def test_many_connections_pass_the_relay_at_once_and_broken_ones_do_no_harm(tmp_path: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"probe": FolderImage(folder=Path(probe.__file__).parent)})
+    command = ("python3", "probe.py", "serve")
+    handle = driver.start(Workload(name="one", image="probe", opt_ml=tmp_path / "ml", arguments=command, port=8080))
+    eventually(lambda: answers(handle), "an answer")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", handle.port or 0)) as broken:
+            broken.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda size: answers(handle, os.urandom(size)), [1, 10_000, 1_000_000] * 20))
+    driver.stop(handle, 5)
+
+    assert all(results)
+
+
+_AS_ORDINARY_USER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from seaproof.drivers.driver import Workload
+from seaproof.drivers.process import ProcessDriver
+from seaproof.project import FolderImage
+
+root = Path(sys.argv[1])
+program = root / "program"
+program.mkdir()
+lines = "id -u", "ls /opt/ml", "touch /opt/ml/model/x 2>&1 | grep -c Read-only", "touch new"
+(program / "train").write_text("\\n".join(("#!/bin/sh", *lines)))
+(program / "train").chmod(0o755)
+(root / "ml" / "model").mkdir(parents=True)
+driver = ProcessDriver(root / "state", {"mine": FolderImage(folder=program)})
+fields = dict(image="mine", opt_ml=root / "ml", read_only=("model",), isolated=True, network="n")
+handles = [
+    driver.start(Workload(name=f"w{k}", arguments=("train",), hostname=f"algo-{k}", **fields)) for k in (1, 2)
+]
+for handle in handles:
+    assert driver.wait(handle, 20).code == 0
+    print(b"".join(driver.logs(handle)).decode().split())
+    driver.stop(handle, 1)
+print([path.name for path in program.iterdir()], list((root / "state" / "process").iterdir()))
+"""
+
+
+@namespaces_only
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
+def test_an_ordinary_user_gets_all_of_it_too(tmp_path: Path) -> None:
+    # The system's own Python and a copy of the package: what root runs from may be closed to others.
+    root = tmp_path / "root"
+    shutil.copytree(Path(seaproof.__file__).parent, root / "seaproof", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (root, *root.rglob("*"), *list(root.parents)[:3]):
+        path.chmod(0o755)
+    os.chown(root, 65534, 65534)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-c", _AS_ORDINARY_USER, str(root)],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        cwd="/",
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['65534', 'model', '1']", "['65534', 'model', '1']", "['train'] []"]
 
 
 def test_the_death_of_the_supervisor_takes_the_workload_along(tmp_path: Path, program: Path) -> None:

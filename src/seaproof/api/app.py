@@ -12,6 +12,7 @@ carries an Origin of somewhere else is refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -21,15 +22,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
 from seaproof.api import operations, wire
+from seaproof.control import logs
 from seaproof.control.plane import Plane
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.client import Client
 from seaproof.http.message import Request, Response
 from seaproof.invocations import flow, send
 
+log = logging.getLogger("seaproof.api")
+
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 RUNTIME_PREFIX, RUNTIME_SUFFIX = "/endpoints/", "/invocations"
-LOG_PIECE = 1024 * 1024
 CONTROL_THREADS = 8
 
 
@@ -78,9 +81,11 @@ class Application:
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name not in self._hosts:
+        if name.lower() not in self._hosts:
             next_step = "Use http://127.0.0.1:PORT, or say --host."
-            return wire.plain(403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step})
+            return wire.plain(
+                403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}
+            )
         origin = request.header(b"origin")
         if origin and urlsplit(origin).netloc != host:
             return wire.plain(403, {"error": f"requests from pages of {origin} are refused"})
@@ -91,7 +96,9 @@ class Application:
             return Response(405, [(b"Allow", b"POST")], b"")
         try:
             plane = self._plane
-            return await send.invoke(self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings))
+            return await send.invoke(
+                self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings)
+            )
         except ServiceError as error:
             return wire.runtime_error(error)
 
@@ -114,6 +121,13 @@ class Application:
             return wire.json_error(error)
         except SeaproofError as error:
             return wire.json_error(ServiceError("InternalFailure", str(error), status=500))
+        except Exception as error:
+            log.exception("%s failed", operation)
+            return wire.json_error(
+                ServiceError(
+                    "InternalFailure", f"seaproof failed on {operation}: {error!r}. Its log says where.", status=500
+                )
+            )
 
     def _answer_own(self, route: Callable[[dict[str, str]], Response], request: Request) -> Response:
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
@@ -121,6 +135,8 @@ class Application:
             return route(query)
         except KeyError as missing:
             return wire.plain(400, {"error": f"the query lacks {missing}"})
+        except ValueError as error:
+            return wire.plain(400, {"error": f"the query cannot be read: {error}"})
 
     def _health(self, query: dict[str, str]) -> Response:
         plane = self._plane
@@ -134,21 +150,16 @@ class Application:
         return wire.plain(200, facts)
 
     def _logs(self, query: dict[str, str]) -> Response:
-        root = self._plane.folder / "logs" / query["group"]
-        path = root / f"{query['stream']}.log"
-        if not path.resolve().is_relative_to(self._plane.folder.resolve() / "logs") or not path.is_file():
+        piece = logs.read(self._plane, query["group"], query["stream"], int(query.get("offset") or 0))
+        if piece is None:
             return wire.plain(404, {"error": f"there is no log stream {query['stream']!r} in {query['group']!r}"})
-        with path.open("rb") as file:
-            file.seek(max(0, int(query.get("offset") or 0)))
-            return Response(200, [(b"Content-Type", b"text/plain; charset=utf-8")], file.read(LOG_PIECE))
+        return Response(200, [(b"Content-Type", b"text/plain; charset=utf-8")], piece)
 
     def _log_streams(self, query: dict[str, str]) -> Response:
-        root = (self._plane.folder / "logs" / query["group"]).resolve()
-        owner = (root / query["owner"]).resolve()
-        if not owner.is_relative_to(self._plane.folder.resolve() / "logs"):
+        streams = logs.streams(self._plane, query["group"], query["owner"])
+        if streams is None:
             return wire.plain(404, {"error": f"there is no log group {query['group']!r}"})
-        files = sorted(owner.glob("*.log"), key=lambda path: (path.stat().st_mtime, path.name))
-        return wire.plain(200, {"streams": [path.relative_to(root).with_suffix("").as_posix() for path in files]})
+        return wire.plain(200, {"streams": streams})
 
     def _events(self, query: dict[str, str]) -> Response:
         found = self._plane.store.events(query["kind"], query["name"])

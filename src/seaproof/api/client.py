@@ -9,8 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -21,6 +22,8 @@ from seaproof.errors import HttpError, ServiceError
 STATE_FILE = "coordinator.json"
 TARGET_PREFIX = "SageMaker."
 TIMEOUT_SECONDS = 130.0
+FIND_SECONDS = 5.0
+"""Whatever listens at a stale address may never answer."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,29 @@ class Invocation:
 class Client:
     """A client of one local server. Any thread may use it; each has a connection of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         parts = urlsplit(self.url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._local = threading.local()
+        self._connections: set[http.client.HTTPConnection] = set()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads; a later call opens new ones."""
+        while self._connections:
+            self._connections.pop().close()
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """One operation of SageMaker, such as `call("CreateModel", {...})`; times are seconds since the epoch."""
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET_PREFIX + operation}
-        status, _, body = self._send("POST", "/", json.dumps(request).encode(), headers)
+        status, _, body = self._send("POST", "/", json.dumps(request, default=seconds).encode(), headers)
         answer: dict[str, Any] = json.loads(body) if body else {}
         if status != 200:
             code = str(answer.pop("__type", "InternalFailure"))
@@ -55,14 +71,7 @@ class Client:
 
     def pages(self, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
         """All that a List operation has, page after page."""
-        found: list[dict[str, Any]] = []
-        token: dict[str, str] = {}
-        while True:
-            answer = self.call(operation, {**request, **token})
-            found += answer[member]
-            if "NextToken" not in answer:
-                return found
-            token = {"NextToken": answer["NextToken"]}
+        return all_pages(self.call, operation, request, member)
 
     def invoke(
         self,
@@ -136,14 +145,16 @@ class Client:
         try:
             if kept is not None:
                 try:
+                    self._connections.add(kept)
                     return self._exchange(kept, method, target, body, headers)
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                    kept.close()
-            connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_SECONDS)
+                    self._drop(kept)
+            connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
             self._local.connection = connection
+            self._connections.add(connection)
             return self._exchange(connection, method, target, body, headers)
         except (OSError, http.client.HTTPException) as error:
-            self._local.connection = None
+            self._drop(self._local.connection)
             kind = "timeout" if isinstance(error, TimeoutError) else "refused"
             raise HttpError(
                 kind,
@@ -151,6 +162,12 @@ class Client:
                 where=self.url,
                 next_step="`seaproof up` starts it; .seaproof/coordinator.log has what it said last.",
             ) from error
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        """Forget a connection that is of no more use."""
+        self._local.connection = None
+        self._connections.discard(connection)
+        connection.close()
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
@@ -163,11 +180,32 @@ class Client:
 def find(state: Path) -> Client | None:
     """The coordinator that lives for this state folder, or None; one that died left a file that nobody answers for."""
     try:
-        url = json.loads((state / STATE_FILE).read_text(encoding="utf-8"))["url"]
-        client = Client(url)
-        return client if client.health()["state"] == str(state) else None
+        said = _json_object((state / STATE_FILE).read_bytes())
+        with Client(str(said["url"]), timeout=FIND_SECONDS) as client:
+            return Client(client.url) if client.health()["state"] == str(state) else None
     except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
         return None
+
+
+def all_pages(
+    call: Callable[[str, Mapping[str, Any]], dict[str, Any]], operation: str, request: Mapping[str, Any], member: str
+) -> list[dict[str, Any]]:
+    """What all pages of a List operation hold under `member`."""
+    found: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    while True:
+        answer = call(operation, {**request, **token})
+        found += answer[member]
+        if "NextToken" not in answer:
+            return found
+        token = {"NextToken": answer["NextToken"]}
+
+
+def seconds(value: object) -> float:
+    """A time as the wire has it, seconds since the epoch; for `json.dumps(..., default=seconds)`."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,8 +41,15 @@ DRAIN_SECONDS = 5.0
 JOIN_SECONDS = 10.0
 
 
-def run(project: Project, settings: Settings, *, attached: bool = False, until_idle: bool = False) -> None:
-    """Be the coordinator of this project until something ends it.
+def run(
+    project: Project,
+    settings: Settings,
+    *,
+    attached: bool = False,
+    until_idle: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Be the coordinator of this project until something ends it; `say` is told once where it answers.
 
     `attached` ends with standard input, `until_idle` once no job and no endpoint is left. SeaproofError where
     another coordinator lives, the driver does not work, or the port is taken (one that brings its own server takes
@@ -52,31 +58,33 @@ def run(project: Project, settings: Settings, *, attached: bool = False, until_i
     folder = state_folder(settings, project.root)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(folder), _plane(project, settings, folder) as plane:
-        recover(plane)
-        listener = _listen(settings, any_port=attached or until_idle)
+        listener = _bind(settings, any_port=attached or until_idle)
         try:
-            _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle))
+            recover(plane)
+            _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle, say=say))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
             park(plane)
             plane.join(JOIN_SECONDS)
 
 
-async def _serve(plane: Plane, listener: socket.socket, *, attached: bool, until_idle: bool) -> None:
+async def _serve(
+    plane: Plane, listener: socket.socket, *, attached: bool, until_idle: bool, say: Callable[[str], None]
+) -> None:
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     host, port = plane.settings.host, listener.getsockname()[1]
-    app = Application(plane, f"http://{host}:{port}", ended.set)
+    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
     limits = ServerLimits(body_bytes=2 * plane.settings.profile.request_body.value)
     server = await serve(app.handle, sock=listener, limits=limits)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     if attached:
-        _watch_stdin(lambda: loop.call_soon_threadsafe(ended.set))
+        _watch_stdin(loop, ended)
     watch = loop.create_task(_end_when_idle(plane, app, ended)) if until_idle else None
     _announce(plane.folder, app.url)
-    print(f"seaproof: local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}", file=sys.stderr)
+    say(f"local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}")
     await ended.wait()
     if watch:
         watch.cancel()
@@ -105,13 +113,14 @@ def _is_busy(plane: Plane) -> bool:
 
 @contextmanager
 def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane]:
-    store, sender = Store(folder / "seaproof.db"), Sender()
+    store, sender, storage = Store(folder / "seaproof.db"), Sender(), LocalStorage(folder / "s3")
+    storage.sweep()
     try:
         yield Plane(
             folder=folder,
             settings=settings,
             store=store,
-            storage=LocalStorage(folder / "s3"),
+            storage=storage,
             driver=open_driver(settings, project, folder),
             sender=sender,
         )
@@ -151,15 +160,17 @@ def _who(folder: Path) -> str:
     return ", which is starting or ending"
 
 
-def _listen(settings: Settings, *, any_port: bool) -> socket.socket:
-    """A listening socket on the port of the settings; a free one where that is taken and any will do."""
+def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
+    """A socket on the port of the settings; a free one where that is taken and any will do.
+
+    It does not listen yet: nobody is to get through before all that ran has been found again.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in (settings.port, 0) if any_port else (settings.port,):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, port))
-            listener.listen(1024)
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRINUSE and any_port and port:
@@ -181,13 +192,13 @@ def _announce(folder: Path, url: str) -> None:
     part.replace(folder / STATE_FILE)
 
 
-def _watch_stdin(ended: Callable[[], None]) -> None:
-    """Call `ended` when standard input ends: the command that brought this coordinator is gone."""
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Set `ended` when standard input ends: the command that brought this coordinator is gone."""
 
     def read() -> None:
         while os.read(0, 4096):
             pass
-        ended()
+        loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 

@@ -1,14 +1,19 @@
-"""The wire: how answers and errors of the control plane (AWS JSON 1.1) and of the runtime (rest-json) are spelt.
+"""The wire: how requests, answers and errors of the control plane (AWS JSON 1.1) and the runtime (rest-json) are spelt.
 
-Pure functions between records and bytes. Source: the API models' `protocol` metadata and their error shapes.
+Pure functions between members and bytes. Source: the API models' `protocol` metadata, shapes and error shapes.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from seaproof.api import spec
+from seaproof.api.spec import Shape
 from seaproof.contract import http as contract
 from seaproof.errors import ServiceError
 from seaproof.http.message import Headers, Request, Response
@@ -32,6 +37,64 @@ def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ServiceError("SerializationException", "The request body is not a JSON object.")
     return value
+
+
+def shaped(shape: Shape | None, value: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer as JSON 1.1 has it: the members that its output shape knows, blobs as base64, times in seconds.
+
+    Absent means absent: no null, and no empty structure, which strict clients would try to read.
+    """
+    if shape is None:
+        return {}
+    answer: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        given = _shaped(member, value[name]) if value.get(name) is not None else None
+        if given is not None and (given != {} or member.type_name == "map" or name in shape.required_members):
+            answer[name] = given
+    return answer
+
+
+def _shaped(shape: Shape, value: Any) -> Any:
+    kind = shape.type_name
+    if kind == "structure":
+        return shaped(shape, value)
+    if kind == "list":
+        return [_shaped(shape.member, member) for member in value if member is not None]
+    if kind == "map":
+        return {key: _shaped(shape.value, member) for key, member in value.items() if member is not None}
+    if kind == "blob" and isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if kind == "timestamp":
+        seconds = value.timestamp() if isinstance(value, datetime) else value
+        return round(seconds, 3)
+    return value
+
+
+def runtime_members(request: Request, operation: str = "InvokeEndpoint") -> dict[str, Any]:
+    """The members that a runtime request has in its headers and body; the endpoint's name is in the path."""
+    shape = spec.input_shape(operation, spec.RUNTIME)
+    assert shape is not None
+    given = {name.lower(): value for name, value in request.headers}
+    members: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        if member.serialization.get("location") == "header":
+            value = given.get(member.serialization["name"].lower().encode())
+            if value is not None:
+                members[name] = value.decode("latin-1")
+        elif name == shape.serialization.get("payload"):
+            members[name] = request.body
+    return members
+
+
+def runtime_headers(members: Mapping[str, Any], operation: str = "InvokeEndpoint") -> Headers:
+    """The headers that carry these members of a runtime request; the inverse of `runtime_members`."""
+    shape = spec.input_shape(operation, spec.RUNTIME)
+    assert shape is not None
+    return [
+        (member.serialization["name"].encode(), str(members[name]).encode("latin-1"))
+        for name, member in shape.members.items()
+        if member.serialization.get("location") == "header" and members.get(name) is not None
+    ]
 
 
 def json_answer(body: dict[str, Any]) -> Response:

@@ -18,7 +18,7 @@ def command(folder: Path, as_json: bool) -> None:
 
     Ends with exit code 1 where none works.
     """
-    from seaproof.drivers.choice import check_all, choose
+    from seaproof.drivers.choice import check_all
 
     session = open_session(folder, as_json)
     found = check_all(session.project, session.state)
@@ -33,6 +33,5 @@ def command(folder: Path, as_json: bool) -> None:
                 print(f"          Next: {health.next_step}")
             for name, value in health.facts.items():
                 print(f"          {name}: {value}")
-        print(f"\nCommands use: {choose(session.settings, found)}  (setting `driver`: {session.settings.driver})")
     if not any(health.works for health in found):
         sys.exit(1)

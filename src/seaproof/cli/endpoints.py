@@ -23,7 +23,7 @@ def command() -> None:
 
 @command.command("list")
 @project_options
-def list_endpoints(folder: Path, as_json: bool) -> None:
+def list_all(folder: Path, as_json: bool) -> None:
     """All endpoints, newest first."""
     client = living(open_session(folder, as_json))
     found = client.pages("ListEndpoints", {}, "Endpoints")

@@ -42,7 +42,7 @@ def command(
     if foreground:
         from seaproof.api.coordinator import run
 
-        run(session.project, session.settings, attached=attached, until_idle=until_idle)
+        run(session.project, session.settings, attached=attached, until_idle=until_idle, say=click.echo)
         return
     found = client.find(session.state)
     started = found is None

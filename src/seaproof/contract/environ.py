@@ -24,6 +24,10 @@ MAX_PAYLOAD_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 # Each list is tried in order: SageMaker's spelling first, then that of the classic sample containers.
 WORKERS = ("SAGEMAKER_MODEL_SERVER_WORKERS", "MODEL_SERVER_WORKERS")
 TIMEOUT = ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "SAGEMAKER_MODEL_SERVER_TIMEOUT", "MODEL_SERVER_TIMEOUT")
+BATCH_STRATEGY = "SAGEMAKER_BATCH_STRATEGY"
+MAX_CONCURRENT_TRANSFORMS = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"
+# Ours: `worker` loads the model in every worker, after the fork; else once, before it.
+LOAD = "SEAPROOF_LOAD"
 
 DEFAULT_PORT = 8080
 
@@ -42,6 +46,10 @@ class ServingEnviron:
     default_accept: str = ""
     max_body: int | None = None
     """Bytes; None where the variable is not set."""
+    load_after_fork: bool = False
+    batch_strategy: str = ""
+    max_concurrent_transforms: int = 0
+    """0 where the variable is not set."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> ServingEnviron:
@@ -51,13 +59,16 @@ class ServingEnviron:
         return cls(
             base_dir=env.get(BASE_DIR) or "/opt/ml",
             port=int(_number(env, (BIND_TO_PORT,), DEFAULT_PORT, 1, 65535)),
-            workers=int(_number(env, WORKERS, _cpus(), 1, 1024)),
+            workers=int(_number(env, WORKERS, visible_cpus(), 1, 1024)),
             timeout=_number(env, TIMEOUT, 60, 0.001, 86400),
             program=env.get(PROGRAM, ""),
             submit_directory=env.get(SUBMIT_DIRECTORY, ""),
             multi_model=is_true(env.get(MULTI_MODEL, "")),
             default_accept=env.get(DEFAULT_ACCEPT, ""),
             max_body=int(_number(env, (MAX_PAYLOAD_MB,), 0, 0, 4096) * 1024 * 1024) if max_mb else None,
+            load_after_fork=_load(env) == "worker",
+            batch_strategy=env.get(BATCH_STRATEGY, ""),
+            max_concurrent_transforms=int(_number(env, (MAX_CONCURRENT_TRANSFORMS,), 0, 0, 10000)),
         )
 
 
@@ -89,13 +100,38 @@ def variable(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
+def export(variables: Mapping[str, str]) -> None:
+    """Add variables to the process's own environment, for code that runs in it and reads them there."""
+    os.environ.update(variables)
+
+
+def share_cpus(processes: int) -> None:
+    """Tell numeric libraries to use no more threads than each of so many processes has CPUs, unless they were told.
+
+    Their default is a thread for each CPU in every process. It must be said before the first of them is imported.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, visible_cpus() // processes)))
+
+
 def is_true(text: str) -> bool:
     """`true`, `1`, `yes`, `on` in any case, as the platform's own containers read a switch."""
     return text.strip().lower() in ("true", "1", "yes", "on")
 
 
-def _cpus() -> int:
-    """The CPUs this process may use; a container's cpuset counts, the host's total does not."""
+def _load(env: Mapping[str, str]) -> str:
+    """Where the model is loaded: `master` or `worker`."""
+    text = env.get(LOAD, "").strip().lower() or "master"
+    if text in ("master", "worker"):
+        return text
+    raise ContractError(
+        f"{LOAD} is {text!r}",
+        where="environment of the container",
+        next_step="It can be master (once, before the workers are forked; the default) or worker (in each of them).",
+    )
+
+
+def visible_cpus() -> int:
+    """The number of CPUs this process may use; a container's cpuset counts, the host's total does not."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1

@@ -133,10 +133,10 @@ def read_training(root: Path) -> TrainingInput:
     """Read the three files; each may be absent, as in a hand-made test folder. ContractError for a broken one."""
     tree = OptMl(root)
     hyperparameters = {}
-    for name, value in _read(tree.hyperparameters).items():
+    for name, value in read_json(tree.hyperparameters).items():
         hyperparameters[name] = value if isinstance(value, str) else json.dumps(value)
     channels = {}
-    for name, given in _read(tree.input_data_config).items():
+    for name, given in read_json(tree.input_data_config).items():
         settings = given if isinstance(given, dict) else {}
         channels[name] = Channel(
             input_mode=settings.get("TrainingInputMode", "File"),
@@ -146,7 +146,7 @@ def read_training(root: Path) -> TrainingInput:
         )
     if not channels and tree.data.is_dir():
         channels = {folder.name: Channel() for folder in sorted(tree.data.iterdir()) if folder.is_dir()}
-    return TrainingInput(hyperparameters, channels, _cluster(_read(tree.resource_config), tree.resource_config))
+    return TrainingInput(hyperparameters, channels, _cluster(read_json(tree.resource_config), tree.resource_config))
 
 
 def decode_hyperparameter(text: str) -> Any:
@@ -213,8 +213,8 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """One JSON object; an absent or empty file is `{}`."""
+def read_json(path: Path) -> dict[str, Any]:
+    """One configuration file, a JSON object; an absent or empty one is `{}`. ContractError where it is broken."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -38,6 +38,7 @@ class Input:
     manifest: bool = False
     seed: int | None = None
     """ShuffleConfig: shuffles the objects before they are dealt out to hosts."""
+    gzipped: bool = False
 
     @property
     def sharded(self) -> bool:
@@ -71,12 +72,16 @@ def read_channels(request: Body) -> list[Input]:
 
 
 def notes(inputs: Sequence[Input]) -> list[str]:
-    """What is done differently here than on the platform, one sentence each, for the job's history."""
-    return [
-        f"channel {given.name}: FastFile data is copied before the start, as in File mode"
-        for given in inputs
-        if given.told.input_mode == "FastFile"
-    ]
+    """What the author may not expect of these channels, one sentence each, for the job's history."""
+    told = []
+    for given in inputs:
+        if given.told.input_mode == "FastFile":
+            told.append(f"channel {given.name}: FastFile data is copied before the start, as in File mode")
+        if given.gzipped:
+            told.append(
+                f"channel {given.name}: CompressionType Gzip has no effect in File mode, files come as they are"
+            )
+    return told
 
 
 def find_files(storage: Storage, given: Input, region: str) -> list[File]:
@@ -177,6 +182,7 @@ def _read_channel(channel: Body, mode: str, where: str) -> Input:
         uri=s3["S3Uri"],
         manifest=kind == "ManifestFile",
         seed=channel.get("ShuffleConfig", {}).get("Seed"),
+        gzipped=channel.get("CompressionType") == "Gzip",
     )
 
 

@@ -45,3 +45,31 @@ def tail(path: Path, lines: int = TAIL_LINES, limit: int = 16_384) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def read(plane: Plane, group: str, stream: str, offset: int, limit: int = 1024 * 1024) -> bytes | None:
+    """A piece of a log stream from byte `offset` on, at most `limit` bytes; None where there is no such stream."""
+    path = _inside(plane, group, f"{stream}.log")
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, offset))
+        return file.read(limit)
+
+
+def streams(plane: Plane, group: str, owner: str) -> list[str] | None:
+    """The log streams of one job or endpoint, oldest first, as `owner/name`; None for names that lead elsewhere."""
+    folder = _inside(plane, group, owner)
+    if folder is None:
+        return None
+    files = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime, path.name))
+    return [f"{owner}/{path.name.removesuffix('.log')}" for path in files]
+
+
+def _inside(plane: Plane, *names: str) -> Path | None:
+    """The path below the folder of logs, or None where it would leave it."""
+    root = (plane.folder / "logs").resolve()
+    if any("\0" in name for name in names):
+        return None
+    path = root.joinpath(*names).resolve()
+    return path if root in path.parents else None

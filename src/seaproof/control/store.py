@@ -199,7 +199,7 @@ class Store:
                 "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(arn, key, value) for key, value in tags.items()]
             )
 
-    def delete_tags(self, arn: str, keys: list[str]) -> None:
+    def remove_tags(self, arn: str, keys: list[str]) -> None:
         """Remove tags; those that are not there are passed over."""
         with self.transaction() as db:
             db.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", [(arn, key) for key in keys])

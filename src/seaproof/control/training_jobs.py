@@ -26,7 +26,7 @@ _IMPLEMENTED = (
     "HyperParameters",
     "AlgorithmSpecification.{TrainingImage,TrainingInputMode,MetricDefinitions,ContainerEntrypoint,ContainerArguments}",
     # Each channel is checked by `channels`, which says more than that a field is unknown.
-    "InputDataConfig.{ChannelName,DataSource,ContentType,RecordWrapperType,InputMode,ShuffleConfig}",
+    "InputDataConfig",
     "OutputDataConfig.{S3OutputPath,CompressionType}",
     "ResourceConfig.{InstanceType,InstanceCount}",
     "StoppingCondition.MaxRuntimeInSeconds",
@@ -37,7 +37,6 @@ _IMPLEMENTED = (
 )
 _IGNORED = (
     "AlgorithmSpecification.{EnableSageMakerMetricsTimeSeries,TrainingImageConfig}",
-    "InputDataConfig.CompressionType",
     "OutputDataConfig.KmsKeyId",
     "ResourceConfig.{VolumeSizeInGB,VolumeKmsKeyId,KeepAlivePeriodInSeconds,TrainingPlanArn,InstancePlacementConfig}",
     "StoppingCondition.{MaxWaitTimeInSeconds,MaxPendingTimeInSeconds}",

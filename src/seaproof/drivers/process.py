@@ -25,11 +25,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from seaproof.contract import environ
-from seaproof.drivers import processes, supervisor
 from seaproof.drivers.driver import Exit, Handle, Health, Workload
 from seaproof.drivers.logfile import read_log
-from seaproof.drivers.namespaces import visible_paths
-from seaproof.drivers.spec import EXIT, HANDLE, LOG, Spec
+from seaproof.drivers.sandbox import processes, supervisor
+from seaproof.drivers.sandbox.namespaces import visible_paths
+from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 from seaproof.errors import DriverError, ImageNotFound, StartFailed
 from seaproof.project import FolderImage
 
@@ -63,10 +63,9 @@ class ProcessDriver:
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""
         image = self._image(workload.image)
-        for handle in self.recover():
-            if handle.name == workload.name:
-                self.stop(handle, 0)
         folder = self._folder / workload.name
+        with suppress(FileNotFoundError):
+            self.stop(self._handle(folder), 0)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         try:
@@ -125,7 +124,11 @@ class ProcessDriver:
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
-        return [self._handle(path.parent) for path in sorted(self._folder.glob(f"*/{HANDLE}"))]
+        handles = []
+        for path in sorted(self._folder.glob(f"*/{HANDLE}")):
+            with suppress(FileNotFoundError):  # stopped in between
+                handles.append(self._handle(path.parent))
+        return handles
 
     def _prepare(self, workload: Workload, image: FolderImage, folder: Path) -> tuple[Spec, socket.socket | None]:
         """What the supervisor is told, and the listener of the relay where there is one."""
@@ -179,7 +182,10 @@ class ProcessDriver:
         if not (workload.isolated and workload.network):
             return ""
         for handle in self.recover():
-            spec = Spec.read(self._folder / handle.name)
+            try:
+                spec = Spec.read(self._folder / handle.name)
+            except FileNotFoundError:
+                continue
             same = spec.isolated and spec.network == workload.network
             if same and processes.is_alive(processes.parse(handle.id)):
                 return handle.id
@@ -260,8 +266,10 @@ def _command(workload: Workload, image: FolderImage) -> list[str]:
 def _environment(workload: Workload, image: FolderImage, folder: Path, spaces: bool) -> dict[str, str]:
     """A clean environment as a container has it; the caller's own is not passed on."""
     program = image.program if spaces else str(image.folder)
+    # An image has its packages with it; a folder may have them in a virtual environment.
+    own = f"{program}/.venv/bin:" if (image.folder / ".venv" / "bin").is_dir() else ""
     variables = {
-        "PATH": f"{program}:{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+        "PATH": f"{program}:{own}{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
     }

@@ -10,13 +10,14 @@ from collections.abc import Callable
 class BodyStream:
     """An async iterator over the parts of a body; reading from the network stops while `limit` bytes wait here."""
 
-    def __init__(self, limit: int, flow: Callable[[bool], None], wanted: Callable[[], None]) -> None:
-        """`flow(True)` stops reading, `flow(False)` resumes it; `wanted` is called before the first wait."""
+    def __init__(self, limit: int, flow: Callable[[bool], None], wanted: Callable[[], None] | None = None) -> None:
+        """`flow(True)` stops reading, `flow(False)` resumes it; `wanted` is called before the first read."""
         self._parts: deque[bytes] = deque()
         self._held = 0
         self._limit = limit
         self._flow = flow
-        self._wanted: Callable[[], None] | None = wanted
+        self._wanted = wanted
+        self._asked = False
         self._stopped = False
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -24,9 +25,9 @@ class BodyStream:
         """Whether the whole body has arrived."""
 
     @property
-    def unasked(self) -> bool:
+    def is_unasked(self) -> bool:
         """Whether nobody has begun to read."""
-        return self._wanted is not None
+        return not self._asked
 
     def feed(self, part: bytes) -> None:
         """Take one part from the network."""
@@ -63,9 +64,10 @@ class BodyStream:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._wanted is not None:
-            wanted, self._wanted = self._wanted, None
-            wanted()
+        if not self._asked:
+            self._asked = True
+            if self._wanted is not None:
+                self._wanted()
         while not self._parts:
             if self._error is not None:
                 raise self._error

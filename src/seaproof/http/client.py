@@ -166,6 +166,9 @@ class Client:
         except OSError as error:
             what = f"the connection was refused: {error.strerror or error}"
             raise HttpError("refused", what, where=_where(peer)) from error
+        if self._closed:
+            wire.abort()
+            raise HttpError("closed", "this client was closed", where=_where(peer))
         return wire
 
     def _release(self, peer: Peer, wire: Wire, now: float) -> None:

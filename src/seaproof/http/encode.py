@@ -96,3 +96,54 @@ def explain_error(error: RequestError) -> Response:
     response = explain(error.status, error.what, error.next_step, error.where)
     response.headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers.items()]
     return response
+
+
+class StreamHead(NamedTuple):
+    """How a streamed body goes out."""
+
+    wire: bytes
+    keep_alive: bool
+    chunked: bool
+    length: int | None
+    """What was announced; neither this nor chunked: the body ends with the connection."""
+    empty: bool
+    """Whether no body follows at all."""
+
+
+def whole_head(response: Response, head_only: bool, keep_alive: bool, old: bool) -> tuple[bytes, bool, bool]:
+    """The head of a response whose body is bytes; whether the connection stays; whether the body follows.
+
+    `old` is HTTP/1.0. ValueError where status or headers cannot be sent.
+    """
+    status, body = response.status, response.body
+    lines = block(response.headers)
+    keep_alive = keep_alive and not lines.wants_close
+    if status == 204 or status == 304:
+        return status_line(status) + lines.wire + _ending(keep_alive, old), keep_alive, False
+    length = len(body)  # type: ignore[arg-type]
+    if head_only and not length and lines.given_length is not None:
+        length = lines.given_length
+    head = b"%b%bContent-Length: %d\r\n%b" % (status_line(status), lines.wire, length, _ending(keep_alive, old))
+    return head, keep_alive, not head_only
+
+
+def stream_head(response: Response, head_only: bool, keep_alive: bool, old: bool) -> StreamHead:
+    """The head of a response whose body is streamed: with the length the handler gave, or chunked."""
+    lines = block(response.headers)
+    line = status_line(response.status)
+    bare = has_no_body(response.status)
+    length = None if bare else lines.given_length
+    chunked = length is None and not old and not bare
+    keep_alive = keep_alive and not lines.wants_close and (chunked or length is not None or bare)
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    if length is not None:
+        framing = b"Content-Length: %d\r\n" % length
+    wire = line + lines.wire + framing + _ending(keep_alive, old)
+    return StreamHead(wire, keep_alive, chunked, length, bare or head_only)
+
+
+def _ending(keep_alive: bool, old: bool) -> bytes:
+    """The last lines of a head: HTTP/1.1 keeps alive unless told otherwise, HTTP/1.0 the other way round."""
+    if keep_alive:
+        return b"Connection: keep-alive\r\n\r\n" if old else b"\r\n"
+    return b"Connection: close\r\n\r\n"

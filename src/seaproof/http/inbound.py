@@ -24,7 +24,10 @@ _HOST = re.compile(rb"[0-9A-Za-z.\-_~!$&'()*+;=:%\[\]]*")
 _REPEAT = "Send one request as HTTP/1.1 defines it."
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS")}
 _REMEMBERED = 256
+_BLANKS = (b" ", b"\t")
+_WATCHED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _targets: dict[bytes, tuple[str, str]] = {}
+_hosts: set[bytes] = set()
 
 
 class Sink(Protocol):
@@ -62,6 +65,7 @@ class RequestReader:
         "_keep_alive",
         "_length",
         "_limits",
+        "_may_stream",
         "_old",
         "_overhead",
         "_parser",
@@ -69,6 +73,7 @@ class RequestReader:
         "_replayed",
         "_sink",
         "_size",
+        "_slack",
         "_stream",
         "_upgrade",
         "_url",
@@ -77,8 +82,9 @@ class RequestReader:
         "received",
     )
 
-    def __init__(self, limits: ServerLimits, sink: Sink) -> None:
+    def __init__(self, limits: ServerLimits, sink: Sink, may_stream: bool = False) -> None:
         self._limits = limits
+        self._may_stream = may_stream
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self.phase = IDLE
@@ -86,7 +92,7 @@ class RequestReader:
         """The sink's `now` when the request being read began."""
         self.received = 0
         """Body bytes over the connection's life."""
-        self._head_fed = self._fed = self._overhead = 0
+        self._head_fed = self._slack = self._fed = self._overhead = 0
         self._upgrade = self._replayed = False
         self._stream: BodyStream | None = None
         self._reset()
@@ -101,12 +107,14 @@ class RequestReader:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse the next bytes."""
-        rest: bytes | memoryview | None = data
-        while rest and self.phase != ENDED:
+        rest = self._feed(data)
+        while rest:
             rest = self._feed(rest)
 
     def _feed(self, data: bytes | memoryview) -> bytes | None:
         """Parse these bytes; what must be parsed anew comes back."""
+        if self.phase == ENDED:
+            return None
         rest = None
         began_in_head = self.phase == HEAD
         received = self.received
@@ -119,16 +127,24 @@ class RequestReader:
         except httptools.HttpParserError as error:
             if self.phase != ENDED:
                 self._refuse(400, f"this is not HTTP/1.1: {error or 'unreadable'}", _REPEAT)
+        if self.phase != IDLE:
+            self._check_growth(len(data), began_in_head, received)
+        return rest
+
+    def _check_growth(self, size: int, began_in_head: bool, received: int) -> None:
+        """Refuse what is unfinished and too long already: `size` bytes came, before them `received` of bodies."""
         if self.phase == HEAD:
-            self._head_fed = self._head_fed + len(data) if began_in_head else 0
-            if self._head_fed > self._limits.header_bytes:
+            # The piece in which a head begins may hold other requests too: it counts when the head is complete.
+            if not began_in_head:
+                self._head_fed, self._slack = 0, size
+            self._head_fed += size
+            if self._head_fed - self._slack > self._limits.header_bytes:
                 self._refuse_head()
         elif self.phase == BODY:
             # Chunk extensions and trailers are no body, and could otherwise go on for ever.
-            self._overhead = self._overhead + len(data) if received == self.received else 0
+            self._overhead = self._overhead + size if received == self.received else 0
             if self._overhead > self._limits.header_bytes:
                 self._refuse(431, "a chunk's extension or the trailers are too long", "Send the data without them.")
-        return rest
 
     def refuse(self, status: int, what: str, next_step: str) -> None:
         """Give up on the request being read, for a reason found outside."""
@@ -167,9 +183,16 @@ class RequestReader:
         if self.phase != HEAD:
             return
         name = name.lower()
+        if value[-1:] in _BLANKS:
+            value = value.rstrip(b" \t")
+        if name in _WATCHED:
+            self._on_watched(name, value)
+        self._headers.append((name, value))
+
+    def _on_watched(self, name: bytes, value: bytes) -> None:
         if name == b"host":
             self._hosts += 1
-            if not _HOST.fullmatch(value):
+            if value not in _hosts and not _is_host(value):
                 self._stop(400, "the Host header is no host")
         elif name == b"content-length":
             if self._length is not None or not value.isdigit():
@@ -177,16 +200,15 @@ class RequestReader:
             self._length = value
         elif name == b"transfer-encoding":
             self._on_transfer_encoding(value)
-        elif name == b"expect":
-            if value.strip().lower() != b"100-continue":
+        else:
+            if value.lower() != b"100-continue":
                 self._stop(417, "this Expect cannot be met", "Send no Expect header, or `Expect: 100-continue`.")
             self._expects = True
-        self._headers.append((name, value))
 
     def _on_transfer_encoding(self, value: bytes) -> None:
         if self._chunked:
             self._stop(400, "Transfer-Encoding is given twice")
-        if value.strip().lower() != b"chunked":
+        if value.lower() != b"chunked":
             self._stop(501, "only the transfer coding `chunked` is understood", "Send the body plain or chunked.")
         self._chunked = True
 
@@ -232,11 +254,13 @@ class RequestReader:
                 self._stop(400, "Content-Length and Transfer-Encoding are given both")
             if len(self._length) > 18 or int(self._length) > self._limits.body_bytes:
                 self._refuse_body()
-        request = self._request(b"")
-        self._stream = request.stream = self._sink.open_stream(request)
-        if self._stream is not None:
-            self._sink.deliver(request, self._keep_alive, self._old)
-        elif self._expects and not self._old:
+        if self._may_stream:
+            request = self._request(b"")
+            self._stream = request.stream = self._sink.open_stream(request)
+            if self._stream is not None:
+                self._sink.deliver(request, self._keep_alive, self._old)
+                return
+        if self._expects and not self._old:
             self._sink.expects()
 
     def _refuse_body(self) -> None:
@@ -297,6 +321,15 @@ class RequestReader:
         self._replayed = True
         self._parser.feed_data(b"%b / HTTP/1.1\r\nHost: replayed\r\n%b\r\n" % (method, framing))
         self._replayed = False
+
+
+def _is_host(value: bytes) -> bool:
+    good = _HOST.fullmatch(value) is not None
+    if good and len(value) <= 256:
+        if len(_hosts) >= _REMEMBERED:
+            _hosts.clear()
+        _hosts.add(value)
+    return good
 
 
 def split_target(url: bytes) -> tuple[str, str] | None:

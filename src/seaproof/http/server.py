@@ -28,6 +28,7 @@ class Server:
         self.now = self.loop.time()
         """The loop's clock at the last tick: good enough for time limits, and free to read."""
         self._stream_bodies = stream_bodies
+        self.may_stream = stream_bodies is not False
         self._connections: set[Connection] = set()
         self._listener: asyncio.AbstractServer | None = None
         self._empty: asyncio.Future[None] | None = None

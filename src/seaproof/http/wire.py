@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from time import monotonic
-from typing import Any, cast
+from typing import cast
 
 import httptools
 
@@ -159,9 +159,11 @@ class Wire(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_done:
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         status = self._parser.get_status_code()
         if status < 200:
             if status == 101:
@@ -175,10 +177,12 @@ class Wire(asyncio.Protocol):
         )
         self._until_close = not framed and not self._head_only and not encode.has_no_body(status)
         if self._streamed:
-            self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow, _nothing)
+            self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow)
         if self._head_only:
             # The parser cannot know that no body follows: it has served its time.
-            keep = self._parser.should_keep_alive() or not framed
+            keep = self._parser.get_http_version() == "1.1" and not any(
+                name == b"connection" and b"close" in value.lower() for name, value in self.headers
+            )
             self._parser = httptools.HttpResponseParser(self)
             self._complete(keep)
         elif self._streamed:
@@ -261,7 +265,3 @@ class Wire(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-def _nothing() -> Any:
-    pass

@@ -104,16 +104,20 @@ class LocalStorage:
             self.write(address, stream)
 
     def delete(self, address: Address) -> None:
-        """Remove one object; one that is not there is passed over. Its folder stays."""
+        """Remove one object, and folders that are empty without it; one that is not there is passed over."""
         path = self.path(address)
         try:
             self._check_folder(path.parent, address)
-            if not path.is_dir():
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except NotADirectoryError:
             return
         except OSError as error:
+            if path.is_dir():  # a prefix of keys, which is no object
+                return
             raise StorageError(f"the object cannot be removed: {error.strerror}", where=str(path)) from error
+        with suppress(OSError):
+            for folder in path.parents[: len(address.key.split("/")) - 1]:
+                folder.rmdir()
 
     def sweep(self) -> int:
         """Remove what writers left that were killed half-way; how many files. Those of living writers stay."""
@@ -132,11 +136,11 @@ class LocalStorage:
         partials = self.root / ".partial"
         try:
             partials.mkdir(parents=True, exist_ok=True)
-            near = next(folder for folder in path.parents if folder.exists())
+            near, device = _nearest(path)
             self._check_folder(near, address)
             if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "", str(path))
-            if near.stat().st_dev != partials.stat().st_dev:
+                path.rmdir()  # an empty folder is no object and in nobody's way
+            if device != partials.stat().st_dev:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partials = path.parent
         except OSError as error:
@@ -229,14 +233,33 @@ def _replace(partials: Path, target: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(target)
+            _rename(partial, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise _unwritable(error, target) from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _nearest(path: Path) -> tuple[Path, int]:
+    """The nearest folder above that is there, and its file system; a `delete` beside may take one away meanwhile."""
+    for folder in path.parents:
+        with suppress(FileNotFoundError):
+            return folder, folder.stat().st_dev
+    raise FileNotFoundError(path)
+
+
+def _rename(partial: Path, target: Path) -> None:
+    """Put the file in its place; again where a `delete` removed the folder, empty until then, in between."""
+    for attempts_left in reversed(range(100)):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+            return
+        except (FileNotFoundError, FileExistsError):  # mkdir says the latter of a folder that goes as it looks
+            if not attempts_left or not partial.exists():
+                raise
 
 
 def _open_partial(folder: Path) -> BinaryIO:

@@ -6,7 +6,7 @@ Steps are done in the order of this list, whatever their order in the argument:
 
     ignore_sigterm      only SIGKILL ends it
     say=text            prints one line; `complain=text` to stderr
-    log=10MB            prints so much in numbered lines of 64 bytes
+    log=10MB            prints so much in numbered lines of 1,024 bytes
     report              writes what it sees of its world to /opt/ml/output/report.json
     write=model/x       tries to write below /opt/ml; prints `written` or `refused`
     connect=host:port   tries to connect; prints `connected` or `refused`
@@ -153,8 +153,8 @@ def main() -> None:
     if "complain" in steps:
         sys.stderr.write(steps["complain"] + "\n")
     if "log" in steps:
-        for number in range(_size(steps["log"]) // 64):
-            sys.stdout.write(f"{number:063d}\n")
+        for number in range(_size(steps["log"]) // 1024):
+            sys.stdout.write(f"{number:01023d}\n")
         sys.stdout.flush()
     if "report" in steps:
         _report()

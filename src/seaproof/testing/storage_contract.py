@@ -135,6 +135,32 @@ class StorageContract:
 
         assert listed(storage, "") == []
 
+    def test_a_deleted_object_is_gone_and_deleting_again_is_fine(self, storage: Storage) -> None:
+        for key in ("a/b", "a/c/d"):
+            put(storage, key, b"1")
+        for key in ("a/c/d", "a/c/d", "a/c", "a", "nothing", "a/b/deeper"):
+            storage.delete(Address(BUCKET, key))
+
+        assert listed(storage, "") == ["a/b"]
+        put(storage, "a/c", b"2")
+        storage.delete(Address(BUCKET, "a/b"))
+        assert listed(storage, "") == ["a/c"]
+
+    def test_writes_beside_deletes_lose_nothing(self, storage: Storage) -> None:
+        def come_and_go(number: int) -> None:
+            for _ in range(30):
+                put(storage, f"deep/folder/{number}", b"1")
+                storage.delete(Address(BUCKET, f"deep/folder/{number}"))
+            put(storage, f"deep/folder/{number}", b"2")
+
+        threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert listed(storage, "") == ["deep/folder/0", "deep/folder/1", "deep/folder/2"]
+
     def test_many_writers_of_one_key_leave_one_whole_object(self, storage: Storage) -> None:
         bodies = [bytes([letter]) * 300_000 for letter in range(8)]
         threads = [threading.Thread(target=put, args=(storage, "k", body)) for body in bodies]

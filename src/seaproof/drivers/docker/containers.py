@@ -57,9 +57,8 @@ class DockerDriver:
         engine, client = self._engine()
         with speaking(f"{workload.name} could not be started", workload.image):
             image = resolve(client, workload.image)
-        for handle in self.recover():
-            if handle.name == workload.name:
-                self.stop(handle, 0)
+        for leftover in self._labelled(f"{WORKLOAD}={workload.name}"):
+            self.stop(leftover, 0)
         chosen = networks.plan(workload, self._prefix)
         if chosen.internal and workload.port is not None and not engine.reaches_containers:
             raise StartFailed(
@@ -137,17 +136,25 @@ class DockerDriver:
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
-        _, client = self._engine()
-        with speaking("the containers of the project could not be listed"):
-            found = client.containers(all=True, filters={"label": [f"{PROJECT}={self._project}", WORKLOAD]})
-            handles = [self._handle(client.inspect_container(entry["Id"])) for entry in found]
-        return sorted(handles, key=lambda handle: handle.name)
+        return sorted(self._labelled(WORKLOAD), key=lambda handle: handle.name)
 
     def _engine(self) -> tuple[Engine, Any]:
         if self._found is None:
             engine = find_engine()
             self._found = engine, engine.client()
         return self._found
+
+    def _labelled(self, label: str) -> list[Handle]:
+        """The containers of this project that bear the label, running or not."""
+        import docker.errors
+
+        _, client = self._engine()
+        handles = []
+        with speaking("the containers of the project could not be listed"):
+            for entry in client.containers(all=True, filters={"label": [f"{PROJECT}={self._project}", label]}):
+                with suppress(docker.errors.NotFound):  # removed in between
+                    handles.append(self._handle(client.inspect_container(entry["Id"])))
+        return handles
 
     def _run(self, client: Any, workload: Workload, image: str, chosen: networks.Plan, engine: Engine) -> str:
         """Create and start the container; another host port is taken where the first one was snatched away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def find_engine() -> Engine:
             refused.append((address, "there is no such socket", ""))
             continue
         try:
+            _knock(address)
             return _ask(address, source)
         except Exception as error:  # whatever docker, requests or the socket raise: the next one is tried
             refused.append((address, *_reason(error)))
@@ -94,15 +96,29 @@ def speaking(what: str, where: str = "") -> Iterator[None]:
     """Turn errors of the docker package, and of requests below it, into DriverError: `what` failed."""
     import docker.errors
     import requests.exceptions
+    import urllib3.exceptions
 
     try:
         yield
     except docker.errors.APIError as error:
         raise DriverError(f"{what}: {error.explanation or error}", where=where) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+    ) as error:
         raise DriverError(
             f"{what}: the engine does not answer ({error})", where=where, next_step="`seaproof doctor` says more."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Connect to a socket file and hang up: the docker package leaves a socket open where that fails."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(address.removeprefix("unix://"))
 
 
 def _ask(address: str, source: str) -> Engine:

@@ -24,7 +24,7 @@ def read_output(engine: Engine, container: str, *, follow: bool, offset: int) ->
             )
             client._raise_for_status(response)
             skip = offset
-            for piece in _frames(_chunks(response)):
+            for piece in _frames(_received(response)):
                 if skip >= len(piece):
                     skip -= len(piece)
                     continue
@@ -34,32 +34,59 @@ def read_output(engine: Engine, container: str, *, follow: bool, offset: int) ->
             client.close()
 
 
-def _chunks(response: Any) -> Iterator[bytes]:
-    """What has arrived, as soon as it has."""
+def _received(response: Any) -> Iterator[bytes]:
+    """The body as it arrives. The engine sends each line as an HTTP chunk of its own, which urllib3 hands out one by
+    one; so its buffer is read below it, many chunks at once."""
     with response:
-        while data := response.raw.read1(_PIECE):
-            yield data
+        if not response.raw.chunked:
+            while data := response.raw.read1(_PIECE):
+                yield data
+            return
+        reader = response.raw._fp.fp
+        yield from _unchunked(iter(lambda: reader.read1(_PIECE), b""))
 
 
-def _frames(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Strip the headers: 1 byte stream, 3 unused, 4 bytes length; gives one piece per chunk that holds output."""
-    rest = b""
-    left = 0
-    for chunk in chunks:
-        rest += chunk
-        out = []
-        position = 0
+def _unchunked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Strip the chunk headers of HTTP/1.1 (`<hex length>CRLF<data>CRLF`); ends with the chunk of length 0."""
+    rest, left = b"", -1
+    for piece in pieces:
+        rest += piece
+        out, position = [], 0
         while position < len(rest):
-            if not left:
-                if len(rest) - position < _HEADER.size:
-                    break
-                left = _HEADER.unpack_from(rest, position)[1]
-                position += _HEADER.size
+            if left > 0:
+                out.append(rest[position : position + left])
+                position += len(out[-1])
+                left -= len(out[-1])
                 continue
-            taken = rest[position : position + left]
-            out.append(taken)
-            left -= len(taken)
-            position += len(taken)
+            # Here stands the CRLF after data (left is 0), then the next header.
+            start = position + 2 if left == 0 else position
+            end = rest.find(b"\r\n", start)
+            if end < 0:
+                break
+            left, position = int(rest[start:end].partition(b";")[0], 16), end + 2
+            if left == 0:
+                yield b"".join(out)
+                return
+        rest = rest[position:]
+        if out:
+            yield b"".join(out)
+
+
+def _frames(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Strip the engine's frame headers: 1 byte stream, 3 unused, 4 bytes length."""
+    rest, left = b"", 0
+    for piece in pieces:
+        rest += piece
+        out, position = [], 0
+        while position < len(rest):
+            if left:
+                out.append(rest[position : position + left])
+                position += len(out[-1])
+                left -= len(out[-1])
+                continue
+            if len(rest) - position < _HEADER.size:
+                break
+            left, position = _HEADER.unpack_from(rest, position)[1], position + _HEADER.size
         rest = rest[position:]
         if out:
             yield b"".join(out)

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from seaproof.drivers import command, namespaces, relay
-from seaproof.drivers.spec import Spec
+from seaproof.drivers.sandbox import command, namespaces, relay
+from seaproof.drivers.sandbox.spec import Spec
 
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 

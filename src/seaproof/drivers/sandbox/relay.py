@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 
-from seaproof.drivers import namespaces
+from seaproof.drivers.sandbox import namespaces
 
 _BUFFER = 256 * 1024
 _RESET = struct.pack("ii", 1, 0)

@@ -26,9 +26,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from seaproof.drivers import init, namespaces, processes
 from seaproof.drivers.driver import Handle
-from seaproof.drivers.spec import EXIT, HANDLE, LOG, Spec
+from seaproof.drivers.sandbox import init_process, namespaces, processes
+from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 
 
 def launch(folder: Path, listener: socket.socket | None) -> str:
@@ -61,8 +61,8 @@ def probe() -> str:
 
 
 def _python() -> list[str]:
-    root = str(Path(__file__).parents[2])
-    code = f"import sys; sys.path.insert(0, {root!r}); from seaproof.drivers.supervisor import main; main()"
+    root = str(Path(__file__).parents[3])
+    code = f"import sys; sys.path.insert(0, {root!r}); from seaproof.drivers.sandbox.supervisor import main; main()"
     return [sys.executable, "-I", "-S", "-c", code]
 
 
@@ -101,7 +101,7 @@ def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report:
     child = os.fork()
     if child == 0:
         os.close(output)
-        init.run(spec, listener, report, output_end)
+        init_process.run(spec, listener, report, output_end)
     for handle in (report, output_end):
         os.close(handle)
     if listener:
@@ -228,7 +228,7 @@ def _probe() -> NoReturn:
         namespaces.leave_process_table()
         child = os.fork()
         if child == 0:
-            init.probe()
+            init_process.probe()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except OSError as error:
         print(error.strerror or error)  # noqa: T201  the answer to `probe`

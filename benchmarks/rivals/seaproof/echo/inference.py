@@ -1,0 +1,8 @@
+"""Gives the body back."""
+
+from __future__ import annotations
+
+
+def transform_fn(model: object, body: bytes | str, content_type: str, accept: str) -> tuple[bytes | str, str]:
+    """The reply is the request."""
+    return body, content_type

@@ -1,0 +1,68 @@
+"""Dispatch: an operation of the API is the one function of its boto3 name in the control modules.
+
+There is no table to keep: `CreateModel` is `create_model(plane, request) -> answer`, wherever it is defined.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+
+from seaproof import control
+from seaproof.api import spec, validate, wire
+from seaproof.control.plane import Plane
+from seaproof.control.store import Body
+from seaproof.errors import ServiceError
+
+Operation = Callable[[Plane, Body], Body]
+
+
+def run(plane: Plane, operation: str, request: Body) -> Body:
+    """Validate the request, run the operation, give its answer as its output shape has it (times as seconds).
+
+    ServiceError for what the API itself would refuse, and for an operation that seaproof does not have.
+    """
+    function = functions().get(operation)
+    if function is None:
+        raise _absent(operation)
+    answer = function(plane, validate.check(operation, request))
+    return wire.shaped(spec.output_shape(operation), answer)
+
+
+def supported() -> list[str]:
+    """The operations that seaproof has, by their names in the API, sorted."""
+    return sorted(functions())
+
+
+@cache
+def functions() -> dict[str, Operation]:
+    """API name -> function. Two functions of one name are a mistake of ours and end the program."""
+    names = spec.operations()
+    found: dict[str, Operation] = {}
+    for module_info in pkgutil.iter_modules(control.__path__, f"{control.__name__}."):
+        module = importlib.import_module(module_info.name)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name not in names or function.__module__ != module.__name__:
+                continue
+            if names[name] in found:
+                raise TypeError(f"{name} is defined in {module.__name__} and in {found[names[name]].__module__}")
+            found[names[name]] = function
+    return found
+
+
+def _absent(operation: str) -> ServiceError:
+    if operation in spec.service().operation_names:
+        return ServiceError(
+            "UnknownOperationException",
+            f"seaproof does not have the operation {operation}. It has: {', '.join(supported())}."
+            " Send this one to AWS, or leave it out here.",
+            status=501,
+        )
+    return ServiceError(
+        "UnknownOperationException",
+        f"SageMaker has no operation {operation!r} in the API model of the installed botocore;"
+        " check its spelling, or install a newer botocore.",
+    )

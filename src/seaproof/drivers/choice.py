@@ -1,0 +1,54 @@
+"""Which driver: the one that the settings name, or, for `auto`, docker where an engine answers and else process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seaproof.drivers.driver import Driver, Health
+from seaproof.errors import DriverError, DriverUnavailable
+from seaproof.project import Project
+from seaproof.settings import Settings
+
+
+def open_driver(settings: Settings, project: Project, state: Path) -> Driver:
+    """The driver of `settings.driver`; DriverUnavailable where it was asked for by name and does not work here.
+
+    `state` is the absolute folder of the project's state.
+    """
+    if settings.driver == "auto":
+        docker = _driver("docker", project, state)
+        return docker if docker.check().works else _driver("process", project, state)
+    driver = _driver(settings.driver, project, state)
+    health = driver.check()
+    if not health.works:
+        raise DriverUnavailable(
+            f"the {driver.name} driver does not work here: {health.reason}",
+            next_step=health.next_step or "`seaproof doctor` says more.",
+        )
+    return driver
+
+
+def check_all(project: Project, state: Path) -> list[Health]:
+    """What `seaproof doctor` shows: the health of each driver that runs real programs; never raises."""
+    healths = []
+    for name in ("docker", "process"):
+        try:
+            healths.append(_driver(name, project, state).check())
+        except DriverError as error:
+            healths.append(Health(name, False, error.what, error.next_step))
+    return healths
+
+
+def _driver(name: str, project: Project, state: Path) -> Driver:
+    # Imported where they are used: the docker package alone takes longer to load than the rest of the tool.
+    if name == "docker":
+        from seaproof.drivers.docker import DockerDriver
+
+        return DockerDriver(state)
+    if name == "process":
+        from seaproof.drivers.process import ProcessDriver
+
+        return ProcessDriver(state, project.images)
+    from seaproof.drivers.fake import FakeDriver
+
+    return FakeDriver(state)

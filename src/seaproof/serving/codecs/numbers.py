@@ -1,0 +1,141 @@
+"""The fast ways from a purely numeric CSV to a matrix.
+
+Each way returns None for anything it is not sure about: another character, a ragged row, a blank line. The caller
+then reads cell by cell (`cells.py`), which is slower and always right, and which alone words the errors.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from seaproof.serving.codecs.libraries import library
+
+SMALL = 256
+"""Bytes below which plain Python is faster than a call into a library."""
+
+_PIECE = 256 * 1024
+_SIGNED_ZERO = re.compile(rb"-0(?:[,\s]|$)")
+_NUMERIC = b"0123456789.-+eE \t"
+_WHOLE = b"0123456789-+ \t"
+
+
+def matrix(body: bytes) -> Any:
+    """A float64 ndarray, rows by columns (a list of lists without numpy), or None if this is not purely numeric.
+
+    Empty cells are NaN.
+    """
+    body = lines_of(body)
+    found = _matrix(body)
+    if found is None and b'"' not in body:
+        full = filled(body)
+        found = _matrix(full) if full != body else None
+    return found
+
+
+def _matrix(body: bytes) -> Any:
+    if len(body) <= SMALL or library("numpy") is None:
+        return few(body)
+    if library("simdjson") is not None:
+        found = simd(body)
+        if found is not None:
+            return found
+    return loadtxt(body)
+
+
+def lines_of(body: bytes) -> bytes:
+    """The body with LF line ends and none at its end."""
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return body.rstrip(b"\n")
+
+
+def columns(body: bytes) -> Any:
+    """The columns of a purely numeric body, int64 where every cell is a whole number; None where `matrix` gives it."""
+    array = matrix(body)
+    np = library("numpy")
+    if array is None or np is None:
+        return None
+    marks = np.frombuffer(lines_of(body).translate(None, _WHOLE), np.uint8)
+    others = np.flatnonzero((marks != 44) & (marks != 10))  # neither comma nor line feed
+    separators_before = others - np.arange(len(others))
+    whole = np.isfinite(array).all(0)
+    whole &= np.bincount(separators_before % array.shape[1], minlength=array.shape[1]) == 0
+    if np.abs(array[:, whole]).max(initial=0) >= 2**53:
+        return None  # a float64 may have rounded it
+    return [column.astype(np.int64) if exact else column for column, exact in zip(array.T, whole, strict=True)]
+
+
+def filled(body: bytes) -> bytes:
+    """The body with `nan` in its empty cells; line ends are LF."""
+    body = body.replace(b",,", b",nan,").replace(b",,", b",nan,")
+    body = body.replace(b"\n,", b"\nnan,").replace(b",\n", b",nan\n")
+    return (b"nan" if body[:1] == b"," else b"") + body + (b"nan" if body[-1:] == b"," else b"")
+
+
+def few(body: bytes) -> Any:
+    """Plain Python: the fastest for a few cells, and the only way without numpy."""
+    # float() reads underscores and the digits of every script as numbers; CSV does not.
+    if not body.isascii() or b"_" in body:
+        return None
+    try:
+        rows = [list(map(float, line.split(","))) for line in body.decode("ascii").split("\n")]
+    except ValueError:
+        return None
+    width = len(rows[0])
+    if any(len(row) != width for row in rows):
+        return None
+    np = library("numpy")
+    return rows if np is None else np.array(rows)
+
+
+def simd(body: bytes) -> Any:
+    """simdjson: all cells as one JSON array. Numbers that JSON does not know (`+1`, `.5`, `007`, `nan`) give None."""
+    width = rectangle(body)
+    if not width:
+        return None
+    array = flat(body.replace(b"\n", b","), "d")
+    if array is None or (not array.all() and _SIGNED_ZERO.search(body)):
+        return None  # JSON reads -0 as an integer, which has no sign
+    return array.reshape(-1, width)
+
+
+def flat(text: bytes, kind: str) -> Any:
+    """The JSON numbers in a text with commas between them, by simdjson: float64 (`d`) or int64 (`i`); None if unsure.
+
+    In pieces that stay in the processor's cache; the memory that one large parse needs costs more than the parse.
+    """
+    parser, parts, at = library("simdjson").Parser(), [], 0
+    dtype = "f8" if kind == "d" else "i8"
+    try:
+        while at <= len(text):
+            end = text.find(b",", at + _PIECE)
+            end = len(text) if end < 0 else end
+            cells = parser.parse(b"[%b]" % text[at:end]).as_buffer(of_type=kind)
+            parts.append(library("numpy").frombuffer(cells, dtype))
+            at = end + 1
+    except (ValueError, TypeError, RuntimeError):
+        return None
+    array = parts[0] if len(parts) == 1 else library("numpy").concatenate(parts)
+    return array if len(array) == text.count(b",") + 1 else None
+
+
+def loadtxt(body: bytes) -> Any:
+    """numpy's own reader, where simdjson is missing or refuses."""
+    if not body.isascii() or b'"' in body or b"_" in body or not body.strip():
+        return None
+    try:
+        return library("numpy").loadtxt(body.split(b"\n"), delimiter=",", comments=None, ndmin=2, encoding="ascii")
+    except ValueError:
+        return None
+
+
+def rectangle(body: bytes) -> int:
+    """The number of columns, where every line has as many and no cell holds what numbers do not; 0 otherwise."""
+    marks = body.translate(None, _NUMERIC)
+    line = marks[: marks.find(b"\n")] if b"\n" in marks else marks
+    rows = marks.count(b"\n") + 1
+    # The lengths first: a long line above many short ones would be compared with something of any size.
+    if (len(line) + 1) * rows != len(marks) + 1 or marks != ((line + b"\n") * rows)[:-1]:
+        return 0
+    return len(line) + 1 if line.count(b",") == len(line) else 0

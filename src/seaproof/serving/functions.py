@@ -1,0 +1,138 @@
+"""The author's functions: found in a module, checked, and put together into one call from body to result.
+
+`model_fn(model_dir)`, `input_fn(data, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`, or
+`transform_fn(model, data, content_type, accept)`, as the SageMaker inference toolkit defines them. Each may take
+`context` as a further last argument, and each may be `async def`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from seaproof.errors import ContractError
+
+_ARGUMENTS = {
+    "pre_model_fn": ("model_dir",),
+    "model_fn": ("model_dir",),
+    "model_warmup_fn": ("model_dir", "model"),
+    "input_fn": ("data", "content_type"),
+    "predict_fn": ("data", "model"),
+    "output_fn": ("prediction", "accept"),
+    "transform_fn": ("model", "data", "content_type", "accept"),
+    "execution_parameters_fn": (),
+}
+LOADING = ("pre_model_fn", "model_fn", "model_warmup_fn")
+STEPS = ("input_fn", "predict_fn", "output_fn")
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function of the author's; `call` always takes a context last and hands it on where it is wanted."""
+
+    name: str
+    call: Callable[..., Any]
+    wants_context: bool
+    is_async: bool
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What an author's module defines."""
+
+    found: dict[str, Function]
+    where: str
+    """The script's path, for messages."""
+    load_after_fork: bool = False
+    """The module says `load_after_fork = True`: its model cannot be shared between processes."""
+    quick: bool = False
+    """The module says `quick = True`: no call of its functions ever takes more than a few milliseconds, so that they
+    may run on the event loop, where /ping and all other requests wait for them."""
+
+    def get(self, name: str) -> Function | None:
+        """One of the functions, or None where the author left it out."""
+        return self.found.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """The functions that the author defined, in the order in which they run."""
+        return [name for name in _ARGUMENTS if name in self.found]
+
+    @property
+    def loads_async(self) -> bool:
+        """Whether loading needs an event loop, which cannot be shared between processes."""
+        return any(self.found[name].is_async for name in LOADING if name in self.found)
+
+    @property
+    def predicts_async(self) -> bool:
+        """Whether a request needs an event loop of the author's."""
+        return any(self.found[name].is_async for name in (*STEPS, "transform_fn") if name in self.found)
+
+
+def read_functions(module: ModuleType, where: str) -> Functions:
+    """Collect and check the functions of a module; ContractError names what cannot work."""
+    found = {}
+    for name, arguments in _ARGUMENTS.items():
+        value = getattr(module, name, None)
+        if callable(value):
+            found[name] = _function(name, value, arguments, where)
+    _check(found, where)
+    switches = {name: bool(getattr(module, name, False)) for name in ("load_after_fork", "quick")}
+    return Functions(found, where, **switches)
+
+
+def _check(found: dict[str, Function], where: str) -> None:
+    beside = [name for name in STEPS if name in found]
+    if "transform_fn" in found and beside:
+        raise ContractError(
+            f"transform_fn stands beside {', '.join(beside)}, and does all of their work itself",
+            where=where,
+            next_step=f"Keep transform_fn, or {', '.join(beside)}, but not both.",
+        )
+    if "model_fn" not in found and "transform_fn" not in found and "predict_fn" not in found:
+        raise ContractError(
+            "there is no model_fn, and neither predict_fn nor transform_fn that could do without a model",
+            where=where,
+            next_step="Define model_fn(model_dir) and return the model that is loaded from that folder.",
+        )
+
+
+def _function(name: str, value: Callable[..., Any], arguments: tuple[str, ...], where: str) -> Function:
+    try:
+        parameters = list(inspect.signature(value).parameters.values())
+    except (TypeError, ValueError):  # built in, and without a signature: it is called as it should be
+        return Function(name, _without_context(value, len(arguments)), False, False)
+    given = len(arguments)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    required = [p for p in positional[given:] if p.default is p.empty]
+    if (len(positional) < given and not variable) or len(required) > 1:
+        signature = ", ".join(arguments)
+        raise ContractError(
+            f"{name} takes {', '.join(p.name for p in parameters) or 'nothing'}, and is called with {signature}",
+            where=where,
+            next_step=f"Define it as {name}({signature}), or as {name}({', '.join((*arguments, 'context'))}).",
+        )
+    is_async = _is_async(value) or _is_async(type(value).__call__)
+    if any(p.name == "context" and p.kind is p.KEYWORD_ONLY for p in parameters):
+        return Function(name, lambda *given: value(*given[:-1], context=given[-1]), True, is_async)
+    # A further parameter with a default of its own is the author's, unless it is called context.
+    if required or any(p.name == "context" for p in positional[given:]):
+        return Function(name, value, True, is_async)
+    return Function(name, _without_context(value, given), False, is_async)
+
+
+def _without_context(value: Callable[..., Any], arguments: int) -> Callable[..., Any]:
+    """Drop the last of the arguments; spelt out by number because this is on the path of every request."""
+    if arguments == 4:
+        return lambda a, b, c, d, _: value(a, b, c, d)
+    if arguments == 2:
+        return lambda a, b, _: value(a, b)
+    return lambda *given: value(*given[:-1])
+
+
+def _is_async(value: Any) -> bool:
+    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)

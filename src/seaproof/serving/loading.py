@@ -1,0 +1,44 @@
+"""From the environment to a loaded model: the script is imported, its model_fn called, all before any request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from seaproof.contract.environ import ServingEnviron
+from seaproof.contract.opt_ml import OptMl
+from seaproof.serving.context import Context
+from seaproof.serving.functions import Functions, read_functions
+from seaproof.serving.predictor import Predictor
+from seaproof.serving.script import find_script, import_script, missing_script
+
+RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def load_functions(environ: ServingEnviron) -> Functions:
+    """Import the author's script and collect its functions; what the script raises passes through."""
+    script = find_script(environ)
+    if script is None:
+        raise missing_script(environ)
+    return read_functions(import_script(script), str(script))
+
+
+def load_predictor(functions: Functions, environ: ServingEnviron, run_async: RunAsync | None = None) -> Predictor:
+    """Load the model and put the functions around it; what model_fn raises passes through.
+
+    `run_async` runs to its end what an `async def` model_fn returns.
+    """
+    model_dir = str(OptMl(Path(environ.base_dir)).model)
+    context = Context(environ, model_dir, [])
+
+    def call(name: str, *arguments: Any) -> Any:
+        function = functions.get(name)
+        result = function.call(*arguments, context) if function else None
+        return run_async(result) if run_async and inspect.iscoroutine(result) else result
+
+    call("pre_model_fn", model_dir)
+    model = call("model_fn", model_dir)
+    call("model_warmup_fn", model_dir, model)
+    return Predictor(functions, model, environ, model_dir)

@@ -1,0 +1,291 @@
+"""The master process: loads the model, forks the workers, replaces those that die, and ends all of them.
+
+A worker that dies before it was ever ready ends the container: it would die again. One that dies later is replaced,
+at once the first time and with growing pauses where it keeps dying. The master itself never runs an event loop and
+never predicts, so that a fork finds no thread of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from seaproof.contract.environ import MULTI_MODEL, ServingEnviron, share_cpus
+from seaproof.errors import ContractError, SeaproofError, authors_traceback
+from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.replies import log
+from seaproof.serving.sockets import bind
+from seaproof.serving.worker import DRAIN, STUCK, Author, Wires, run_worker
+
+STEADY = 10.0
+"""Seconds after which a worker counts as healthy, and its earlier deaths no more."""
+LONGEST_PAUSE = 10.0
+HOPELESS = 5
+"""So many deaths in a row without one worker being ready end the container."""
+FAILED = 1
+
+
+def serve(environ: ServingEnviron) -> int:
+    """Serve until SIGTERM; the exit code of the container. What the author's code raises while it loads goes
+    to the log; ContractError where the port or the script cannot be used."""
+    began = time.monotonic()
+    if environ.multi_model:
+        raise ContractError(
+            "a multi-model container is not served yet",
+            where=MULTI_MODEL,
+            next_step=f"Leave {MULTI_MODEL} out to serve the one model in /opt/ml/model.",
+        )
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    sockets = bind(environ.port, environ.workers)
+    share_cpus(environ.workers)
+    try:
+        author = load(environ)
+    except (_Leave, SeaproofError):
+        raise
+    except BaseException as error:
+        sys.stderr.write(authors_traceback(error))
+        log.error("the container ends before it is ready: %s", _said(error))
+        return FAILED
+    what = author.functions.where if author.functions else "the model"
+    return Master(author, environ, sockets).run(
+        lambda seconds: log.info(
+            "serving %s on port %d with %s, ready after %.2f s",
+            what,
+            environ.port,
+            "1 worker" if environ.workers == 1 else f"{environ.workers} workers",
+            seconds - began,
+        )
+    )
+
+
+def load(environ: ServingEnviron) -> Author:
+    """Load the script and the model here, before the fork, as far as the author allows it."""
+    if environ.load_after_fork:
+        return Author()
+    functions = load_functions(environ)
+    if functions.load_after_fork or functions.loads_async:
+        return Author(functions)
+    return Author(functions, load_predictor(functions, environ))
+
+
+@dataclass
+class _Worker:
+    """One slot of the pool, and the process that fills it now."""
+
+    number: int
+    listener: socket.socket
+    pid: int = 0
+    """0 while there is none."""
+    ready: bool = False
+    began: float = 0.0
+    deaths: int = 0
+    """In a row."""
+    due: float = 0.0
+    """When it is started next, where there is none."""
+
+
+class Master:
+    """The workers of one container."""
+
+    def __init__(self, author: Author, environ: ServingEnviron, sockets: list[socket.socket]) -> None:
+        self._author = author
+        self._environ = environ
+        self._workers = [_Worker(number, listener) for number, listener in enumerate(sockets, 1)]
+        self._selector = selectors.DefaultSelector()
+        self._lifeline_read, self._lifeline_write = os.pipe()
+        self._was_ready = False
+        self._code: int | None = None
+        """The exit code to be, once the end has begun."""
+        self._deadline = 0.0
+
+    def run(self, when_ready: Callable[[float], None]) -> int:
+        """Run the workers to the end of the container; its exit code."""
+        woken = self._watch_signals()
+        for worker in self._workers:
+            self._start(worker)
+        while self._code is None or any(worker.pid for worker in self._workers):
+            for key, _ in self._selector.select(self._pause()):
+                if key.fileobj is woken:
+                    woken.recv(4096)
+                else:
+                    self._hear(key.fd, key.data)
+            if not self._was_ready and all(worker.ready for worker in self._workers):
+                self._was_ready = True
+                when_ready(time.monotonic())
+            self._reap()
+            self._keep_up()
+        return self._code
+
+    def _watch_signals(self) -> socket.socket:
+        """Let SIGTERM, SIGINT and the death of a child wake the selector."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._selector.register(reader, selectors.EVENT_READ)
+        signal.signal(signal.SIGTERM, lambda *_: self._end(0))
+        signal.signal(signal.SIGINT, lambda *_: self._end(0))
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._writer = writer  # an open file of its own, for as long as the master lives
+        return reader
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due although nothing is heard."""
+        now = time.monotonic()
+        if self._code is not None:
+            return max(0.0, self._deadline - now)
+        due = [worker.due for worker in self._workers if not worker.pid]
+        return max(0.0, min(due) - now) if due else None
+
+    def _start(self, worker: _Worker) -> None:
+        """Fork one worker."""
+        read, write = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Blocked until the child is itself: a signal must not run the master's handler in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            os.close(self._lifeline_write)
+            self._live(worker, write)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+        os.close(write)
+        worker.pid, worker.ready, worker.began = pid, False, time.monotonic()
+        self._selector.register(read, selectors.EVENT_READ, worker)
+
+    def _live(self, worker: _Worker, ready: int) -> None:
+        """In the child: be a worker, and never return."""
+        code = FAILED
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the master too, which then says SIGTERM
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+            self._selector.close()
+            for other in self._workers:
+                if other.listener is not worker.listener:
+                    other.listener.close()
+            code = run_worker(self._author, self._environ, Wires(worker.listener, ready, self._lifeline_read))
+        except SeaproofError as error:
+            log.error("%s", error)
+        except BaseException as error:
+            sys.stderr.write(authors_traceback(error))
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # no atexit, which the master runs once for all
+
+    def _hear(self, fd: int, worker: _Worker) -> None:
+        """A worker said that it is ready, or closed its pipe by dying, which is seen elsewhere."""
+        if os.read(fd, 1):
+            worker.ready = True
+        self._selector.unregister(fd)
+        os.close(fd)
+
+    def _reap(self) -> None:
+        """Find the workers that have ended."""
+        for worker in self._workers:
+            if worker.pid and (status := _ended(worker.pid)) is not None:
+                worker.pid = 0
+                if self._code is None:
+                    self._mourn(worker, status)
+        if os.getpid() == 1:  # the first process of a container inherits what others leave behind
+            _reap_strangers({worker.pid for worker in self._workers})
+
+    def _mourn(self, worker: _Worker, status: int) -> None:
+        """Decide what the death of a worker means."""
+        how = _how(status)
+        if not self._was_ready and not worker.ready:
+            log.error("worker %d %s before it was ready; the container ends", worker.number, how)
+            self._end(FAILED)
+            return
+        lived = time.monotonic() - worker.began
+        worker.deaths = 1 if lived > STEADY or status == STUCK else worker.deaths + 1
+        pause = 0.0 if worker.deaths == 1 else min(LONGEST_PAUSE, 0.1 * 2**worker.deaths)
+        worker.due = time.monotonic() + pause
+        nobody = not any(other.pid and other.ready for other in self._workers)
+        if nobody and not worker.ready and worker.deaths >= HOPELESS:
+            log.error("worker %d %s, the %dth time in a row; no worker is left", worker.number, how, worker.deaths)
+            self._end(FAILED)
+            return
+        log.error("worker %d %s; it is replaced %s", worker.number, how, f"in {pause:.1f} s" if pause else "at once")
+
+    def _keep_up(self) -> None:
+        """Start the workers that are due; while ending, kill those that had their time."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if self._code is None and not worker.pid and worker.due <= now:
+                self._start(worker)
+            elif self._code is not None and worker.pid and now >= self._deadline:
+                log.error("worker %d did not end in time and is killed", worker.number)
+                _kill(worker.pid, signal.SIGKILL)
+
+    def _end(self, code: int) -> None:
+        """Begin the end: no more connections, and SIGTERM to every worker."""
+        if self._code is not None:
+            return
+        self._code = code
+        self._deadline = time.monotonic() + DRAIN + 1.0
+        for worker in self._workers:
+            worker.listener.close()
+            if worker.pid:
+                _kill(worker.pid, signal.SIGTERM)
+
+
+class _Leave(SystemExit):
+    """SIGTERM before there is a worker: nothing is in flight."""
+
+
+def _leave(*_: object) -> None:
+    raise _Leave(0)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the script asked for exit code {error.code}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}. Nothing is installed when a container starts; install it when the image is built."
+    return f"{type(error).__name__}: {error}"
+
+
+def _ended(pid: int) -> int | None:
+    """The exit code of a child that has ended (negative: the signal), or None while it lives."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:  # somebody else, a handler of the author's, has collected it
+        return FAILED
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _reap_strangers(own: set[int]) -> None:
+    """Collect ended processes that are none of the workers."""
+    try:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in own:  # died just now; its exit code is for the next round
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit code {status}"
+    hint = ", as when memory runs out" if status == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-status).name}{hint}"

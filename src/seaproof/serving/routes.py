@@ -1,0 +1,143 @@
+"""The routes of a serving container: /ping, /invocations, /execution-parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from seaproof.contract import http
+from seaproof.contract.environ import ServingEnviron
+from seaproof.errors import RequestError
+from seaproof.http.message import Request, Response
+from seaproof.serving.functions import Functions
+from seaproof.serving.predictions import AsyncThread, PlainThread
+from seaproof.serving.predictor import Parts, Predictor
+from seaproof.serving.replies import error_reply, failure_reply, json_reply
+from seaproof.serving.streams import stream
+
+MIB = 1024 * 1024
+# What batch transform takes where nobody has an opinion, and its ceiling for all payloads in flight together.
+PAYLOAD_MIB = 6
+IN_FLIGHT_MIB = 100
+
+Answer = Response | Awaitable[Response]
+
+
+class Routes:
+    """Answers requests; the handler that the HTTP server calls on its event loop."""
+
+    def __init__(self, predictor: Predictor, thread: PlainThread | AsyncThread, environ: ServingEnviron) -> None:
+        self._predictor = predictor
+        self._thread = thread
+        self._environ = environ
+        self._script = predictor.functions.where
+        self._ping = Response(200)
+        self._table: dict[str, dict[str, Callable[[Request], Answer]]] = {
+            http.INVOCATIONS: {"POST": self._invocation(predictor.functions)},
+            http.PING: {"GET": self._answer_ping, "POST": self._answer_ping},
+            http.EXECUTION_PARAMETERS: {"GET": self._execution_parameters},
+        }
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer one request: at once, or with something to wait for."""
+        methods = self._table.get(request.path)
+        route = methods.get(request.method) if methods else None
+        return route(request) if route else self._refuse(request, methods)
+
+    def expire(self) -> None:
+        """Answer 504 to each request that has waited longer than the time-out; called now and then."""
+        limit = self._environ.timeout
+        # 504, because the server lives and it is the author's function behind it that gave no answer.
+        error = RequestError(
+            504,
+            f"there was no prediction within {limit:g} s",
+            where=http.INVOCATIONS,
+            next_step="Send less at once, or set SAGEMAKER_MODEL_SERVER_TIMEOUT to more seconds.",
+        )
+        self._end_those_since(time.monotonic() - limit, error)
+
+    def give_up(self) -> None:
+        """Answer 503 to all that wait: a prediction before them does not end, and this worker is to be replaced."""
+        error = RequestError(
+            503,
+            "this worker is being replaced, for a prediction in it does not end",
+            where=http.INVOCATIONS,
+            next_step="Send the request again.",
+        )
+        self._end_those_since(time.monotonic(), error)
+
+    def _end_those_since(self, latest: float, error: RequestError) -> None:
+        waiting = [future for future, came in self._thread.waiting.items() if came <= latest]
+        for future in waiting:
+            if not future.done():
+                future.set_result(error_reply(error))
+
+    def _invocation(self, functions: Functions) -> Callable[[Request], Answer]:
+        if functions.predicts_async:
+            return self._invoke_async
+        return self._predict if functions.quick else self._invoke
+
+    def _invoke(self, request: Request) -> Answer:
+        return self._thread.submit(self._predict, request)
+
+    def _predict(self, request: Request) -> Any:
+        """In the thread of predictions; on the event loop for functions that are quick."""
+        try:
+            answer = self._predictor.predict(request)
+        except BaseException as error:
+            return failure_reply(error, self._script)
+        return self._stream(answer) if type(answer) is Parts else answer
+
+    async def _invoke_async(self, request: Request) -> Response:
+        answer = await self._thread.submit(self._predict_async, request)
+        return await self._stream(answer) if type(answer) is Parts else answer
+
+    async def _predict_async(self, request: Request) -> Any:
+        try:
+            return await self._predictor.predict_async(request)
+        except Exception as error:
+            return failure_reply(error, self._script)
+
+    async def _stream(self, parts: Parts) -> Response:
+        try:
+            return await stream(parts, self._thread)
+        except Exception as error:
+            return failure_reply(error, self._script)
+
+    def _answer_ping(self, request: Request) -> Response:
+        return self._ping
+
+    def _execution_parameters(self, request: Request) -> Response:
+        own = self._predictor.functions.get("execution_parameters_fn")
+        if own:
+            try:
+                value = own.call(None)
+            except Exception as error:
+                return failure_reply(error, self._script)
+            if isinstance(value, dict):
+                return json_reply(200, value)
+            return Response(200, [(b"content-type", b"application/json")], str(value).encode())
+        env = self._environ
+        payload = env.max_body // MIB if env.max_body else PAYLOAD_MIB
+        at_once = env.max_concurrent_transforms or min(env.workers, max(1, IN_FLIGHT_MIB // max(1, payload)))
+        strategy = env.batch_strategy or "MULTI_RECORD"
+        return json_reply(
+            200, {"MaxConcurrentTransforms": at_once, "BatchStrategy": strategy, "MaxPayloadInMB": payload}
+        )
+
+    def _refuse(self, request: Request, methods: dict[str, Any] | None) -> Response:
+        """404 and 405, each naming what there is."""
+        if methods is None:
+            routes = ", ".join(f"{'/'.join(given)} {path}" for path, given in self._table.items())
+            error = RequestError(404, f"there is no {request.path}", where="path", next_step=f"There are: {routes}.")
+        else:
+            allowed = ", ".join(methods)
+            error = RequestError(
+                405,
+                f"{request.path} takes no {request.method}",
+                where="method",
+                next_step=f"Send it with {allowed}.",
+                headers={"Allow": allowed},
+            )
+        return error_reply(error)

@@ -1,0 +1,99 @@
+"""One worker process: an event loop that answers HTTP, and a thread beside it that predicts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from seaproof.contract.environ import ServingEnviron
+from seaproof.http.server import ServerLimits, run, serve
+from seaproof.serving.functions import Functions
+from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.predictions import AsyncThread, PlainThread
+from seaproof.serving.predictor import Predictor
+from seaproof.serving.replies import log
+from seaproof.serving.routes import Routes
+
+READY = b"R"
+DRAIN = 25.0
+"""Seconds that requests in flight get after SIGTERM; the platform kills at 30."""
+STUCK = 75
+"""Exit code of a worker whose prediction does not end."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """As much of the author's code as was loaded before the fork; a worker loads the rest."""
+
+    functions: Functions | None = None
+    predictor: Predictor | None = None
+
+
+@dataclass(frozen=True)
+class Wires:
+    """What ties a worker to its master."""
+
+    listener: socket.socket
+    ready: int
+    """File descriptor to write READY to."""
+    lifeline: int
+    """File descriptor that ends when the master does."""
+
+
+def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
+    """Load what is not loaded yet, serve until SIGTERM or until the master is gone; the exit code."""
+    functions = author.functions or load_functions(environ)
+    own_loop = AsyncThread() if functions.loads_async or functions.predicts_async else None
+    predictor = author.predictor or load_predictor(functions, environ, own_loop.run if own_loop else None)
+    return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires))
+
+
+def server_limits(environ: ServingEnviron) -> ServerLimits:
+    """The server's limits, with the body limit of the environment; 0 there means none."""
+    if environ.max_body is None:
+        return ServerLimits()
+    return ServerLimits(body_bytes=environ.max_body or sys.maxsize)
+
+
+async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: ServingEnviron, wires: Wires) -> int:
+    loop = asyncio.get_running_loop()
+    thread = own_loop or PlainThread(loop)
+    routes = Routes(predictor, thread, environ)
+    server = await serve(routes, sock=wires.listener, limits=server_limits(environ))
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(code: int = 0) -> None:
+        if not stopped.done():
+            stopped.set_result(code)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_reader(wires.lifeline, stop)
+    os.write(wires.ready, READY)
+    os.close(wires.ready)
+    watch = loop.create_task(_watch(routes, thread, environ.timeout, stop))
+    code = await stopped
+    watch.cancel()
+    loop.remove_reader(wires.lifeline)
+    await server.close(drain=DRAIN if code == 0 else 1.0)
+    return code
+
+
+async def _watch(
+    routes: Routes, thread: PlainThread | AsyncThread, timeout: float, stop: Callable[[int], None]
+) -> None:
+    """Answer requests that take too long; give up on a prediction that does not end even so."""
+    while True:
+        await asyncio.sleep(min(1.0, timeout / 4))
+        routes.expire()
+        since = thread.busy_since
+        # A thread cannot be ended. Its caller was answered long ago, but all that come after wait behind it.
+        if since and time.monotonic() - since > 2 * timeout:
+            log.error("a prediction has run for more than %g s; this worker gives up and is replaced", 2 * timeout)
+            routes.give_up()
+            stop(STUCK)

@@ -1,0 +1,185 @@
+"""The coordinator as a process: one per state folder, killed and started again, ended in every way there is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from seaproof.api.client import Client, find
+from seaproof.errors import HttpError, ServiceError
+
+
+@contextmanager
+def coordinator(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
+    """A coordinator with the fake driver for the project folder `root`, killed at the end if it still lives."""
+    command = [sys.executable, "-m", "seaproof.cli", "up", "--foreground", "--project", str(root)]
+    if "--port" not in options:
+        command += ["--port", "0"]
+    with (root / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, *options],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "SEAPROOF_DRIVER": "fake"},
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while (client := find(root / ".seaproof")) is None:
+            assert process.poll() is None, (root / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with client:
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdin
+        process.stdin.close()
+
+
+def a_model(client: Client, name: str) -> None:
+    container = {"Image": "i", "Environment": {"NAME": name}}
+    tags = [{"Key": "name", "Value": name}]
+    client.call("CreateModel", {"ModelName": name, "PrimaryContainer": container, "Tags": tags})
+
+
+def test_after_a_kill_the_next_one_starts_at_once_and_every_record_is_whole(tmp_path: Path) -> None:
+    answered: list[str] = []
+    with coordinator(tmp_path) as (process, client):
+        partial = tmp_path / ".seaproof" / "s3" / ".partial" / ".seaproof-partial-left"
+        partial.parent.mkdir(parents=True)
+        partial.write_bytes(b"half")
+
+        def create(thread: int) -> None:
+            with Client(client.url) as own:
+                for number in range(1000):
+                    try:
+                        a_model(own, f"m-{thread}-{number}")
+                    except (HttpError, ServiceError):
+                        return
+                    answered.append(f"m-{thread}-{number}")
+
+        threads = [threading.Thread(target=create, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 20
+        while len(answered) < 50:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for thread in threads:
+            thread.join()
+    assert find(tmp_path / ".seaproof") is None
+
+    with coordinator(tmp_path) as (_, client):
+        names = {model["ModelName"] for model in client.pages("ListModels", {"MaxResults": 100}, "Models")}
+        for name in names:
+            model = client.call("DescribeModel", {"ModelName": name})
+            assert model["PrimaryContainer"]["Environment"] == {"NAME": name}
+            tags = client.call("ListTags", {"ResourceArn": model["ModelArn"]})["Tags"]
+            assert tags == [{"Key": "name", "Value": name}]
+    assert set(answered) <= names
+    assert len(names - set(answered)) <= 4
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_takes_its_address_away(tmp_path: Path, number: signal.Signals) -> None:
+    with coordinator(tmp_path) as (process, _):
+        process.send_signal(number)
+
+        assert process.wait(timeout=30) == 0, (tmp_path / "log").read_text()
+    assert not (tmp_path / ".seaproof" / "coordinator.json").exists()
+
+
+def test_shutdown_by_a_client_answers_before_it_ends(tmp_path: Path) -> None:
+    with coordinator(tmp_path) as (process, client):
+        client.shutdown()
+
+        assert process.wait(timeout=30) == 0
+
+
+def test_an_attached_one_ends_with_the_command_that_brought_it(tmp_path: Path) -> None:
+    with coordinator(tmp_path, "--attached") as (process, _):
+        assert process.stdin
+        process.stdin.close()
+
+        assert process.wait(timeout=30) == 0
+
+
+def test_one_that_is_to_stay_until_idle_ends_by_itself(tmp_path: Path) -> None:
+    with coordinator(tmp_path, "--until-idle") as (process, _):
+        assert process.wait(timeout=30) == 0
+
+
+def test_a_second_one_says_which_process_lives_and_where(tmp_path: Path) -> None:
+    with coordinator(tmp_path) as (process, client):
+        command = [
+            sys.executable,
+            "-m",
+            "seaproof.cli",
+            "up",
+            "--foreground",
+            "--port",
+            "0",
+            "--project",
+            str(tmp_path),
+        ]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+        assert second.returncode == 1
+        assert f"process {process.pid} at {client.url}" in second.stderr
+        assert client.health()["pid"] == process.pid
+
+
+def test_a_port_that_is_taken_is_told_and_one_that_brings_its_own_server_takes_another(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [
+            sys.executable,
+            "-m",
+            "seaproof.cli",
+            "up",
+            "--foreground",
+            "--port",
+            port,
+            "--project",
+            str(tmp_path),
+        ]
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        with coordinator(tmp_path, "--attached", "--port", port) as (_, client):
+            assert client.url != f"http://127.0.0.1:{port}"
+
+    assert refused.returncode == 1
+    assert "the local server cannot listen: Address already in use" in refused.stderr
+    assert "Say --port 0 for a free one" in refused.stderr
+
+
+def test_a_stale_address_is_nobody(tmp_path: Path) -> None:
+    state = tmp_path / ".seaproof"
+    state.mkdir()
+    for text in ("", "{}", "[]", '{"url": "http://127.0.0.1:1", "pid": 1}', '{"url": 3}', '{"url": "http://[x"}'):
+        (state / "coordinator.json").write_text(text)
+        assert find(state) is None
+
+
+def test_the_address_of_another_project_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two" / ".seaproof").mkdir(parents=True)
+    with coordinator(tmp_path / "one"):
+        text = (tmp_path / "one" / ".seaproof" / "coordinator.json").read_text()
+        (tmp_path / "two" / ".seaproof" / "coordinator.json").write_text(text)
+
+        assert find(tmp_path / "two" / ".seaproof") is None

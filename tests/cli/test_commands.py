@@ -1,0 +1,223 @@
+"""The commands as a user runs them: a project from init to down, on the process driver."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SEAPROOF = [sys.executable, "-m", "seaproof.cli"]
+
+
+class Project:
+    """A folder in which commands are run, as a user at a terminal would."""
+
+    def __init__(self, root):
+        self.root = root
+        self.environ = {**os.environ, "SEAPROOF_DRIVER": "process", "SEAPROOF_PORT": "0"}
+
+    def run(self, *args, check=True, stdin=None, cwd=None):
+        done = subprocess.run(
+            [*SEAPROOF, *args],
+            cwd=cwd or self.root,
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *args, **how):
+        return json.loads(self.run(*args, "--json", **how).stdout)
+
+    def start(self, *args):
+        return subprocess.Popen(
+            [*SEAPROOF, *args],
+            cwd=self.root,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+
+    def workloads(self):
+        """Processes of this project that live: each has the project's folder in its command line or environment."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                except OSError:
+                    continue
+                if str(self.root).encode() in text:
+                    found.append(int(entry.name))
+        return found
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project(tmp_path / "flowers")
+    subprocess.run([*SEAPROOF, "init", "flowers"], cwd=tmp_path, check=True, capture_output=True)
+    yield made
+    made.run("down")
+    wait_until(lambda: not made.workloads())
+
+
+def wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_project_from_init_to_down(project):
+    trained = project.run("train", "-H", "shrink=0.1")
+    assert "accuracy" in trained.stdout
+    assert "rows=135" in trained.stderr
+
+    served = project.json("serve", "--detach")
+    assert served["EndpointStatus"] == "InService"
+
+    answer = project.run("predict", "data/sample.csv")
+    assert answer.stdout.split()[0] == "setosa"
+    by_stdin = project.json("predict", "-", "--content-type", "application/json", stdin="[[5.1, 3.5, 1.4, 0.2]]")
+    assert "setosa" in by_stdin["body"]
+
+    assert [e["EndpointName"] for e in project.json("endpoints", "list")] == ["flowers"]
+    assert project.json("endpoints", "describe", "flowers")["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+    assert "InService" in project.run("endpoints", "describe", "flowers").stdout
+
+    project.run("endpoints", "delete", "flowers")
+    assert project.json("endpoints", "list") == []
+
+
+def test_a_failing_training_program_ends_with_its_traceback_and_exit_code_3(project):
+    (project.root / "train.py").write_text("def train(job):\n    raise ValueError('no such column: income')\n")
+
+    done = project.run("train", check=False)
+
+    assert done.returncode == 3
+    assert "AlgorithmError" in done.stderr
+    assert "no such column: income" in done.stderr
+    job = project.json("jobs", "list")[0]["TrainingJobName"]
+    described = project.json("jobs", "describe", job)
+    assert described["TrainingJobStatus"] == "Failed"
+    assert "Traceback" in subprocess.run(
+        [*SEAPROOF, "jobs", "logs", job], cwd=project.root, env=project.environ, capture_output=True, text=True
+    ).stdout  # fmt: skip
+
+
+def test_a_model_that_does_not_load_fails_the_endpoint_with_the_reason(project):
+    project.run("train")
+    (project.root / "inference.py").write_text("def model_fn(model_dir):\n    raise OSError('weights are gone')\n")
+
+    done = project.run("serve", "--detach", check=False)
+
+    assert done.returncode == 3
+    assert "weights are gone" in done.stderr
+
+
+def test_an_endpoint_in_the_foreground_is_deleted_by_ctrl_c(project):
+    project.run("train")
+    with project.start("serve") as serving:
+        lines = []
+        for line in serving.stdout:
+            lines.append(line)
+            if "Ctrl-C deletes it" in line:
+                break
+        assert "".join(lines).count("is in service at") == 1
+        assert project.run("predict", "data/sample.csv").stdout.startswith("setosa")
+
+        serving.send_signal(signal.SIGINT)
+        serving.wait(timeout=60)
+        assert serving.returncode == 0
+    assert project.run("endpoints", "list", check=False).returncode == 1
+
+
+def test_a_command_that_is_killed_leaves_nothing_running(project):
+    project.run("train")
+    with project.start("serve") as serving:
+        for line in serving.stdout:
+            if "Ctrl-C deletes it" in line:
+                break
+        serving.kill()
+    wait_until(lambda: not project.workloads())
+
+
+def test_a_detached_job_goes_on_alone_and_its_server_ends_by_itself(project):
+    job = project.run("train", "--detach").stdout.strip()
+    wait_until(lambda: project.json("jobs", "list")[0]["TrainingJobStatus"] == "Completed")
+
+    assert project.json("jobs", "describe", job)["ModelArtifacts"]["S3ModelArtifacts"].endswith("model.tar.gz")
+    wait_until(lambda: not (project.root / ".seaproof" / "coordinator.json").exists(), seconds=30)
+
+
+def test_a_job_is_stopped_by_ctrl_c(project):
+    (project.root / "train.py").write_text(
+        "import time\ndef train(job):\n    print('working', flush=True)\n"
+        "    while not job.stopping.wait(0.05): pass\n    (job.model_dir / 'part').write_text('saved')\n"
+    )
+    with project.start("train") as training:
+        for line in training.stdout:
+            if "working" in line:
+                break
+        training.send_signal(signal.SIGINT)
+        rest = training.stdout.read()
+        training.wait(timeout=60)
+    assert "Stopped" in rest
+    assert project.json("jobs", "list")[0]["TrainingJobStatus"] == "Stopped"
+
+
+def test_up_is_found_by_other_commands_and_survives_kill_9(project):
+    project.run("train")
+    first = project.json("up")
+    assert project.json("up")["started"] is False
+    project.run("serve", "--detach")
+
+    os.kill(first["pid"], signal.SIGKILL)
+    second = project.json("up")
+
+    assert second["pid"] != first["pid"]
+    assert project.json("endpoints", "list")[0]["EndpointStatus"] == "InService"
+    assert project.run("predict", "data/sample.csv").stdout.startswith("setosa")
+
+
+def test_endpoints_rest_through_down_and_up(project):
+    project.run("train")
+    project.run("up")
+    project.run("serve", "--detach")
+    project.run("down")
+    wait_until(lambda: not project.workloads())
+    project.run("up")
+
+    wait_until(lambda: project.json("endpoints", "list")[0]["EndpointStatus"] == "InService")
+    assert project.run("predict", "data/sample.csv").stdout.startswith("setosa")
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    """The README's shell lines, in their order; `make demo` and `make test` are what brought this test here."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    assert lines[:2] == ["make demo", "make test"]
+    project, folder = Project(tmp_path), tmp_path
+
+    for line in lines[2:]:
+        words = line.split()
+        if words[0] == "cd":
+            folder = folder / words[1]
+            continue
+        assert words[0] == "seaproof", f"README: {line}"
+        project.run(*words[1:], cwd=folder)

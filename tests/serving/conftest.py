@@ -1,0 +1,19 @@
+"""The one fixture of the serving tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from container_process import Container, free_port
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    """A serving container that has not been started."""
+    made = Container(tmp_path, free_port())
+    yield made
+    if made.process and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
