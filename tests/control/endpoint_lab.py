@@ -25,7 +25,7 @@ from seaproof.settings import Settings
 from seaproof.storage.local import LocalStorage
 
 QUICK = Settings(
-    startup_timeout=10.0, ping_interval=0.05, ping_failures=3, stop_endpoint_grace=2.0, invocation_timeout=5.0
+    startup_timeout=60.0, ping_interval=0.05, ping_failures=3, stop_endpoint_grace=2.0, invocation_timeout=20.0
 )
 _NUMBERS = itertools.count()
 
@@ -61,7 +61,7 @@ def close_plane(plane: Plane) -> None:
     plane.store.close()
 
 
-def poll(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def poll(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What the condition gives, once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -93,7 +93,7 @@ def describe(plane: Plane, name: str = "e") -> dict[str, Any]:
     return endpoints.describe_endpoint(plane, {"EndpointName": name})
 
 
-def settle(plane: Plane, name: str = "e", seconds: float = 20.0) -> dict[str, Any]:
+def settle(plane: Plane, name: str = "e", seconds: float = 60.0) -> dict[str, Any]:
     """The description, once the endpoint is in no progress."""
     poll(lambda: describe(plane, name)["EndpointStatus"] not in endpoints.IN_PROGRESS, seconds)
     return describe(plane, name)

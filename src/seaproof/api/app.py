@@ -25,7 +25,6 @@ from seaproof.api import operations, wire
 from seaproof.control import logs
 from seaproof.control.plane import Plane
 from seaproof.errors import SeaproofError, ServiceError
-from seaproof.http.client import Client
 from seaproof.http.message import Request, Response
 from seaproof.invocations import flow, send
 
@@ -43,7 +42,7 @@ class Application:
         self._plane = plane
         self.url = url
         self._shutdown = shutdown
-        self._client = Client()
+        self._client = send.new_client()
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.last_request = time.monotonic()

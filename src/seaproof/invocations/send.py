@@ -38,6 +38,15 @@ class Ping:
         return self.problem or str(self.status)
 
 
+def new_client() -> Client:
+    """A client for containers, for the event loop that calls this.
+
+    Kept-alive connections are used again within a second only: servers close idle ones after 2 s (gunicorn) or more,
+    and a request that meets one being closed could not be told from one whose container died of it.
+    """
+    return Client(idle_seconds=1.0)
+
+
 async def ping(client: Client, host: str, port: int, timeout: float) -> Ping:
     """GET /ping once, `timeout` in seconds for all of it. Never raises for what the container does."""
     try:
@@ -62,6 +71,8 @@ async def invoke(client: Client, steps: Steps) -> Response:
                     call.body,
                     timeout=call.timeout,
                     max_body=call.max_body,
+                    # What killed one container is not sent to the next.
+                    resend=False,
                 )
             except HttpError as error:
                 call = steps.throw(error)
@@ -151,7 +162,7 @@ class Sender:
     def _open_client(self) -> Client:
         # Made on the loop, where its connections live.
         if self._client is None:
-            self._client = Client()
+            self._client = new_client()
         return self._client
 
     async def _wind_up(self) -> None:
