@@ -256,20 +256,20 @@ def _content_type(e: Evidence) -> Diagnosis | None:
     refused = e.status == 415 or (e.status in (400, 422, 500) and _TYPE_REFUSED.search(_text(e.reply)))
     if not refused:
         return None
-    origin = f"the reply of {e.given_by}" if e.given_by else "the caller"
+    origin = e.given_by or "the caller"
     if not e.sent_type:
         return Diagnosis(
             "content-type-missing",
-            f"The container wants a Content-Type, and {origin} had none.",
-            f"Set Content-Type in {origin}." if e.given_by else "Give a ContentType with the request.",
+            f"The container wants a Content-Type, and {origin} gave none.",
+            f"Have {origin} set Content-Type in its reply." if e.given_by else "Give a ContentType with the request.",
         )
     bare, semicolon, parameters = (part.strip() for part in e.sent_type.partition(";"))
     if semicolon:
         return Diagnosis(
             "content-type-parameters",
-            f'The container was sent "{e.sent_type}", as {origin} said it, and refuses it: it seems to compare the '
+            f'The container was sent "{e.sent_type}", as {origin} said, and refuses it: it seems to compare the '
             f'whole text with "{bare}", so that "; {parameters}" makes it another type.',
-            f'Have the container look at the part before the semicolon alone, or {origin} say "{bare}". The platform '
+            f'Have the container look at the part before the semicolon alone, or have {origin} say "{bare}". The platform '
             "passes the type on exactly as given, too.",
         )
     return Diagnosis(
