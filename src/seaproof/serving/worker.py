@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -64,6 +66,7 @@ def server_limits(environ: ServingEnviron) -> ServerLimits:
 async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: ServingEnviron, wires: Wires) -> int:
     loop = asyncio.get_running_loop()
     thread = own_loop or PlainThread(loop)
+    _allow_open_files()
     routes = Routes(predictor, thread, environ)
     server = await serve(routes, sock=wires.listener, limits=server_limits(environ))
     stopped: asyncio.Future[int] = loop.create_future()
@@ -82,6 +85,16 @@ async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: Se
     loop.remove_reader(wires.lifeline)
     await server.close(drain=DRAIN if code == 0 else 1.0)
     return code
+
+
+def _allow_open_files() -> None:
+    """As many open files as the system grants: at the usual 1,024, idle connections would keep all others out."""
+    wanted = 65536
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < granted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
 async def _watch(
