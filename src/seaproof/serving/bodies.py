@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.http.message import Request, Response
-from seaproof.serving.codecs import csv, first_choice, json, numbers
+from seaproof.serving.codecs import content_type, csv, first_choice, json, numbers
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.predictor import accept_ranges
 
@@ -120,7 +120,8 @@ def encode_together(
 def _plain_choice(accept: str, default: str) -> str:
     """The type of the answer to this Accept, where it is one that is encoded here; else ""."""
     choice = first_choice(list(accept_ranges(accept)), default)
-    plain = choice is not None and not choice.parameter("charset") and choice.essence in (csv.TYPE, json.TYPE)
+    # A parameter that the encoder follows stands in the content type, and is left to it.
+    plain = choice is not None and content_type(choice) in (csv.TYPE, json.TYPE)
     return choice.essence if choice is not None and plain else ""
 
 

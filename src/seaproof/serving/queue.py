@@ -78,7 +78,7 @@ class BatchQueue:
             return
         self._running = True
         batch = self._thread.submit(self._work, jobs, limited=False)
-        batch.add_done_callback(lambda done: self._ended(done, jobs))
+        batch.add_done_callback(self._ended)
 
     def _take(self) -> list[Job]:
         """The next batch: what came first, up to the bounds; never those that nobody waits for any more."""
@@ -99,6 +99,12 @@ class BatchQueue:
 
     def _work(self, jobs: list[Job]) -> Answers:
         """In the thread: answer the jobs; returns what was not delivered on the way."""
+        try:
+            return self._answer(jobs)
+        except BaseException as error:  # not the author's, which were answered: the batch's own, out of memory
+            return [(job.ticket, failure_reply(error, "")) for job in jobs]
+
+    def _answer(self, jobs: list[Job]) -> Answers:
         answered = 0
         thread = self._thread
         for answers in self._batcher.answers(jobs):
@@ -113,15 +119,11 @@ class BatchQueue:
                 self._deliver(answers)
         return []
 
-    def _ended(self, batch: asyncio.Future[Answers], jobs: list[Job]) -> None:
+    def _ended(self, batch: asyncio.Future[Answers]) -> None:
         self._running = False
         if self._fresh:
             self._plan()
-        error = batch.exception()
-        if error is None:
-            self._deliver(batch.result())
-        else:  # what the author's functions raise was answered; this is the batch itself, out of memory
-            self._deliver([(job.ticket, failure_reply(error, "")) for job in jobs])
+        self._deliver(batch.result())
 
     def _deliver(self, answers: Answers) -> None:
         waiting = self._thread.waiting
