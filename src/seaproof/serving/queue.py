@@ -19,7 +19,7 @@ from seaproof.serving.predictions import PlainThread, follow
 from seaproof.serving.predictor import Parts
 from seaproof.serving.replies import failure_reply
 
-TAKEN_BYTES = 1024 * 1024
+TAKEN_BYTES = 256 * 1024
 """Bodies of one batch: their decoding holds up the first of them no longer than some milliseconds."""
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from seaproof.contract.environ import ServingEnviron
 from seaproof.http.server import ServerLimits, run, serve
 from seaproof.serving.functions import Functions
-from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.replies import log
@@ -53,6 +53,7 @@ def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     functions = author.functions or load_functions(environ)
     own_loop = AsyncThread() if functions.loads_async or functions.predicts_async else None
     predictor = author.predictor or load_predictor(functions, environ, own_loop.run if own_loop else None)
+    settle()
     return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires))
 
 
