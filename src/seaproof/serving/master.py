@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from seaproof.contract.environ import MULTI_MODEL, ServingEnviron, share_cpus
 from seaproof.errors import ContractError, SeaproofError, authors_traceback
-from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
 from seaproof.serving.worker import DRAIN, STUCK, Author, Wires, run_worker
@@ -53,6 +53,7 @@ def serve(environ: ServingEnviron) -> int:
         sys.stderr.write(authors_traceback(error))
         log.error("the container ends before it is ready: %s", _said(error))
         return FAILED
+    settle()
     what = author.functions.where if author.functions else "the model"
     return Master(author, environ, sockets).run(
         lambda seconds: log.info(
