@@ -40,8 +40,8 @@ class Order:
 
     folder: str
     """The model's folder."""
-    socket: str
-    """Path of the Unix socket to answer on."""
+    sockets: list[str]
+    """Paths of the Unix sockets to answer on, one for each worker."""
     status: int
     """File descriptor for READY, or for a JSON object that says why it cannot be."""
     lifeline: int
@@ -70,17 +70,14 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
     try:
         _rank(_LOADING)
         environ = replace(environ, model_dir=order.folder)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(order.socket)
-        listener.setblocking(False)
+        listeners = [_bind(path) for path in order.sockets]
         author = _load(environ, common)
         _rank(_LOADED)
         if environ.workers == 1:
             # A copy, which the worker closes; what goes wrong up to then is said through the other.
-            return run_worker(author, environ, Wires(listener, os.dup(order.status), order.lifeline))
+            return run_worker(author, environ, Wires(listeners[0], os.dup(order.status), order.lifeline))
         _end_with_parent()
-        listener.listen(1024)
-        return Master(author, environ, [listener] * environ.workers).run(lambda _: _say(order.status, READY))
+        return Master(author, environ, listeners).run(lambda _: _say(order.status, READY))
     except SeaproofError as error:
         log.error("%s", error)
         _fail(order, 500, str(error))
@@ -122,6 +119,13 @@ def _fail(order: Order, status: int, what: str) -> None:
 
 def _say(status: int, what: bytes) -> None:
     os.write(status, what)
+
+
+def _bind(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.setblocking(False)
+    return listener
 
 
 def _rank(score: int) -> None:

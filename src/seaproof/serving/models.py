@@ -136,13 +136,17 @@ class Models:
         process = model.process
         headers = [(key, value) for key, value in request.headers if key not in _OF_THE_CONNECTION]
         timeout = self._environ.timeout + GRACE
+        socket = min(process.busy, key=process.busy.__getitem__)
+        process.busy[socket] += 1
         try:
             reply = await self._client.stream(
-                process.socket, 0, "POST", http.INVOCATIONS, headers, request.body, timeout=timeout
+                socket, 0, "POST", http.INVOCATIONS, headers, request.body, timeout=timeout
             )
             return await _response(reply)
         except HttpError as error:
             raise _no_answer(model, error) from error
+        finally:
+            process.busy[socket] -= 1
 
     async def close(self) -> None:
         """Let go of everything; the nursery ends the processes."""

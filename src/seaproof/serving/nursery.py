@@ -195,8 +195,9 @@ class Nursery:
     def _start(self, number: int, folder: str) -> None:
         read, write = os.pipe()
         os.set_blocking(read, False)
-        path = f"{self._folder}/{number}"
-        order = Order(folder, path, write, self._lifeline_read)
+        # Workers that accept from one shared socket would not share the load: the first to wake takes all that wait.
+        sockets = [f"{self._folder}/{number}.{worker}" for worker in range(self._environ.workers)]
+        order = Order(folder, sockets, write, self._lifeline_read)
 
         def live() -> int:
             os.close(read)
@@ -206,7 +207,7 @@ class Nursery:
         os.close(write)
         child = self._children[number] = _Child(number, pid, read)
         self._selector.register(read, selectors.EVENT_READ, child)
-        self._tell({"event": "started", "number": number, "pid": pid, "socket": path})
+        self._tell({"event": "started", "number": number, "pid": pid, "sockets": sockets})
 
     def _listen(self, child: _Child) -> None:
         """A model's process said something, or closed its pipe."""
@@ -242,7 +243,8 @@ class Nursery:
             self._selector.unregister(child.status)
         os.close(child.status)
         del self._children[child.number]
-        Path(self._folder, str(child.number)).unlink(missing_ok=True)
+        for path in Path(self._folder).glob(f"{child.number}.*"):
+            path.unlink(missing_ok=True)
         reason = json.loads(child.said) if child.said.startswith(b"{") else None
         self._tell({"event": "ended", "number": child.number, "code": code, "reason": reason})
 

@@ -19,8 +19,8 @@ class Process:
     number: int
     pid: int = 0
     """0 until it was started."""
-    socket: str = ""
-    """Path of the Unix socket that it answers on."""
+    busy: dict[str, int] = field(default_factory=dict)
+    """The Unix sockets that it answers on, one for each of its workers, and how many requests wait for an answer."""
     ready: bool = False
     code: int = 0
     """How it ended, once it has."""
@@ -78,7 +78,7 @@ class Processes:
     def _hear(self, event: dict[str, Any]) -> None:
         process = self._processes[event["number"]]
         if event["event"] == "started":
-            process.pid, process.socket = event["pid"], event["socket"]
+            process.pid, process.busy = event["pid"], dict.fromkeys(event["sockets"], 0)
         elif event["event"] == "ready":
             process.ready = True
             process.settled.set()
