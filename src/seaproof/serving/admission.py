@@ -42,9 +42,15 @@ class Loading:
                     kill()
                 # To look costs more the more there is to see, and must not become the main work.
                 pause = max(LOOK, 5 * (time.monotonic() - began))
-        if not process.ready:
-            await process.ended.wait()
-        return None if process.ready else refused
+        # One after the other, or two that were quicker than a look would each be refused for the other's sake.
+        async with self.admission.settling:
+            self.pid = process.pid
+            if refused is None and process.ready and self.admission.is_short(self):
+                refused = self.admission.refusal("it took more than there is", None)
+                kill()
+            if refused is not None or not process.ready:
+                await process.ended.wait()
+        return refused
 
 
 class Admission:
@@ -56,11 +62,12 @@ class Admission:
         self._own = own
         self._loaded = loaded
         self._loading: list[Loading] = []
+        self.settling = asyncio.Lock()
         self._beyond: int | None = None
         """The least that a model took beyond its size on disk."""
 
     def learn(self, memory: int, size: int) -> None:
-        """A model of this size on disk took so much memory."""
+        """A model of this size on disk took so much memory for itself."""
         beyond = max(0, memory - size)
         self._beyond = beyond if self._beyond is None else min(self._beyond, beyond)
 

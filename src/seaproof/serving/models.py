@@ -17,7 +17,7 @@ from seaproof.http.client import Client, StreamedReply
 from seaproof.http.message import Request, Response
 from seaproof.serving.admission import Admission
 from seaproof.serving.children import how
-from seaproof.serving.memory import MIB, Memory, family, proportional, size_on_disk
+from seaproof.serving.memory import MIB, Memory, family, private, proportional, size_on_disk
 from seaproof.serving.orders import Process, Processes
 from seaproof.serving.replies import log
 from seaproof.serving.worker import DRAIN
@@ -182,8 +182,9 @@ class Models:
             if isinstance(error, RequestError):
                 log.error("the model %s is not loaded: %s", shown(model.name), error)
             raise
-        model.memory = proportional(family(model.process.pid))
-        self._admission.learn(model.memory, model.size)
+        pids = family(model.process.pid)
+        model.memory = proportional(pids)
+        self._admission.learn(private(pids), model.size)
         model.loaded, model.up, model.began = True, None, time.time()
         self._task(self._follow(model, model.process))
         log.info(
@@ -202,7 +203,7 @@ class Models:
         with self._admission.admit(model.size) as admitted:
             process = model.process = self._processes.start(model.url)
             refused = await admitted.watch(process, lambda: self._processes.end(process, signal.SIGKILL))
-        if process.ready:
+        if process.ready and refused is None:
             return process
         if self._models.get(model.name) is not model:
             raise RequestError(503, "the model was unloaded while it was being loaded", where=model.url)
