@@ -19,6 +19,8 @@ SAFE_PORT_RANGE = "SAGEMAKER_SAFE_PORT_RANGE"
 PROGRAM = "SAGEMAKER_PROGRAM"
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
 MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+# Ours: memory that a multi-model container may use, where that is less than what its cgroup allows.
+MEMORY_LIMIT_MB = "SEAPROOF_MEMORY_LIMIT_MB"
 DEFAULT_ACCEPT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
 MAX_PAYLOAD_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 # Each list is tried in order: SageMaker's spelling first, then that of the classic sample containers.
@@ -28,8 +30,6 @@ BATCH_STRATEGY = "SAGEMAKER_BATCH_STRATEGY"
 MAX_CONCURRENT_TRANSFORMS = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"
 # Ours: `worker` loads the model in every worker, after the fork; else once, before it.
 LOAD = "SEAPROOF_LOAD"
-# Ours: memory that a multi-model container may use, where that is less than what its cgroup allows.
-MEMORY_LIMIT_MB = "SEAPROOF_MEMORY_LIMIT_MB"
 
 DEFAULT_PORT = 8080
 
