@@ -35,7 +35,7 @@ serve   answers GET /ping and POST /invocations on port 8080, with the functions
                                                    can say so itself: load_after_fork = True
           SAGEMAKER_MULTI_MODEL=true               serve many models, each loaded and unloaded through /models; workers
                                                    are then those of each model (1)
-          SEAPROOF_MEMORY_LIMIT_MB                 memory of a multi-model container, where that is less than the cgroup's
+          SEAPROOF_MEMORY_LIMIT_MB                 MiB for a multi-model container (the cgroup's limit)
           OMP_NUM_THREADS                          threads of numeric libraries in each worker (CPUs / workers)
 
         Predictions run in a thread beside the server, so that /ping is always answered. A script whose functions
