@@ -72,13 +72,13 @@ class ManyModels:
 
 
 def resident(pids: list[int]) -> int:
-    """Bytes that these processes hold in memory together."""
+    """Bytes that these processes hold in memory together, files apart, whose pages others on the machine may share."""
     return sum(_kilobytes(pid) for pid in pids) * 1024
 
 
 def _kilobytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Pss_Anon:"):
             return int(line.split()[1])
     raise AssertionError(f"process {pid} has no memory")
 
