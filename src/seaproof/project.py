@@ -88,6 +88,11 @@ class Project:
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     """As it stands there; `inference_pipeline` reads it."""
 
+    @property
+    def image_folder(self) -> FolderImage | None:
+        """The folder that stands for the project's own image, if one does."""
+        return self.images.get(self.image) or self.images.get(self.image.partition(":")[0])
+
 
 def find_project(start: Path) -> Project:
     """The project of `start` or of the nearest folder above it that has a seaproof.toml; else `start` itself."""
