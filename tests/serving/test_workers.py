@@ -108,6 +108,17 @@ def test_numeric_libraries_share_the_cpus_between_workers(
     assert container.invoke("1").body.decode() == seen
 
 
+@pytest.mark.parametrize("load", ["master", "worker"])
+def test_what_was_loaded_is_never_searched_for_garbage_again(container: Container, load: str) -> None:
+    container.serve(
+        "import gc\nmodel = [[number] for number in range(50_000)]\n"
+        "def transform_fn(model, data, content_type, accept):\n    return f'{len(gc.get_objects())}'\n",
+        SEAPROOF_LOAD=load,
+    )
+
+    assert int(container.invoke("1").body) < 20_000
+
+
 def test_ping_is_answered_at_once_while_a_prediction_runs(container: Container) -> None:
     container.serve(SLOW)
     for _ in range(20):
@@ -301,13 +312,6 @@ def test_a_variable_that_cannot_be_read_is_one_paragraph(container: Container) -
     assert container.wait() == 1
     assert container.log.startswith("seaproof-container: SAGEMAKER_MODEL_SERVER_WORKERS is 'many'")
     assert len(container.log.splitlines()) == 1
-
-
-def test_a_switch_for_what_is_not_served_is_not_passed_over(container: Container) -> None:
-    container.start(PID, SAGEMAKER_MULTI_MODEL="true")
-
-    assert container.wait() == 1
-    assert "a multi-model container is not served yet (SAGEMAKER_MULTI_MODEL)" in container.log
 
 
 def test_requests_that_wait_for_a_dead_worker_are_served_by_the_next(container: Container) -> None:
