@@ -42,7 +42,9 @@ def command(context: click.Context, folder: Path, as_json: bool, endpoint: str |
 
 @command.command()
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--memory", help="Mark this much on the curve: 2GB, 500MiB, or a number of models where no sizes are known.")
+@click.option(
+    "--memory", help="Mark this much on the curve: 2GB, 500MiB, or a number of models where no sizes are known."
+)
 @click.option(
     "--sizes",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -100,7 +102,8 @@ def _memory(text: str, *, in_bytes: bool) -> int:
         raise SeaproofError(f"--memory {text!r} is no amount of memory", next_step="Write it as 2GB, 500MiB or 50.")
     if not in_bytes and (unit or "." in match[1]):
         raise SeaproofError(
-            f"--memory {text!r} is in bytes, and the trace has no bytes", next_step="Give --sizes, or a number of models."
+            f"--memory {text!r} is in bytes, and the trace has no bytes",
+            next_step="Give --sizes, or a number of models.",
         )
     return int(float(match[1]) * UNITS[unit])
 
