@@ -69,7 +69,8 @@ class Functions:
     @property
     def predicts_async(self) -> bool:
         """Whether a request needs an event loop of the author's."""
-        return any(self.found[name].is_async for name in (*STEPS, "transform_fn") if name in self.found)
+        answering = (*STEPS, "transform_fn", "execution_parameters_fn")
+        return any(self.found[name].is_async for name in answering if name in self.found)
 
 
 def read_functions(module: ModuleType, where: str) -> Functions:
