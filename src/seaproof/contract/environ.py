@@ -28,6 +28,9 @@ BATCH_STRATEGY = "SAGEMAKER_BATCH_STRATEGY"
 MAX_CONCURRENT_TRANSFORMS = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"
 # Ours: `worker` loads the model in every worker, after the fork; else once, before it.
 LOAD = "SEAPROOF_LOAD"
+# Ours: which requests the access log has a line for.
+ACCESS_LOG = "SEAPROOF_ACCESS_LOG"
+LOG_OFF, LOG_ERRORS, LOG_ON, LOG_ALL = "off", "errors", "on", "all"
 
 DEFAULT_PORT = 8080
 
@@ -50,6 +53,8 @@ class ServingEnviron:
     batch_strategy: str = ""
     max_concurrent_transforms: int = 0
     """0 where the variable is not set."""
+    access_log: str = LOG_ERRORS
+    """`off`, `errors`, `on` (all but healthy pings) or `all`."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> ServingEnviron:
@@ -69,6 +74,7 @@ class ServingEnviron:
             load_after_fork=_load(env) == "worker",
             batch_strategy=env.get(BATCH_STRATEGY, ""),
             max_concurrent_transforms=int(_number(env, (MAX_CONCURRENT_TRANSFORMS,), 0, 0, 10000)),
+            access_log=_access_log(env),
         )
 
 
@@ -127,6 +133,22 @@ def _load(env: Mapping[str, str]) -> str:
         f"{LOAD} is {text!r}",
         where="environment of the container",
         next_step="It can be master (once, before the workers are forked; the default) or worker (in each of them).",
+    )
+
+
+def _access_log(env: Mapping[str, str]) -> str:
+    """Which requests are logged; a plain switch is read as `on` or `off`."""
+    text = env.get(ACCESS_LOG, "").strip().lower() or LOG_ERRORS
+    if text in ("false", "0", "no"):
+        return LOG_OFF
+    if is_true(text):
+        return LOG_ON
+    if text in (LOG_OFF, LOG_ERRORS, LOG_ALL):
+        return text
+    raise ContractError(
+        f"{ACCESS_LOG} is {text!r}",
+        where="environment of the container",
+        next_step="It can be off, errors (answers from 400 on; the default), on (all but /ping) or all.",
     )
 
 

@@ -7,6 +7,7 @@ never predicts, so that a fork finds no thread of ours.
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from seaproof.contract.environ import MULTI_MODEL, ServingEnviron, share_cpus
 from seaproof.errors import ContractError, SeaproofError, authors_traceback
+from seaproof.serving import metrics
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
@@ -45,6 +47,7 @@ def serve(environ: ServingEnviron) -> int:
     signal.signal(signal.SIGINT, _leave)
     sockets = bind(environ.port, environ.workers)
     share_cpus(environ.workers)
+    metrics.start(environ.workers)
     try:
         author = load(environ)
     except (_Leave, SeaproofError):
@@ -108,6 +111,10 @@ class Master:
     def run(self, when_ready: Callable[[float], None]) -> int:
         """Run the workers to the end of the container; its exit code."""
         woken = self._watch_signals()
+        # The collector writes to every object that it looks at, and what is written to is no longer shared. Nothing
+        # that is here by now is looked at again, neither here nor in a worker.
+        gc.collect()
+        gc.freeze()
         for worker in self._workers:
             self._start(worker)
         while self._code is None or any(worker.pid for worker in self._workers):
@@ -174,7 +181,9 @@ class Master:
             for other in self._workers:
                 if other.listener is not worker.listener:
                     other.listener.close()
-            code = run_worker(self._author, self._environ, Wires(worker.listener, ready, self._lifeline_read))
+            metrics.become(worker.number)
+            wires = Wires(worker.listener, ready, self._lifeline_read, worker.number)
+            code = run_worker(self._author, self._environ, wires)
         except SeaproofError as error:
             log.error("%s", error)
         except BaseException as error:
@@ -197,6 +206,7 @@ class Master:
             if worker.pid and (status := _ended(worker.pid)) is not None:
                 worker.pid = 0
                 if self._code is None:
+                    metrics.died(worker.number)
                     self._mourn(worker, status)
         if os.getpid() == 1:  # the first process of a container inherits what others leave behind
             _reap_strangers({worker.pid for worker in self._workers})
