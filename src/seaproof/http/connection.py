@@ -158,12 +158,16 @@ class Connection(asyncio.Protocol):
 
     # Serving, one request at a time.
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._running is not None
+
     def _begin(self, request: Request, keep_alive: bool, old: bool) -> None:
         if request.stream is not None:
             self._unread = cast(BodyStream, request.stream)
         if self._watch is not None:
             self._began = monotonic()
-            self._watch.begun()
         outcome: Response | asyncio.Future[Any]
         try:
             outcome = self._handler(request)  # type: ignore[assignment]
@@ -243,7 +247,8 @@ class Connection(asyncio.Protocol):
             response, head = _explain_failure(request, error), None
             self._answer_whole(response, head_only, keep_alive, old)
         if head is None:
-            self._tell(request, response.status, len(cast(bytes, response.body)))
+            if self._watch is not None:
+                self._watch.ended(request, response.status, len(response.body), self._began, True)  # type: ignore[arg-type]
         else:
             self._answer_stream(request, response.status, cast("AsyncIterator[bytes]", response.body), head)
 
@@ -251,11 +256,11 @@ class Connection(asyncio.Protocol):
         """Answer what never became a request."""
         self._answer_whole(response, False, False, False)
         if self._watch is not None:
-            self._watch.ended(None, response.status, len(cast(bytes, response.body)), 0.0, True)
+            self._watch.ended(None, response.status, len(cast(bytes, response.body)), monotonic(), True)
 
     def _tell(self, request: Request, status: int, sent: int, whole: bool = True) -> None:
         if self._watch is not None:
-            self._watch.ended(request, status, sent, monotonic() - self._began, whole)
+            self._watch.ended(request, status, sent, self._began, whole)
 
     def _answer_whole(self, response: Response, head_only: bool, keep_alive: bool, old: bool) -> None:
         head, keep_alive, follows = encode.whole_head(response, head_only, keep_alive, old)

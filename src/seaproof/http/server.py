@@ -43,6 +43,11 @@ class Server:
         choose = self._stream_bodies
         return choose if isinstance(choose, bool) else choose(request)
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered now."""
+        return sum(connection.is_busy for connection in self._connections)
+
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False if there are too many."""
         self._connections.add(connection)

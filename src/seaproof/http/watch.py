@@ -13,11 +13,7 @@ CLIENT_GONE = 499
 class Watch(Protocol):
     """Told on the event loop, between two requests: it must be quick, and must not raise."""
 
-    def begun(self) -> None:
-        """The handler is about to be called with a request."""
-
-    def ended(self, request: Request | None, status: int, sent: int, seconds: float, whole: bool) -> None:
-        """The answer is out, `sent` bytes of body after `seconds`; not `whole`: a stream that was broken off.
-
-        Once for each `begun`; and without one, `request` None, for what was refused before there was a request.
+    def ended(self, request: Request | None, status: int, sent: int, began: float, whole: bool) -> None:
+        """The answer is out, with `sent` bytes of body; `began` is when the handler was called (monotonic seconds).
+        Not `whole`: a stream that was broken off. `request` is None for what was refused before it was one.
         """

@@ -1,15 +1,12 @@
-"""The answer to GET /metrics: what all processes of the container have counted, in Prometheus' text format 0.0.4."""
+"""The text of GET /metrics: what all processes of the container have counted, in Prometheus' text format 0.0.4."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-from seaproof.http.message import Request, Response
 from seaproof.serving import metrics as m
 
-_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _COUNTERS = (
     ("request_bytes", m.BYTES_IN, "Bytes of request bodies."),
     ("response_bytes", m.BYTES_OUT, "Bytes of response bodies."),
@@ -21,12 +18,6 @@ _GAUGES = (
     ("requests_in_flight", m.IN_FLIGHT, "Requests being answered now."),
     ("queue_depth", m.QUEUE_DEPTH, "Requests that wait for a prediction now."),
 )
-
-
-async def answer_metrics(request: Request) -> Response:
-    """Answer a scrape; beside the event loop, as the kernel walks all pages of a process to tell its memory."""
-    text = await asyncio.get_running_loop().run_in_executor(None, render, m.board())
-    return Response(200, [_TYPE], text.encode())
 
 
 def render(board: m.Board) -> str:

@@ -1,7 +1,7 @@
 """What a container counts: cells in memory that all of its processes share, one row of them for each worker.
 
-Every worker adds to its own row and to no other, so that nothing is locked and nothing is lost; a scrape, which
-reaches one worker only, sums up the rows of all. The row belongs to the place of the worker and not to its process:
+Every worker adds to its own row and to no other, so that nothing is locked; a scrape, which reaches one worker only,
+sums up the rows of all. The row belongs to the place of the worker and not to its process:
 a worker that replaces a dead one goes on counting where that ended. `exposition` makes text of it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, MutableSequence
 from pathlib import Path
 from typing import Any
@@ -59,24 +59,30 @@ class Meter:
     def __init__(self, cells: MutableSequence[float]) -> None:
         self.cells = cells
 
-    def request(self, path: str, status: int, seconds: float, received: int, sent: int) -> None:
-        """Count one answer."""
-        cells = self.cells
+    def requests(self, path: str, status: int, seconds: list[float]) -> None:
+        """Count answers that took so many seconds each."""
         route = _KNOWN.get(path)
         if route is None:
             route = _route(path)
         at = status - FIRST_STATUS
-        cells[route * STATUSES + (at if 0 <= at < STATUSES - 1 else STATUSES - 1)] += 1.0
-        at = DURATIONS + route * _TIMED
-        cells[at + bisect_left(SECONDS, seconds)] += 1.0
-        cells[at + _TIMED - 1] += seconds
-        cells[BYTES_IN] += received
-        cells[BYTES_OUT] += sent
+        self.cells[route * STATUSES + (at if 0 <= at < STATUSES - 1 else STATUSES - 1)] += len(seconds)
+        self._times(DURATIONS + route * _TIMED, seconds)
 
-    def queued(self, seconds: float) -> None:
-        """Count how long a request waited before work on it began."""
-        self.cells[QUEUED + bisect_left(SECONDS, seconds)] += 1.0
-        self.cells[QUEUED + _TIMED - 1] += seconds
+    def queued(self, seconds: list[float]) -> None:
+        """Count how long requests waited before work on them began."""
+        self._times(QUEUED, seconds)
+
+    def _times(self, start: int, seconds: list[float]) -> None:
+        """Add to a histogram of times; many at once cost little more than one."""
+        cells, below = self.cells, 0
+        cells[start + _TIMED - 1] += sum(seconds)
+        seconds.sort()
+        for bucket, bound in enumerate(SECONDS):
+            until = bisect_right(seconds, bound, below)
+            if until > below:
+                cells[start + bucket] += until - below
+                below = until
+        cells[start + len(SECONDS)] += len(seconds) - below
 
     def batch(self, rows: int, requests: int) -> None:
         """Count one call of the model for several requests."""

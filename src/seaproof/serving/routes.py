@@ -10,7 +10,6 @@ from seaproof.contract import http
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import RequestError
 from seaproof.http.message import Request, Response
-from seaproof.serving.exposition import answer_metrics
 from seaproof.serving.functions import Function, Functions
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
@@ -25,7 +24,13 @@ Answer = Response | Awaitable[Response]
 class Routes:
     """Answers requests; the handler that the HTTP server calls on its event loop."""
 
-    def __init__(self, predictor: Predictor, thread: PlainThread | AsyncThread, environ: ServingEnviron) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        thread: PlainThread | AsyncThread,
+        environ: ServingEnviron,
+        answer_metrics: Callable[[Request], Answer],
+    ) -> None:
         self._functions = predictor.functions
         self._run = traced(predictor.predict)
         self._run_async = traced_async(predictor.predict_async)

@@ -67,9 +67,10 @@ def server_limits(environ: ServingEnviron) -> ServerLimits:
 async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: ServingEnviron, wires: Wires) -> int:
     loop = asyncio.get_running_loop()
     thread = own_loop or PlainThread(loop)
-    routes = Routes(predictor, thread, environ)
     observer = Observer(environ, wires.number)
+    routes = Routes(predictor, thread, environ, observer.answer_metrics)
     server = await serve(routes, sock=wires.listener, limits=server_limits(environ), watch=observer)
+    observer.server = server
     stopped: asyncio.Future[int] = loop.create_future()
 
     def stop(code: int = 0) -> None:
