@@ -4,7 +4,7 @@ python benchmarks/memory.py
 
 Each server is asked until every one of its workers has used the model, and then PSS is summed over all of its
 processes: a page that n of them share counts as 1/n in each, so that the sum is what the machine really holds. Both run
-in the environment of the classic rival, so that the libraries are the same ones.
+in one environment, so that the libraries are the same ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=200, help="size of the model (200)")
     parser.add_argument("--env", type=Path, help="an environment that has all that is needed")
     given = parser.parse_args()
-    env = given.env or environment("memory", HERE / "rivals" / "classic" / "requirements.txt", with_seaproof=True)
+    env = given.env or environment("memory", HERE / "requirements" / "memory.txt", with_seaproof=True)
     folder = CACHE / "run" / "memory"
     shutil.rmtree(folder, ignore_errors=True)
     weights = make_model(folder, env, given.megabytes)
