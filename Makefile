@@ -12,7 +12,7 @@ help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
 
 demo: $(VENV)/.demo  ## run the main job on real data: train, deploy, predict, replace (DRIVER=docker for containers)
-	@if [ "$(DRIVER)" = docker ]; then examples/income/build; fi
+	@if [ "$(DRIVER)" = docker ]; then echo "building the image income"; examples/income/build --quiet; fi
 	@$(BIN)/seaproof demo --driver $(DRIVER) --folder .cache/demo
 
 test: $(VENV)/.test  ## run the tests on the built wheel

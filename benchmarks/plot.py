@@ -6,6 +6,7 @@ python plot.py results.json FOLDER        in an environment with matplotlib
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def _panel(axis, results, model, payload) -> None:
         axis.bar_label(bars, labels=[f"{rate:,.0f}" for rate in rates], padding=2, fontsize=7)
     axis.set_yticks(range(len(rivals)), rivals)
     axis.set_xscale("log")
+    lowest = min(run["requests_per_second"] for run in runs)
+    axis.set_xlim(left=10 ** math.floor(math.log10(lowest) - 0.3))
     axis.margins(x=0.15)
     axis.set_title(model)
     axis.legend(fontsize=7, loc="lower right")

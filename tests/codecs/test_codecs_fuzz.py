@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from codec_seeds import seeds
@@ -94,3 +98,40 @@ def test_a_hostile_body_costs_no_more_than_its_size(name: str) -> None:
         tracemalloc.stop()
 
     assert peak < 150 * len(body)
+
+
+FLIP = """
+import sys
+from codec_seeds import seeds
+from seaproof.contract.http import parse_media_type
+from seaproof.errors import RequestError
+from seaproof.serving.codecs import decode
+media = parse_media_type(sys.argv[1])
+body = seeds()[sys.argv[1]][0]
+for bit in range(8 * len(body)):
+    flipped = bytearray(body)
+    flipped[bit // 8] ^= 1 << bit % 8
+    try:
+        decode(bytes(flipped), media)
+    except RequestError:
+        pass
+print(len(body))
+"""
+
+
+@pytest.mark.parametrize("kind", ["application/x-parquet", "application/vnd.apache.arrow.stream"])
+def test_no_flipped_bit_ends_the_process(kind: str) -> None:
+    if kind not in SEEDS:
+        pytest.skip("pyarrow is not installed")
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+
+    done = subprocess.run(
+        [sys.executable, "-c", FLIP, kind],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+
+    assert (done.returncode, done.stdout) == (0, f"{len(SEEDS[kind][0])}\n"), done.stderr[-2000:]

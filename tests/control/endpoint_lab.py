@@ -28,6 +28,7 @@ QUICK = Settings(
     startup_timeout=60.0, ping_interval=0.05, ping_failures=3, stop_endpoint_grace=2.0, invocation_timeout=20.0
 )
 _NUMBERS = itertools.count()
+_CONTAINER = ("Image", "Environment", "ModelDataUrl", "ModelDataSource", "ContainerHostname")
 
 
 def answers_with_its_name(run: Run, request: Request) -> Response:
@@ -77,7 +78,7 @@ def a_config(plane: Plane, *variants: dict[str, Any], **model: Any) -> str:
     for number, variant in enumerate(variants or [{}]):
         members = {"Image": "fake:serve", **model, **variant}
         model_name = f"{name}-model-{number}"
-        container = {key: members.pop(key) for key in ("Image", "Environment", "ModelDataUrl") if key in members}
+        container = {key: members.pop(key) for key in _CONTAINER if key in members}
         body = {"ModelName": model_name, "PrimaryContainer": container}
         plane.store.insert("model", model_name, plane.arn("model", model_name), "", body)
         given.append({"VariantName": f"v{number}", "ModelName": model_name, "InitialInstanceCount": 1, **members})

@@ -33,6 +33,7 @@ from endpoint_lab import (
 from seaproof.control import endpoints
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import recover
+from seaproof.drivers.docker import DockerDriver
 from seaproof.drivers.process import ProcessDriver
 from seaproof.errors import ServiceError
 from seaproof.project import FolderImage
@@ -250,6 +251,33 @@ def test_a_coordinator_killed_with_sigkill_loses_no_endpoint(tmp_path: Path, sta
             assert settle(plane)["EndpointStatus"] == "InService"
             assert not {handle.name for handle in plane.driver.recover()} & before
         assert describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+        delete(plane)
+        assert nothing_is_left(plane)
+    finally:
+        close_plane(plane)
+
+
+@pytest.mark.docker
+def test_an_endpoint_in_docker_serves_isolated_too_is_replaced_and_leaves_nothing(tmp_path: Path, probe_image: str):
+    plane = open_plane(tmp_path / "state", replace(QUICK, ping_interval=0.3), DockerDriver(tmp_path / "state"))
+    try:
+        plane.storage.write(Address("b", "model.tar.gz"), an_archive(weights="0.25"))
+        config = a_config(plane, Image=probe_image, ModelDataUrl="s3://b/model.tar.gz")
+        plane.store.update("model", f"{config}-model-0", lambda body: body.update(EnableNetworkIsolation=True))
+        in_service(plane, config)
+        assert invoke(plane, b"isolated").body == b"isolated"
+
+        subprocess.run(["docker", "kill", plane.driver.recover()[0].id], check=True, capture_output=True)
+        poll(lambda: events(plane, "died-after-ready"))
+        poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 1)
+
+        assert "exit code 137" in events(plane, "died-after-ready")[0]["message"]
+        assert invoke(plane, b"again").body == b"again"
+        endpoints.update_endpoint(
+            plane, {"EndpointName": "e", "EndpointConfigName": a_config(plane, Image=probe_image)}
+        )
+        assert settle(plane)["EndpointStatus"] == "InService"
+        assert invoke(plane, b"open").body == b"open"
         delete(plane)
         assert nothing_is_left(plane)
     finally:

@@ -32,7 +32,7 @@ from endpoint_lab import (
 
 from seaproof.control import endpoints
 from seaproof.control.plane import Plane
-from seaproof.drivers.fake import FakeDriver, Program
+from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.errors import ServiceError
 from seaproof.storage.storage import Address
 
@@ -411,3 +411,48 @@ def test_the_log_of_each_instance_is_kept_also_after_the_endpoint_is_gone(plane:
     logs = sorted((plane.folder / "logs" / "Endpoints" / "e").glob("v0-i-0*.log"))
 
     assert [path.read_text() for path in logs] == ["hello\n", "hello\n"]
+
+
+def test_a_workload_is_what_the_platform_runs(tmp_path: Path):
+    runs: list[Run] = []
+
+    def ping(run: Run) -> int:
+        runs.append(run)
+        return 200
+
+    folder = tmp_path / "state"
+    plane = open_plane(folder, replace(QUICK, memory=512), FakeDriver(folder, {"seen": Program(ping=ping)}))
+    try:
+        config = a_config(plane, Image="seen", Environment={"A": "1"}, ContainerHostname="box")
+        plane.store.update("model", f"{config}-model-0", lambda body: body.update(EnableNetworkIsolation=True))
+        in_service(plane, config)
+        workload = runs[0].workload
+    finally:
+        close_plane(plane)
+
+    assert (workload.arguments, workload.port, workload.read_only) == (("serve",), 8080, ("model",))
+    assert (workload.entrypoint, dict(workload.environment)) == (None, {"A": "1"})
+    assert (workload.isolated, workload.hostname, workload.memory) == (True, "box", 512 * 1024 * 1024)
+    assert workload.opt_ml == folder / "workloads" / workload.name
+
+
+def test_an_uncompressed_prefix_is_copied_into_opt_ml_model(plane: Plane):
+    for key in ("m/a.bin", "m/sub/b.bin", "other/c.bin"):
+        plane.storage.write(Address("b", key), io.BytesIO(b"1"))
+    source = {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
+
+    in_service(plane, a_config(plane, Image="shows", ModelDataSource=source))
+
+    assert invoke(plane).body == b"a.bin,b.bin,sub"
+
+
+def test_a_model_of_several_containers_is_refused_by_name(plane: Plane):
+    config = a_config(plane)
+    containers = [{"Image": "fake:serve"}, {"Image": "fake:serve"}]
+    plane.store.update("model", f"{config}-model-0", lambda body: body.update(Containers=containers))
+
+    error = refusal(endpoints.create_endpoint, plane, EndpointName="e", EndpointConfigName=config)
+
+    assert error.message.startswith(
+        f"Containers of model {config}-model-0: 2 containers on one endpoint is not supported"
+    )

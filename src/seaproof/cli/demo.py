@@ -89,8 +89,8 @@ def play(demo: Demo) -> None:
     features, labels = read_held_out(demo.session.project.root / "data" / "held_out.csv")
     first = train(demo, "train a linear model", FIRST)
     with demo.step("deploy it to an endpoint") as row:
-        deploy(demo.session, demo.client, name, first)
-        wait_until_settled(demo.client, name, demo.screen)
+        shown = deploy(demo.session, demo.client, name, first)
+        wait_until_settled(demo.client, name, demo.screen, shown)
         row["result"] = f"{name} is in service"
     score(demo, "predict the held-out rows (CSV)", features, labels)
     with demo.step("predict one row (JSON)") as row:
@@ -100,8 +100,8 @@ def play(demo: Demo) -> None:
         row["result"] = answer.body.decode().strip()
     second = train(demo, "train boosted trees", SECOND)
     with demo.step("replace the endpoint under load") as row, requests_flowing(demo, features) as counted:
-        deploy(demo.session, demo.client, name, second)
-        wait_until_settled(demo.client, name, demo.screen)
+        shown = deploy(demo.session, demo.client, name, second)
+        wait_until_settled(demo.client, name, demo.screen, shown)
         row["result"] = f"{counted['ok']:,} requests answered, {counted['failed']} failed"
     if counted["failed"]:
         raise WorkloadFailed(f"{counted['failed']} requests failed while the endpoint was replaced")

@@ -48,8 +48,8 @@ def command(
     with Screen(quiet=as_json) as screen, coordinator(session, stay=detach) as client:
         url = None if no_model else find_model(session, client, source)
         screen.step(f"{name}: {url or 'no model archive'}")
-        deploy(session, client, name, url)
-        described = wait_until_settled(client, name, screen)
+        shown = deploy(session, client, name, url)
+        described = wait_until_settled(client, name, screen, shown)
         if as_json:
             show_json(described)
         else:
@@ -57,7 +57,7 @@ def command(
             print(f"{name} is in service at {address}")
             print(f"Try: seaproof predict FILE --endpoint {name}", flush=True)
         if not detach:
-            _stay(client, name, screen)
+            _stay(client, name, screen, shown)
 
 
 def find_model(session: Session, client: Client, source: str | None) -> str:
@@ -98,8 +98,11 @@ def find_model(session: Session, client: Client, source: str | None) -> str:
     return str(uri)
 
 
-def deploy(session: Session, client: Client, name: str, url: str | None) -> None:
-    """Ask for a new model and config, and for an endpoint of this name, or its update."""
+def deploy(session: Session, client: Client, name: str, url: str | None) -> dict[str, int]:
+    """Ask for a new model and config, and for an endpoint of this name, or its update.
+
+    Returns how far its log streams had come before, for `wait_until_settled`.
+    """
     project = session.project
     version = requests.new_name(project)
     client.call("CreateModel", requests.model(project, session.settings, version, url))
@@ -108,19 +111,24 @@ def deploy(session: Session, client: Client, name: str, url: str | None) -> None
     try:
         status = client.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"]
     except ServiceError:
-        client.call("CreateEndpoint", request)
-        return
+        status = ""
+    shown: dict[str, int] = {}
+    show_new_log(client, "Endpoints", name, shown, Screen(quiet=True))
     if status == "Failed":
         client.call("DeleteEndpoint", {"EndpointName": name})
         wait_until_gone(client, name)
-        client.call("CreateEndpoint", request)
-    else:
-        client.call("UpdateEndpoint", request)
+    client.call("UpdateEndpoint" if status not in ("", "Failed") else "CreateEndpoint", request)
+    return shown
 
 
-def wait_until_settled(client: Client, name: str, screen: Screen) -> dict[str, Any]:
-    """Show an endpoint's steps and log until it is in service; WorkloadFailed with the reason where it failed."""
-    offsets: dict[str, int] = {}
+def wait_until_settled(
+    client: Client, name: str, screen: Screen, offsets: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """Show an endpoint's steps and log until it is in service; WorkloadFailed with the reason where it failed.
+
+    `offsets` says how far each log stream was shown before, for an endpoint that is updated.
+    """
+    offsets = {} if offsets is None else offsets
     while True:
         found = client.call("DescribeEndpoint", {"EndpointName": name})
         show_new_log(client, "Endpoints", name, offsets, screen)
@@ -137,10 +145,9 @@ def wait_until_settled(client: Client, name: str, screen: Screen) -> dict[str, A
     return found
 
 
-def _stay(client: Client, name: str, screen: Screen) -> None:
+def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int]) -> None:
     """Show the log until Ctrl-C, then delete the endpoint."""
     screen.line("Ctrl-C deletes it.")
-    offsets: dict[str, int] = {}
     try:
         while True:
             show_new_log(client, "Endpoints", name, offsets, screen)

@@ -95,9 +95,15 @@ def simd(body: bytes) -> Any:
     if not width:
         return None
     array = flat(body.replace(b"\n", b","), "d")
-    if array is None or (not array.all() and _SIGNED_ZERO.search(body)):
-        return None  # JSON reads -0 as an integer, which has no sign
+    if array is None or (not array.all() and _lost_a_sign(array, body)):
+        return None
     return array.reshape(-1, width)
+
+
+def _lost_a_sign(array: Any, body: bytes) -> bool:
+    """Whether a zero may have been -0, which JSON reads as an integer without a sign."""
+    signs = library("numpy").signbit(array[array == 0])
+    return not signs.all() and _SIGNED_ZERO.search(body) is not None
 
 
 def flat(text: bytes, kind: str) -> Any:
