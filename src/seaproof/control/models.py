@@ -92,7 +92,37 @@ def _containers(request: Body) -> list[Body]:
     names = [container["ContainerHostname"] for container in containers if container.get("ContainerHostname")]
     if len(set(names)) < len(names):
         raise ServiceError("ValidationException", "ContainerHostname must be unique among the containers of a model.")
+    if sum(container.get("Mode") == "MultiModel" for container in containers) > 1:
+        raise ServiceError(
+            "ValidationException",
+            "At most one of the containers of a model can have Mode MultiModel: a request names one TargetModel.",
+        )
+    if (request.get("InferenceExecutionConfig") or {}).get("Mode") == "Direct":
+        _check_direct(containers)
+    if len({_name(container, number) for number, container in enumerate(containers, 1)}) < len(containers):
+        raise ServiceError(
+            "ValidationException",
+            "A ContainerHostname is the name of another container, which has none and is called by its place.",
+        )
     return containers or [request["PrimaryContainer"]]
+
+
+def _name(container: Body, number: int) -> str:
+    return container.get("ContainerHostname") or f"container-{number}"
+
+
+def _check_direct(containers: list[Body]) -> None:
+    if len(containers) < 2:
+        raise ServiceError(
+            "ValidationException", "InferenceExecutionConfig.Mode Direct needs a model with 2 to 15 Containers."
+        )
+    nameless = [str(number) for number, given in enumerate(containers, 1) if not given.get("ContainerHostname")]
+    if nameless:
+        raise ServiceError(
+            "ValidationException",
+            "With InferenceExecutionConfig.Mode Direct each container needs a ContainerHostname, by which requests "
+            f"name it; missing for container {', '.join(nameless)}.",
+        )
 
 
 def _check_container(plane: Plane, container: Body) -> None:

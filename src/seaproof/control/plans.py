@@ -4,7 +4,10 @@ It is kept in the endpoint's record. A container that dies a week later is repla
 the model and the configuration meanwhile.
 
     {"version": "3f2a...", "config": name, "variants": [{"name", "weight", "count", "model", "resolved",
-     "isolated", "startup", "download", "containers": [{"name", "image", "environment", "hostname", "model_data"}]}]}
+     "isolated", "startup", "download", "mode", "containers": [{"name", "image", "environment", "hostname",
+     "model_data"}]}]}
+
+`mode` is Serial or Direct: through all containers, or to the one that a request names.
 
 `model_data` is {} where there is none, else {"uri", "compressed"}: an archive to unpack, or a prefix or object to
 copy. Times are in seconds.
@@ -93,18 +96,20 @@ def _variant(plane: Plane, given: Body) -> Plan:
         "isolated": bool(model.body.get("EnableNetworkIsolation", False)),
         "startup": float(given.get("ContainerStartupHealthCheckTimeoutInSeconds", settings.startup_timeout)),
         "download": float(given.get("ModelDataDownloadTimeoutInSeconds", settings.profile.download.value)),
+        "mode": (model.body.get("InferenceExecutionConfig") or {}).get("Mode", "Serial"),
         "containers": _containers(model),
     }
 
 
 def _containers(model: Record) -> list[Plan]:
     given = model.body.get("Containers") or [model.body["PrimaryContainer"]]
-    if len(given) > 1:
-        raise _not_supported(f"Containers of model {model.name}: {len(given)} containers on one endpoint")
-    return [_container(model.name, container) for container in given]
+    if len(given) == 1:
+        return [_container(model.name, given[0], "primary")]
+    names = [container.get("ContainerHostname") or f"container-{n}" for n, container in enumerate(given, 1)]
+    return [_container(model.name, container, name) for container, name in zip(given, names, strict=True)]
 
 
-def _container(model: str, given: Body) -> Plan:
+def _container(model: str, given: Body, name: str) -> Plan:
     if given.get("Mode", "SingleModel") != "SingleModel":
         raise _not_supported(f"Mode={given['Mode']} of model {model}")
     if given.get("AdditionalModelDataSources"):
@@ -112,7 +117,7 @@ def _container(model: str, given: Body) -> Plan:
     if not given.get("Image"):
         raise _not_supported(f"A container without Image (model {model})")
     return {
-        "name": "primary",
+        "name": name,
         "image": given["Image"],
         "environment": dict(given.get("Environment") or {}),
         "hostname": given.get("ContainerHostname"),
