@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.serving import metrics
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.master import FAILED, Master, said
@@ -77,6 +78,7 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
             # A copy, which the worker closes; what goes wrong up to then is said through the other.
             return run_worker(author, environ, Wires(listeners[0], os.dup(order.status), order.lifeline))
         _end_with_parent()
+        metrics.start(environ.workers)
         return Master(author, environ, listeners).run(lambda _: _say(order.status, READY))
     except SeaproofError as error:
         log.error("%s", error)
