@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import pytest
 from container_process import Container, soon
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from many_models import ECHO, ManyModels, says
 
 WAITS = """
@@ -229,6 +231,23 @@ def test_a_name_is_opaque(many: ManyModels) -> None:
         # Without a model of that name, GET .../invoke is a request for the wrong method.
         assert many.describe(name).status == (405 if name.endswith("/invoke") else 404), name
     assert many.names() == []
+
+
+def test_any_text_is_a_name(many: ManyModels) -> None:
+    folder = many.add("m", says("here"))
+    many.serve()
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.text(min_size=1, max_size=50).filter(lambda name: not name.endswith("/invoke")))
+    def round_trip(name: str) -> None:
+        assert many.load(name, folder).status == 200
+        assert many.names() == [name]
+        assert many.describe(name).json["modelName"] == name
+        assert many.invoke(name).body == b"here"
+        assert many.unload(name).status == 200
+        assert many.describe(name).status == 404
+
+    round_trip()
 
 
 def test_pages_hold_every_model_once(many: ManyModels) -> None:
