@@ -62,7 +62,7 @@ def _forwarded(headers: Headers) -> Headers:
 
 def _models(given: list[str], chain: Sequence[Seat]) -> tuple[str, ...]:
     """The model of each step: one name for all multi-model containers, or one for each of them, in order."""
-    multi = sum(seat.container.multi for seat in chain)
+    multi = sum([seat.container.multi for seat in chain])
     if not multi:
         return ("",) * len(chain)
     names = " and ".join(dict.fromkeys(seat.name for seat in chain if seat.container.multi))
