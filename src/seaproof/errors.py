@@ -81,7 +81,7 @@ class ArchiveError(SeaproofError):
 
 
 class HttpError(SeaproofError):
-    """No usable HTTP answer: `kind` is `refused`, `timeout`, `closed` or `malformed`."""
+    """No usable HTTP answer: `kind` is `refused`, `timeout`, `closed`, `malformed` or `oversize`."""
 
     def __init__(self, kind: str, what: str, *, where: str = "", next_step: str = "") -> None:
         super().__init__(what, where=where, next_step=next_step)

@@ -239,7 +239,7 @@ def test_a_reply_without_length_ends_with_its_connection(run: Run) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n", "malformed"),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "malformed"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000, "malformed"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"a" * 101, "malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"a" * 101, "oversize"),
     ],
 )
 def test_what_is_no_reply_is_an_error_that_says_where(run: Run, wire: bytes, kind: str) -> None:

@@ -26,6 +26,8 @@ class Reply:
     status: int = 200
     headers: Headers = field(default_factory=list)
     body: bytes = b""
+    connect_seconds: float = 0.0
+    first_byte_seconds: float = 0.0
 
 
 def an_instance(port: int = 1, *more: int) -> Instance:
@@ -288,14 +290,14 @@ def test_containers_in_series_hand_on_body_and_content_type_and_an_error_names_t
 
     assert [call.body for call in calls] == [b"1,2", b"one", b"two"]
     assert [dict(call.headers).get(b"Content-Type") for call in calls] == [b"text/csv", b"a/b", None]
-    assert all(dict(call.headers)[b"Accept"] == b"application/json" for call in calls)
+    assert [dict(call.headers).get(b"Accept") for call in calls] == [None, None, b"application/json"]
     assert response.body == b"three"
     assert "from container-2 with message" in error.message
 
 
 def test_the_deadline_holds_for_all_containers_together():
     routes = routes_to(Variant("v", 1.0, (an_instance(1, 2),)))
-    times = iter([0.0, 10.0, 45.0])
+    times = iter([0.0, 10.0, 44.0, 45.0, 46.0])
 
     calls, _ = run(routes, a_request(), Reply(), Reply(), now=lambda: next(times))
 
@@ -323,3 +325,63 @@ def test_a_request_that_meets_an_instance_being_closed_takes_another():
     calls, _ = run(routes, a_request(), Reply())
 
     assert [call.port for call in calls] == [2]
+
+
+def a_direct_instance() -> Instance:
+    containers = (Container("pre", "127.0.0.1", 1), Container("model", "127.0.0.1", 2))
+    return Instance("i-1", containers, direct=True)
+
+
+def test_a_direct_request_goes_to_the_container_it_names_alone():
+    routes = routes_to(Variant("v", 1.0, (a_direct_instance(),)))
+    request = a_request(x_amzn_sagemaker_target_container_hostname="model", accept="a/b")
+
+    calls, response = run(routes, request, Reply(body=b"direct"))
+    error = failure(routes, request, Reply(500, [], b"oh"))
+
+    assert [(call.port, dict(call.headers)) for call in calls] == [(2, {b"Accept": b"a/b"})]
+    assert response.body == b"direct"
+    assert 'from model with message "oh"' in error.message
+
+
+def test_a_direct_request_has_to_name_a_container_that_there_is():
+    instance = a_direct_instance()
+    routes = routes_to(Variant("v", 1.0, (instance,)))
+
+    missing = failure(routes, a_request())
+    unknown = failure(routes, a_request(x_amzn_sagemaker_target_container_hostname="other"))
+    serial = failure(
+        routes_to(Variant("v", 1.0, (an_instance(1, 2),))),
+        a_request(x_amzn_sagemaker_target_container_hostname="pre"),
+    )
+
+    assert [error.code for error in (missing, unknown, serial)] == ["ValidationError"] * 3
+    assert "is missing a target container hostname header. Its containers: pre, model." in missing.message
+    assert "has no container with hostname other. Its containers: pre, model." in unknown.message
+    assert "does not invoke its containers directly" in serial.message
+    assert instance.outstanding == 0
+
+
+def test_whoever_counts_is_told_of_every_instance_that_was_asked():
+    routes = routes_to(Variant("v", 1.0, (an_instance(1, 2), an_instance(3, 4))))
+    told = []
+
+    run(routes, a_request(), HttpError("refused", "nothing listens"), Reply(), Reply(), report=told.append)
+    failure(routes, a_request(), Reply(), HttpError("closed", "gone"), report=told.append)
+
+    assert [(outcome.endpoint, outcome.variant) for outcome in told] == [("e", "v")] * 3
+    assert [outcome.failed and outcome.failed.kind for outcome in told] == ["refused", None, "closed"]
+    assert [len(outcome.trace.steps) for outcome in told] == [1, 2, 2]
+
+
+def test_a_single_container_hears_of_a_trace_only_where_the_caller_has_one():
+    routes = routes_to(Variant("v", 1.0, (an_instance(1),)))
+    parent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+    without, _ = run(routes, a_request(), Reply())
+    with_one, _ = run(routes, a_request(traceparent=parent), Reply())
+    series, _ = run(routes_to(Variant("v", 1.0, (an_instance(1, 2),))), a_request(), Reply(), Reply())
+
+    assert without[0].headers == []
+    assert dict(with_one[0].headers)[b"traceparent"].startswith(b"00-" + b"a" * 32)
+    assert all(b"traceparent" in dict(call.headers) for call in series)

@@ -194,7 +194,7 @@ class Wire(asyncio.Protocol):
             return
         self._size += len(part)
         if self._max_body is not None and self._size > self._max_body:
-            self.fail(HttpError("malformed", f"the reply is over {self._max_body} bytes", where=self._where))
+            self.fail(HttpError("oversize", f"the reply is over {self._max_body} bytes", where=self._where))
         elif self.stream is not None:
             self.stream.feed(part)
         else:

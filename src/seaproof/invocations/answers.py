@@ -6,8 +6,12 @@ docs/decisions/invocation-errors.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TARGET_CONTAINER, TARGET_MODEL
 from seaproof.errors import HttpError, ServiceError
+from seaproof.invocations.chain import StepFailed
+from seaproof.invocations.routing import Container
 from seaproof.settings import Settings
 
 CLIENT_ERROR = "CLIENT_ERROR_FROM_MODEL"
@@ -36,6 +40,14 @@ def model_error(settings: Settings, endpoint: str, container: str, status: int, 
         f'See "seaproof endpoints logs {endpoint}" in account {settings.account} for more information.'
     )
     return _model_error(settings, endpoint, message, code=code, status=status, original=text)
+
+
+def step_failed(settings: Settings, endpoint: str, failed: StepFailed) -> ServiceError:
+    """A container took the request and did not answer it with 2xx: 424 that names the container."""
+    if failed.reply is not None:
+        return model_error(settings, endpoint, failed.step.name, failed.reply.status, failed.reply.body)
+    assert failed.error is not None
+    return no_answer(settings, endpoint, failed.step.name, failed.error)
 
 
 def no_answer(settings: Settings, endpoint: str, container: str, error: HttpError) -> ServiceError:
@@ -72,6 +84,23 @@ def not_supported(endpoint: str, header: bytes) -> ServiceError:
     return ServiceError("ValidationError", f"Endpoint {endpoint} {NOT_SUPPORTED[header]}.")
 
 
+def missing_target_container(endpoint: str, containers: Sequence[Container]) -> ServiceError:
+    """The containers of the endpoint are invoked directly, and the request names none."""
+    return ServiceError(
+        "ValidationError",
+        f"Endpoint {endpoint} invokes its containers directly, and the request is missing a target container hostname "
+        f"header. Its containers: {_names(containers)}.",
+    )
+
+
+def no_such_container(endpoint: str, target: str, containers: Sequence[Container]) -> ServiceError:
+    """The request names a container that the endpoint does not have."""
+    return ServiceError(
+        "ValidationError",
+        f"Endpoint {endpoint} has no container with hostname {target[:64]}. Its containers: {_names(containers)}.",
+    )
+
+
 def endpoint_not_found(settings: Settings, endpoint: str) -> ServiceError:
     """There is no endpoint of this name in service."""
     return ServiceError("ValidationError", f"Endpoint {endpoint} of account {settings.account} not found.")
@@ -85,15 +114,19 @@ def variant_not_found(settings: Settings, endpoint: str, variant: str) -> Servic
     )
 
 
-def unavailable(settings: Settings, endpoint: str, refused: HttpError | None) -> ServiceError:
+def unavailable(settings: Settings, endpoint: str, refused: StepFailed | None) -> ServiceError:
     """No instance can take the request. Nothing was sent anywhere, so that a client may repeat it."""
-    why = f" The last one tried: {refused.what}." if refused else ""
+    why = f" The last one tried: {refused.error.what}." if refused and refused.error else ""
     return ServiceError(
         "ServiceUnavailable",
         f"No instance of endpoint {endpoint} of account {settings.account} is able to take requests.{why}"
         f' A container that died is being replaced; "seaproof endpoints describe {endpoint}" shows the history.',
         status=503,
     )
+
+
+def _names(containers: Sequence[Container]) -> str:
+    return ", ".join(container.name for container in containers)
 
 
 def _model_error(

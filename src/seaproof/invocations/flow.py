@@ -15,22 +15,20 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from seaproof.contract.http import (
-    CONTENT_TYPE,
     CUSTOM_ATTRIBUTES,
     FORWARDED_TO_CONTAINER,
-    INVOCATIONS,
     INVOKED_VARIANT,
     RETURNED_TO_CALLER,
+    TARGET_CONTAINER,
     TARGET_VARIANT,
-    is_success,
 )
-from seaproof.errors import HttpError
 from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations import answers
-from seaproof.invocations.routing import Instance, Routes, Variant
+from seaproof.invocations.chain import Call, Chain, Reply, Step, StepFailed, Trace, chain
+from seaproof.invocations.routing import Container, Instance, Routes, Variant
+from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
 
 _FORWARDED = {name.lower().encode(): name.encode() for name in FORWARDED_TO_CONTAINER}
@@ -38,45 +36,26 @@ _RETURNED = {name.lower().encode(): name.encode() for name in RETURNED_TO_CALLER
 _INVOKED_VARIANT = INVOKED_VARIANT.encode()
 _TARGET_VARIANT = TARGET_VARIANT.lower().encode()
 _CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
-_CONTENT_TYPE = CONTENT_TYPE.lower().encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request to one container."""
-
-    host: str
-    port: int
-    headers: Headers
-    body: bytes
-    timeout: float
-    """Seconds for all of it."""
-    max_body: int
-    """Bytes that the answer may have."""
-    method: str = "POST"
-    target: str = INVOCATIONS
-
-
-class Reply(Protocol):
-    """What a container answered; header names in lower case."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Headers: ...
-    @property
-    def body(self) -> bytes: ...
+_TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 
 
 Steps = Generator[Call, Reply, Response]
 
 
-class _Refused(Exception):
-    """Nothing listens at the first container: nothing was sent, so another instance may take the request."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one request at one instance, for whoever counts and explains."""
 
-    def __init__(self, cause: HttpError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
+    endpoint: str
+    variant: str
+    instance: str
+    trace: Trace
+    seconds: float
+    """From the request's arrival here to its answer."""
+    failed: StepFailed | None = None
+
+
+Report = Callable[[Outcome], None]
 
 
 @dataclass(slots=True)
@@ -133,6 +112,7 @@ def invocation(
     request: Request,
     settings: Settings,
     *,
+    report: Report | None = None,
     chance: random.Random = _CHANCE,
     now: Callable[[], float] = time.monotonic,
 ) -> Steps:
@@ -140,23 +120,33 @@ def invocation(
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
     after a container took the request is answered and not repeated here: the container may have done its work.
+    `report` is told once for each instance that was asked.
     """
     _check(endpoint, request, settings)
     choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), settings, chance)
-    deadline = now() + settings.invocation_timeout
-    refused: HttpError | None = None
+    begun = now()
+    refused: StepFailed | None = None
     while True:
         chosen = choice.enter()
         if chosen is None:
             raise answers.unavailable(settings, endpoint, refused)
         variant, instance = chosen
+        trace: Trace | None = None
+        failed: StepFailed | None = None
         try:
-            return (yield from _through(instance, variant, endpoint, request, settings, deadline, now))
-        except _Refused as error:
-            refused = error.cause
+            reply, trace = yield from _through(instance, endpoint, request, settings, begun, now)
+            return Response(reply.status, _returned(reply.headers, variant.name), reply.body)
+        except StepFailed as error:
+            failed, trace = error, error.trace
+            if error.kind != "refused" or error.number > 0:
+                raise answers.step_failed(settings, endpoint, error) from error
+            # Nothing was sent: another instance may take the request.
+            refused = error
             choice.tried.add(instance)
         finally:
             instance.leave()
+            if report is not None and trace is not None:
+                report(Outcome(endpoint, variant.name, instance.id, trace, now() - begun, failed))
 
 
 def _check(endpoint: str, request: Request, settings: Settings) -> None:
@@ -165,48 +155,57 @@ def _check(endpoint: str, request: Request, settings: Settings) -> None:
     for name, value in request.headers:
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
-        if name in answers.NOT_SUPPORTED:
+        # Whether a container may be named is a matter of the instance's model, and decided there.
+        if name in answers.NOT_SUPPORTED and name != _TARGET_CONTAINER:
             raise answers.not_supported(endpoint, name)
 
 
 def _through(
-    instance: Instance,
-    variant: Variant,
-    endpoint: str,
-    request: Request,
-    settings: Settings,
-    deadline: float,
-    now: Callable[[], float],
-) -> Steps:
-    """Through the containers of one instance: body and Content-Type of each answer are the next request's."""
+    instance: Instance, endpoint: str, request: Request, settings: Settings, begun: float, now: Callable[[], float]
+) -> Chain:
+    """Through the containers of one instance, or through the one that a direct request names."""
     profile = settings.profile
-    headers, body = _forwarded(request.headers), request.body
-    last = len(instance.containers) - 1
-    for number, container in enumerate(instance.containers):
-        limit = profile.response_body if number == last else profile.pipeline_hop
-        call = Call(container.host, container.port, headers, body, max(0.0, deadline - now()), limit.value)
-        try:
-            reply = yield call
-        except HttpError as error:
-            if error.kind == "refused" and number == 0:
-                raise _Refused(error) from error
-            raise answers.no_answer(settings, endpoint, container.name, error) from error
-        if not is_success(reply.status):
-            raise answers.model_error(settings, endpoint, container.name, reply.status, reply.body)
-        if number < last:
-            headers, body = _next_headers(headers, reply.headers), reply.body
-    return Response(reply.status, _returned(reply.headers, variant.name), reply.body)
+    containers = _asked(instance, endpoint, request)
+    return (
+        yield from chain(
+            [Step(container.name, container.host, container.port) for container in containers],
+            _forwarded(request.headers),
+            request.body,
+            deadline=begun + settings.invocation_timeout,
+            hop_limit=profile.pipeline_hop.value,
+            reply_limit=profile.response_body.value,
+            span=_span(request.headers, len(containers)),
+            now=now,
+        )
+    )
+
+
+def _asked(instance: Instance, endpoint: str, request: Request) -> tuple[Container, ...]:
+    """The containers that the request goes through: all in series, or the one that TargetContainerHostname names."""
+    target = request.header(_TARGET_CONTAINER)
+    if not instance.direct:
+        if target:
+            raise answers.not_supported(endpoint, _TARGET_CONTAINER)
+        return instance.containers
+    if not target:
+        raise answers.missing_target_container(endpoint, instance.containers)
+    found = tuple(container for container in instance.containers if container.name == target)
+    if not found:
+        raise answers.no_such_container(endpoint, target, instance.containers)
+    return found
+
+
+def _span(headers: Headers, containers: int) -> Span | None:
+    """The trace to tell the containers of: the caller's, or where there are several containers a new one.
+
+    A single container sees what the platform would send it, and nothing else, unless the caller has a trace.
+    """
+    return Span.given(headers) or (Span.new() if containers > 1 else None)
 
 
 def _forwarded(headers: Headers) -> Headers:
     """What of the caller's headers a container sees; what the caller left out stays out."""
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
-
-
-def _next_headers(headers: Headers, replied: Headers) -> Headers:
-    """For the next container in a series: the Content-Type of the last answer instead of the caller's."""
-    kept = [(name, value) for name, value in headers if name.lower() != _CONTENT_TYPE]
-    return [(_FORWARDED[name], value) for name, value in replied if name == _CONTENT_TYPE] + kept
 
 
 def _returned(headers: Headers, variant: str) -> Headers:

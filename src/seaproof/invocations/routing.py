@@ -23,11 +23,15 @@ class Container:
 
 
 class Instance:
-    """One set of running containers, in the order that a request passes through them."""
+    """One set of running containers, in the order that a request passes through them.
 
-    def __init__(self, id: str, containers: tuple[Container, ...]) -> None:
+    With `direct` a request goes to the one that it names, and to no other.
+    """
+
+    def __init__(self, id: str, containers: tuple[Container, ...], *, direct: bool = False) -> None:
         self.id = id
         self.containers = containers
+        self.direct = direct
         self._outstanding = 0
         self._closed = False
         self._changed = threading.Condition(threading.Lock())

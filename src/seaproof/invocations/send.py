@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from seaproof.contract.http import PING, is_healthy
 from seaproof.errors import HttpError
-from seaproof.http.client import Client, Reply
+from seaproof.http import client as http_client
+from seaproof.http.client import Client
 from seaproof.http.message import Headers, Response
+from seaproof.invocations.chain import Call, Reply
 from seaproof.invocations.flow import Steps
 
 Result = TypeVar("Result")
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Ping:
-    """What came of one GET /ping: a status, or a problem (`refused`, `timeout`, `closed`, `malformed`)."""
+    """What came of one GET /ping: a status, or a problem (`refused`, `timeout`, `closed`, `malformed`, `oversize`)."""
 
     status: int | None = None
     problem: str = ""
@@ -58,6 +60,11 @@ async def ping(client: Client, host: str, port: int, timeout: float) -> Ping:
 
 async def invoke(client: Client, steps: Steps) -> Response:
     """Drive the steps of `flow.invocation` to their end. ServiceError where the platform would answer one."""
+    return await drive(client, steps)
+
+
+async def drive(client: Client, steps: Generator[Call, Reply, Result]) -> Result:
+    """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result."""
     try:
         call = next(steps)
         while True:
@@ -79,8 +86,8 @@ async def invoke(client: Client, steps: Steps) -> Response:
             else:
                 call = steps.send(reply)
     except StopIteration as end:
-        response: Response = end.value
-        return response
+        result: Result = end.value
+        return result
     finally:
         # A caller that went away cancels this; the instance is left all the same.
         steps.close()
@@ -111,10 +118,10 @@ class Sender:
         body: bytes = b"",
         timeout: float = 60.0,
         max_body: int = 64 * 1024 * 1024,
-    ) -> Reply:
+    ) -> http_client.Reply:
         """One request and its whole answer; `timeout` in seconds, `max_body` in bytes. HttpError where none comes."""
 
-        async def call(client: Client) -> Reply:
+        async def call(client: Client) -> http_client.Reply:
             return await client.request(
                 host, port, method, target, headers or [], body, timeout=timeout, max_body=max_body
             )
