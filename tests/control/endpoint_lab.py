@@ -80,6 +80,9 @@ def a_config(plane: Plane, *variants: dict[str, Any], **model: Any) -> str:
         model_name = f"{name}-model-{number}"
         container = {key: members.pop(key) for key in _CONTAINER if key in members}
         body = {"ModelName": model_name, "PrimaryContainer": container}
+        if "Containers" in members:
+            body = {"ModelName": model_name, "Containers": members.pop("Containers")}
+            body["InferenceExecutionConfig"] = {"Mode": members.pop("ContainersMode", "Serial")}
         plane.store.insert("model", model_name, plane.arn("model", model_name), "", body)
         given.append({"VariantName": f"v{number}", "ModelName": model_name, "InitialInstanceCount": 1, **members})
     plane.store.insert("endpoint-config", name, plane.arn("endpoint-config", name), "", {"ProductionVariants": given})

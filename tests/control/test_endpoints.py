@@ -444,15 +444,3 @@ def test_an_uncompressed_prefix_is_copied_into_opt_ml_model(plane: Plane):
     in_service(plane, a_config(plane, Image="shows", ModelDataSource=source))
 
     assert invoke(plane).body == b"a.bin,b.bin,sub"
-
-
-def test_a_model_of_several_containers_is_refused_by_name(plane: Plane):
-    config = a_config(plane)
-    containers = [{"Image": "fake:serve"}, {"Image": "fake:serve"}]
-    plane.store.update("model", f"{config}-model-0", lambda body: body.update(Containers=containers))
-
-    error = refusal(endpoints.create_endpoint, plane, EndpointName="e", EndpointConfigName=config)
-
-    assert error.message.startswith(
-        f"Containers of model {config}-model-0: 2 containers on one endpoint is not supported"
-    )

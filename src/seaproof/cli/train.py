@@ -93,7 +93,7 @@ def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int]
     for stream in streams:
         piece, offsets[stream] = client.logs(group, stream, offsets.get(stream, 0))
         if piece:
-            host = stream.rsplit("/", 1)[-1]
+            host = stream.partition("/")[2]
             if group == "TrainingJobs":
                 host = host.rsplit("-", 1)[0]  # algo-1-<epoch>
             screen.log(piece, prefix=f"  {host} | " if len(streams) > 1 else "  | ")

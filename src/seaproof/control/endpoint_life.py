@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seaproof.control.fleet import Fleet, Plan, Seat
-from seaproof.control.instances import KIND, occupy
+from seaproof.control.containers import KIND
+from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.plans import seats_of
 from seaproof.control.store import Body

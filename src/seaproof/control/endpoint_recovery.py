@@ -15,12 +15,14 @@ Workloads that are not adopted are strays, which `recovery` stops.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 from seaproof.control import endpoint_life as life
 from seaproof.control import health
-from seaproof.control.fleet import Adopted, Seat
-from seaproof.control.instances import KIND, occupy
+from seaproof.control.fleet import Adopted, Plan, Seat
+from seaproof.control.containers import KIND
+from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.plans import seats_of
 from seaproof.control.store import Body, Record
@@ -87,7 +89,10 @@ def _adopt(plane: Plane, record: Record, living: dict[str, Handle]) -> list[Hand
         if entry["version"] == plan["version"]
     }
     problems = {workload: _problem(plane, living.get(workload)) for workload in entries}
-    kept = {workload: entry for workload, entry in entries.items() if not problems[workload]}
+    broken = {entries[workload]["id"] for workload, problem in problems.items() if problem}
+    broken |= _incomplete(plan, entries)
+    # An instance lives as a whole: where one of its containers is gone, the others are strays.
+    kept = {workload: entry for workload, entry in entries.items() if entry["id"] not in broken}
     plane.store.update(KIND, record.name, lambda body: body.update(_instances=kept))
     for workload, problem in problems.items():
         if problem:
@@ -111,9 +116,8 @@ def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[s
     surplus: list[Seat] = []
     for variant in plan["variants"]:
         mine = [
-            Seat(record.name, variant, plan["version"], adopted=Adopted(entry["id"], living[workload]))
-            for workload, entry in kept.items()
-            if entry["variant"] == variant["name"]
+            Seat(record.name, variant, plan["version"], adopted=Adopted(id, handles))
+            for id, handles in _handles(variant, kept, living).items()
         ]
         adopted += mine
         surplus += mine[variant["count"] :]
@@ -128,6 +132,22 @@ def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[s
         life.change(plane, record.name)
     elif record.status != "InService" or surplus:
         life.finish_change(plane, record.name, surplus)
+
+
+def _handles(variant: Plan, kept: dict[str, Any], living: dict[str, Handle]) -> dict[str, tuple[Handle, ...]]:
+    """The living handles of a variant, by instance."""
+    found: dict[str, tuple[Handle, ...]] = {}
+    for workload, entry in kept.items():
+        if entry["variant"] == variant["name"]:
+            found[entry["id"]] = (*found.get(entry["id"], ()), living[workload])
+    return found
+
+
+def _incomplete(plan: Plan, entries: dict[str, Any]) -> set[str]:
+    """The instances of which not every container had been started."""
+    needed = {variant["name"]: len(variant["containers"]) for variant in plan["variants"]}
+    have = Counter((entry["id"], entry["variant"]) for entry in entries.values())
+    return {id for (id, variant), count in have.items() if count < needed.get(variant, 0)}
 
 
 def _problem(plane: Plane, handle: Handle | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from seaproof.drivers.driver import Handle
+from seaproof.drivers.driver import Exit, Handle
 from seaproof.invocations.counters import Tally
 from seaproof.invocations.routing import Instance, Routes, Routing, Variant
 
@@ -19,13 +19,17 @@ Plan = dict[str, Any]
 """A resolved endpoint configuration, as `plans.resolve` makes it; plain JSON, kept in the endpoint's record."""
 
 
+_ENDS = 64
+
+
 @dataclass(frozen=True)
 class Adopted:
-    """A workload that was found running after a restart of the coordinator."""
+    """The workloads of an instance that were found running after a restart of the coordinator."""
 
     id: str
     """The instance's id, such as `i-0a1b2c3d4e5f60718`."""
-    handle: Handle
+    handles: tuple[Handle, ...]
+    """Of all its containers."""
 
 
 @dataclass(eq=False)
@@ -62,6 +66,7 @@ class Fleet:
         self._routes = routes
         self._seats: list[Seat] = []
         self._plan: Plan | None = None
+        self._ends: dict[tuple[str, str], Exit] = {}
         self._changed = threading.Condition()
 
     @property
@@ -98,6 +103,20 @@ class Fleet:
         with self._changed:
             seat.instance = None
             self._publish()
+
+    def ended(self, instance: str, container: str, exit: Exit) -> None:
+        """A container of an instance that took requests has ended; the last few are remembered."""
+        with self._changed:
+            self._ends[instance, container] = exit
+            while len(self._ends) > _ENDS:
+                self._ends.pop(next(iter(self._ends)))
+            self._changed.notify_all()
+
+    def end_of(self, instance: str, container: str, timeout: float) -> Exit | None:
+        """How a container ended; None where it has not, within `timeout` seconds from now."""
+        with self._changed:
+            self._changed.wait_for(lambda: (instance, container) in self._ends, timeout)
+            return self._ends.get((instance, container))
 
     def failed(self, seat: Seat, reason: str) -> None:
         """The seat's first instance did not become ready."""

@@ -1,4 +1,6 @@
-"""Health of one container: waiting until it is ready, watching it for life, and saying why it is not well.
+"""Health of containers: waiting until they are ready, watching them for life, and saying why one is not well.
+
+The containers of an instance are one patient: it is ready when all are, and lost when one is.
 
 *Died before ready* and *died after ready* are different events: `NotReady` and `Lost`.
 """
@@ -7,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Exit, Handle
@@ -32,52 +35,79 @@ _HINTS = {
 
 
 class NotReady(SeaproofError):
-    """The container did not become ready; `str()` is the cause."""
+    """A container did not become ready; `str()` is the cause."""
+
+    def __init__(self, what: str, number: int = 0) -> None:
+        super().__init__(what)
+        self.number = number
+        """Which of the containers, counted from 0."""
+
+
+class Patient(NamedTuple):
+    """A container that is looked after, and how sentences begin that are about it."""
+
+    handle: Handle
+    who: str = "Its container"
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The container was ready and is no more."""
+    """A container was ready and is no more."""
 
     type: str
     """`died-after-ready` or `unhealthy`."""
     reason: str
+    number: int = 0
+    """Which of the containers, counted from 0."""
+    exit: Exit | None = None
+    """How it ended, where it did."""
 
 
-def await_ready(plane: Plane, handle: Handle, timeout: float, go_on: Callable[[], None]) -> int:
-    """Ping until the answer is 200; returns the number of attempts. NotReady where it ends first, or too late.
+def await_ready(plane: Plane, patients: Sequence[Patient], timeout: float, go_on: Callable[[], None]) -> int:
+    """Ping until each has answered 200; returns the number of attempts. NotReady where one ends first, or is too late.
 
     `go_on` is called at least five times a second and raises where the work is no longer wanted.
     """
     started, pause = time.monotonic(), _FIRST_PAUSE
-    history: Counter[str] = Counter()
-    last = Ping()
+    history: list[Counter[str]] = [Counter() for _ in patients]
+    waiting = list(range(len(patients)))
     while True:
-        exit = _wait(plane, handle, pause, go_on)
-        if exit is not None:
-            raise NotReady(f"Its container ended before it answered /ping: {describe_exit(exit)}. {_pings(history)}")
-        last = ping(plane, handle)
-        history[str(last)] += 1
-        if last.healthy:
-            return history.total()
+        ended = _wait(plane, patients, pause, go_on)
+        if ended is not None:
+            number, exit = ended
+            who, pings = patients[number].who, _pings(history[number])
+            raise NotReady(f"{who} ended before it answered /ping: {describe_exit(exit)}. {pings}", number)
+        last = {number: ping(plane, patients[number].handle) for number in waiting}
+        for number, result in last.items():
+            history[number][str(result)] += 1
+        waiting = [number for number in waiting if not last[number].healthy]
+        if not waiting:
+            return max(each.total() for each in history)
         if time.monotonic() - started > timeout:
-            raise NotReady(f"No GET /ping was answered with 200 within {timeout:g} s. {_pings(history)} {_hint(last)}")
+            number = waiting[0]
+            pings = f"{_pings(history[number])} {_hint(last[number])}"
+            raise NotReady(f"No GET /ping was answered with 200 within {timeout:g} s. {pings}", number)
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
-def watch(plane: Plane, handle: Handle, go_on: Callable[[], None]) -> Lost:
-    """Watch a container that is ready until it dies or no longer answers its pings; `go_on` as in `await_ready`."""
+def watch(plane: Plane, patients: Sequence[Patient], go_on: Callable[[], None]) -> Lost:
+    """Watch containers that are ready until one dies or no longer answers its pings; `go_on` as in `await_ready`."""
     settings = plane.settings
-    failed: list[Ping] = []
+    failed: list[list[Ping]] = [[] for _ in patients]
     while True:
-        exit = _wait(plane, handle, settings.ping_interval, go_on)
-        if exit is not None:
-            return Lost("died-after-ready", f"Its container ended after it was ready: {describe_exit(exit)}.")
-        result = ping(plane, handle)
-        failed = [] if result.healthy else [*failed, result]
-        if len(failed) >= max(1, settings.ping_failures):
-            history = _pings(Counter(str(each) for each in failed))
-            return Lost("unhealthy", f"It no longer answers its health check. {history} {_hint(result)}")
+        ended = _wait(plane, patients, settings.ping_interval, go_on)
+        if ended is not None:
+            number, exit = ended
+            reason = f"{patients[number].who} ended after it was ready: {describe_exit(exit)}."
+            return Lost("died-after-ready", reason, number, exit)
+        for number, (handle, who) in enumerate(patients):
+            result = ping(plane, handle)
+            failed[number] = [] if result.healthy else [*failed[number], result]
+            if len(failed[number]) >= max(1, settings.ping_failures):
+                history = _pings(Counter(str(each) for each in failed[number]))
+                subject = "It" if len(patients) == 1 else who
+                reason = f"{subject} no longer answers its health check. {history} {_hint(result)}"
+                return Lost("unhealthy", reason, number)
 
 
 def ping(plane: Plane, handle: Handle) -> Ping:
@@ -96,23 +126,32 @@ def describe_exit(exit: Exit) -> str:
     return f"exit code {exit.code}"
 
 
-def _wait(plane: Plane, handle: Handle, seconds: float, go_on: Callable[[], None]) -> Exit | None:
-    """Wait for its end, at most so long. What the driver no longer knows has ended, too."""
+def _wait(
+    plane: Plane, patients: Sequence[Patient], seconds: float, go_on: Callable[[], None]
+) -> tuple[int, Exit] | None:
+    """Wait for the end of one of them, at most so long. What the driver no longer knows has ended, too."""
     until = time.monotonic() + seconds
     while True:
         go_on()
         left = max(0.0, until - time.monotonic())
-        try:
-            exit = plane.driver.wait(handle, min(_SLICE, left))
-        except DriverUnavailable:
-            # The engine is away, which says nothing about the container; its pings do.
-            time.sleep(min(_SLICE, left))
-            exit = None
-        except DriverError:
-            go_on()
-            return Exit(137)
-        if exit is not None or left <= _SLICE:
-            return exit
+        for number, patient in enumerate(patients):
+            exit = _ended(plane, patient.handle, min(_SLICE, left) if number == 0 else 0.0, go_on)
+            if exit is not None:
+                return number, exit
+        if left <= _SLICE:
+            return None
+
+
+def _ended(plane: Plane, handle: Handle, timeout: float, go_on: Callable[[], None]) -> Exit | None:
+    try:
+        return plane.driver.wait(handle, timeout)
+    except DriverUnavailable:
+        # The engine is away, which says nothing about the container; its pings do.
+        time.sleep(timeout)
+        return None
+    except DriverError:
+        go_on()
+        return Exit(137)
 
 
 def _pings(history: Counter[str]) -> str:

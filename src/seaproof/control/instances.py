@@ -1,34 +1,27 @@
 """One seat of an endpoint: an instance is started in it, watched for life, and replaced when it dies.
 
-`keep` runs in a thread of its own, one for each seat; `_occupy` is the only place where a workload of an endpoint
-is started, and the same call stops it.
+`keep` runs in a thread of its own, one for each seat; `_occupy` is the only place where the containers of an endpoint
+are started, and the same call stops them.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from seaproof.contract.environ import DEFAULT_PORT
-from seaproof.control import health, model_data
+from seaproof.control import containers, health
+from seaproof.control.containers import KIND, Member
 from seaproof.control.fleet import Fleet, Seat
 from seaproof.control.health import Lost, NotReady
-from seaproof.control.logs import follow, tail
 from seaproof.control.plane import Plane
-from seaproof.control.store import Body
-from seaproof.drivers.driver import Handle, Workload
 from seaproof.errors import DriverError, ImageNotFound, SeaproofError
-from seaproof.invocations.routing import Container, Instance
+from seaproof.invocations.routing import Instance
 
-KIND = "endpoint"
 _LONGEST_PAUSE = 60.0
 _LIVED_WELL = 60.0
 """Seconds after which a death says nothing about the next instance, which is then started at once."""
-_MIB = 1024 * 1024
 
 
 class _Over(Exception):
@@ -92,89 +85,40 @@ def _occupy(plane: Plane, fleet: Fleet, seat: Seat, go_on: Callable[[], None]) -
 
     NotReady carries the FailureReason. When the coordinator shuts down, what runs is left to the next one to adopt.
     """
-    adopted, seat.adopted = seat.adopted, None
+    adopted = seat.adopted
     id = adopted.id if adopted else instance_id()
-    workload = _workload(plane, seat, id)
-    log = plane.log_file("Endpoints", seat.endpoint, f"{seat.variant['name']}-{id}")
-    handle, instance, copying = adopted.handle if adopted else None, None, None
+    running = containers.members(plane, seat, id)
+    seat.adopted = None
+    at, instance = running[0], None
     try:
-        if handle is None:
-            model_data.place(plane, seat.variant["containers"][0], workload.opt_ml, seat.variant["download"], go_on)
-            go_on()
-            handle = plane.driver.start(workload)
-            _remember(plane, seat, id, handle)
-            _event(plane, seat, "started", f"Instance {id} was started.", instance=id)
-        copying = follow(plane, handle, log)
         how = "was found running, and answers /ping"
-        if not adopted:
-            attempts = health.await_ready(plane, handle, seat.variant["startup"], go_on)
+        if adopted:
+            for member in running:
+                containers.follow_log(plane, member)
+        else:
+            for at in running:
+                containers.start(plane, seat, id, at, go_on)
+            _event(plane, seat, "started", f"Instance {id} was started{_names(running)}.", instance=id)
+            attempts = health.await_ready(plane, containers.patients(running), seat.variant["startup"], go_on)
             how = f"answered /ping with 200 (attempt {attempts})"
-        instance = _routed(seat, id, handle)
+        instance = containers.routed(plane, fleet, seat, id, running)
         fleet.ready(seat, instance)
-        _event(plane, seat, "ready", f"Instance {id} {how}.", instance=id)
-        lost = health.watch(plane, handle, go_on)
-        return Lost(lost.type, f"{lost.reason} {_last_lines(log, copying)}".strip())
+        _event(plane, seat, "ready", f"Instance {id} {how}{_names(running)}.", instance=id)
+        lost = health.watch(plane, containers.patients(running), go_on)
+        at = running[lost.number]
+        if lost.exit:
+            fleet.ended(id, at.name, lost.exit)
+        return Lost(lost.type, f"{lost.reason} {at.last_lines()}".strip())
     except (SeaproofError, OSError) as error:
-        raise _not_ready(plane, seat, id, error, _last_lines(log, copying, "")) from error
+        at = running[error.number] if isinstance(error, NotReady) else at
+        raise _not_ready(plane, seat, id, at, error) from error
     finally:
         if instance is not None:
             fleet.lost(seat)
         if seat.leaving.is_set() or not plane.closing.is_set():
             if instance is not None and seat.leaving.is_set():
                 _drain(plane, seat, instance)
-            _clear(plane, seat, workload, handle)
-
-
-def _workload(plane: Plane, seat: Seat, id: str) -> Workload:
-    variant, container = seat.variant, seat.variant["containers"][0]
-    name = f"endpoint-{seat.endpoint}-{variant['name']}-{id}"
-    memory = plane.settings.memory * _MIB
-    return Workload(
-        name=name,
-        image=container["image"],
-        opt_ml=plane.opt_ml(name),
-        arguments=("serve",),
-        environment=container["environment"],
-        port=DEFAULT_PORT,
-        read_only=("model",),
-        hostname=container["hostname"],
-        isolated=variant["isolated"],
-        memory=memory or None,
-    )
-
-
-def _routed(seat: Seat, id: str, handle: Handle) -> Instance:
-    assert handle.host is not None
-    assert handle.port is not None
-    return Instance(id, (Container(seat.variant["containers"][0]["name"], handle.host, handle.port),))
-
-
-def _remember(plane: Plane, seat: Seat, id: str, handle: Handle) -> None:
-    """Handle and place of the instance, in one transaction, for a coordinator to come."""
-    entry = {"id": id, "variant": seat.variant["name"], "version": seat.version}
-    with plane.store.transaction():
-        plane.store.put_handle(KIND, seat.endpoint, handle)
-        plane.store.update(
-            KIND, seat.endpoint, lambda body: body.setdefault("_instances", {}).update({handle.name: entry})
-        )
-
-
-def _clear(plane: Plane, seat: Seat, workload: Workload, handle: Handle | None) -> None:
-    if handle is not None:
-        # What cannot be stopped now stays on record; the next start finds it and tries again.
-        try:
-            plane.driver.stop(handle, plane.settings.stop_endpoint_grace)
-        except DriverError as error:
-            _event(plane, seat, "not-stopped", str(error))
-            return
-        with plane.store.transaction():
-            plane.store.drop_handle(handle.name)
-            plane.store.update(KIND, seat.endpoint, lambda body: _forget(body, handle.name))
-    model_data.remove(workload.opt_ml)
-
-
-def _forget(body: Body, workload: str) -> None:
-    body.get("_instances", {}).pop(workload, None)
+            containers.clear(plane, seat, running, partial(_event, plane, seat))
 
 
 def _drain(plane: Plane, seat: Seat, instance: Instance) -> None:
@@ -186,17 +130,14 @@ def _drain(plane: Plane, seat: Seat, instance: Instance) -> None:
             return
 
 
-def _not_ready(plane: Plane, seat: Seat, id: str, error: Exception, log: str) -> NotReady:
-    variant = seat.variant["name"]
+def _not_ready(plane: Plane, seat: Seat, id: str, member: Member, error: Exception) -> NotReady:
+    log, who = member.last_lines(""), f"the {member.name} container for production variant {seat.variant['name']}"
     if isinstance(error, NotReady):
-        headline = (
-            f"The primary container for production variant {variant} did not pass the ping health check. "
-            "Please check CloudWatch logs for this endpoint."
-        )
+        headline = f"T{who[1:]} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
     elif isinstance(error, ImageNotFound):
-        headline = f"The image of the primary container for production variant {variant} does not exist here."
+        headline = f"The image of {who} does not exist here."
     elif isinstance(error, DriverError):
-        headline = f"The primary container for production variant {variant} could not be started."
+        headline = f"T{who[1:]} could not be started."
     else:
         headline = ""
     reason = failure_reason(headline, str(error), log, plane.settings.profile.failure_text.value)
@@ -205,13 +146,9 @@ def _not_ready(plane: Plane, seat: Seat, id: str, error: Exception, log: str) ->
     return NotReady(reason)
 
 
-def _last_lines(log: Path, copying: threading.Thread | None, lead: str = "Last lines of its log: ") -> str:
-    """The end of the log, once what the container printed last has been copied."""
-    if copying is None:
-        return ""
-    copying.join(0.5)
-    text = tail(log)
-    return f"{lead}{text}" if text else ""
+def _names(running: list[Member]) -> str:
+    """The names of the containers of a chain, for an event; nothing for a single one."""
+    return "" if len(running) == 1 else f": {', '.join(member.name for member in running)}"
 
 
 def _pause(seconds: float, go_on: Callable[[], None]) -> None:

@@ -62,8 +62,8 @@ def streams(plane: Plane, group: str, owner: str) -> list[str] | None:
     folder = _inside(plane, group, owner)
     if folder is None:
         return None
-    files = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime, path.name))
-    return [f"{owner}/{path.name.removesuffix('.log')}" for path in files]
+    files = sorted(folder.rglob("*.log"), key=lambda path: (path.stat().st_mtime, path.name))
+    return [f"{owner}/{path.relative_to(folder).as_posix().removesuffix('.log')}" for path in files]
 
 
 def _inside(plane: Plane, *names: str) -> Path | None:

@@ -14,6 +14,7 @@ from seaproof.storage.storage import Address, parse_address
 
 KIND = "model"
 _CONTAINER = "{Image,Environment,ModelDataUrl,ContainerHostname,Mode}"
+_MULTI_MODEL = "MultiModelConfig.ModelCacheSetting"
 _SOURCE = "ModelDataSource.S3DataSource.{S3Uri,S3DataType,CompressionType}"
 IMPLEMENTED = {
     "create_model": (
@@ -22,7 +23,11 @@ IMPLEMENTED = {
         "EnableNetworkIsolation",
         "InferenceExecutionConfig",
         "Tags",
-        *(f"{where}.{what}" for where in ("PrimaryContainer", "Containers") for what in (_CONTAINER, _SOURCE)),
+        *(
+            f"{where}.{what}"
+            for where in ("PrimaryContainer", "Containers")
+            for what in (_CONTAINER, _SOURCE, _MULTI_MODEL)
+        ),
     ),
     "list_models": listing.FIELDS,
 }
@@ -92,7 +97,37 @@ def _containers(request: Body) -> list[Body]:
     names = [container["ContainerHostname"] for container in containers if container.get("ContainerHostname")]
     if len(set(names)) < len(names):
         raise ServiceError("ValidationException", "ContainerHostname must be unique among the containers of a model.")
+    if sum(container.get("Mode") == "MultiModel" for container in containers) > 1:
+        raise ServiceError(
+            "ValidationException",
+            "At most one of the containers of a model can have Mode MultiModel: a request names one TargetModel.",
+        )
+    if (request.get("InferenceExecutionConfig") or {}).get("Mode") == "Direct":
+        _check_direct(containers)
+    if len({_name(container, number) for number, container in enumerate(containers, 1)}) < len(containers):
+        raise ServiceError(
+            "ValidationException",
+            "A ContainerHostname is the name of another container, which has none and is called by its place.",
+        )
     return containers or [request["PrimaryContainer"]]
+
+
+def _name(container: Body, number: int) -> str:
+    return container.get("ContainerHostname") or f"container-{number}"
+
+
+def _check_direct(containers: list[Body]) -> None:
+    if len(containers) < 2:
+        raise ServiceError(
+            "ValidationException", "InferenceExecutionConfig.Mode Direct needs a model with 2 to 15 Containers."
+        )
+    nameless = [str(number) for number, given in enumerate(containers, 1) if not given.get("ContainerHostname")]
+    if nameless:
+        raise ServiceError(
+            "ValidationException",
+            "With InferenceExecutionConfig.Mode Direct each container needs a ContainerHostname, by which requests "
+            f"name it; missing for container {', '.join(nameless)}.",
+        )
 
 
 def _check_container(plane: Plane, container: Body) -> None:
@@ -101,6 +136,10 @@ def _check_container(plane: Plane, container: Body) -> None:
     url, source = container.get("ModelDataUrl"), container.get("ModelDataSource", {}).get("S3DataSource")
     if url and source:
         raise ServiceError("ValidationException", "Specify at most one of ModelDataUrl and ModelDataSource.")
+    if container.get("Mode") == "MultiModel":
+        _check_multi_model(url, source)
+    elif container.get("MultiModelConfig"):
+        raise ServiceError("ValidationException", "MultiModelConfig is for containers with Mode MultiModel alone.")
     if url:
         _check_data(plane, url, is_prefix=container.get("Mode") == "MultiModel")
     if source:
@@ -112,6 +151,18 @@ def _check_container(plane: Plane, container: Body) -> None:
                 f" {source['S3Uri']} with {source['CompressionType']} is not that.",
             )
         _check_data(plane, source["S3Uri"], is_prefix=is_prefix)
+
+
+def _check_multi_model(url: str | None, source: Body | None) -> None:
+    # Whether its image has the multi-models label is not looked at: a folder that plays an image has no labels.
+    if source:
+        raise ServiceError(
+            "ValidationException", "ModelDataSource is not supported with Mode MultiModel; give ModelDataUrl."
+        )
+    if not url:
+        raise ServiceError(
+            "ValidationException", "Mode MultiModel needs ModelDataUrl, the prefix below which its models lie."
+        )
 
 
 def _check_data(plane: Plane, url: str, *, is_prefix: bool) -> None:

@@ -6,20 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seaproof.contract.environ import BASE_DIR
 from seaproof.control.fleet import Fleet, Plan
 from seaproof.control.model_folders import ModelFolders
 from seaproof.control.model_trace import recorder
 from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Handle
-from seaproof.errors import HttpError
 from seaproof.invocations.counters import Counts, as_json
 from seaproof.invocations.loading import Loader, Options
 from seaproof.storage.storage import parse_address
 
 _MIB = 1024 * 1024
-MEMORY = ("memoryBytes", "memory_bytes", "memoryUsage", "memory")
-"""Members of an entry of GET /models by which a container may tell the bytes that a model takes."""
 
 
 def loader(plane: Plane, fleet: Fleet, container: Plan, handle: Handle, opt_ml: Path) -> Loader:
@@ -28,7 +24,7 @@ def loader(plane: Plane, fleet: Fleet, container: Plan, handle: Handle, opt_ml: 
     assert handle.host is not None
     assert handle.port is not None
     prefix = parse_address(container["multi_model"]["uri"])
-    base = str(handle.detail.get(BASE_DIR, "/opt/ml"))
+    base = str(handle.detail.get("opt_ml", "/opt/ml"))
     shelf = ModelFolders(plane.storage, prefix, opt_ml / "models", f"{base}/models")
     options = Options(
         patience=settings.model_patience,
@@ -59,12 +55,10 @@ def listing(plane: Plane) -> list[dict[str, Any]]:
         loaded: dict[str, list[str]] = {}
         memory: dict[str, int] = {}
         for instance, one in loaders:
-            names = one.names()
             for target in one.loaded():
                 loaded.setdefault(target, []).append(instance)
-            for name, size in _told(one).items():
-                if name in names:
-                    memory[names[name]] = memory.get(names[name], 0) + size
+            for target, size in _told(one).items():
+                memory[target] = memory.get(target, 0) + size
         for target, count in sorted(counts.items(), key=lambda item: (-item[1].invocations, item[0])):
             rows.append(_row(fleet.endpoint, target, count, loaded.get(target, []), memory.get(target)))
     return rows
@@ -83,16 +77,22 @@ def _loaders(fleet: Fleet) -> Iterator[tuple[str, Loader]]:
 
 
 def _told(one: Loader) -> dict[str, int]:
-    """Container's name of each model -> bytes of memory, where the container tells them."""
-    try:
-        entries = one.listing()
-    except HttpError:
-        return {}
+    """Bytes of memory by TargetModel, of the models whose description (GET /models/<name>) tells them."""
     told = {}
-    for entry in entries:
-        for member in MEMORY:
-            size = entry.get(member)
-            if isinstance(size, (int, float)) and not isinstance(size, bool):
-                told[str(entry.get("modelName"))] = int(size)
-                break
+    for target in one.loaded():
+        sizes = _memory_of(one.describe(target))
+        if sizes:
+            told[target] = sum(sizes)
     return told
+
+
+def _memory_of(described: Any) -> list[int]:
+    """`memoryUsage`, in bytes, of the model or of each of its workers, as multi-model-server and TorchServe tell it."""
+    if isinstance(described, list):
+        return [size for one in described for size in _memory_of(one)]
+    if not isinstance(described, dict):
+        return []
+    size = described.get("memoryUsage")
+    if isinstance(size, (int, float)) and not isinstance(size, bool):
+        return [int(size)]
+    return _memory_of(described.get("workers"))

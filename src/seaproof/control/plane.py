@@ -5,7 +5,7 @@
   s3/<bucket>/<key>              local storage
   workloads/<workload>/          one /opt/ml each
   logs/TrainingJobs/<job>/algo-1-<epoch>.log
-  logs/Endpoints/<endpoint>/<variant>-<instance>.log
+  logs/Endpoints/<endpoint>/<variant>-<instance>.log, or <variant>-<instance>/<container>.log of a chain
 """
 
 from __future__ import annotations

@@ -160,31 +160,17 @@ class Loader:
         with self._changed:
             return [model.target for model in self._cache if model.phase is Phase.LOADED]
 
-    def names(self) -> dict[str, str]:
-        """What the container calls the models that were asked for -> their TargetModel."""
-        return {name: target for target, name in list(self._names.items())}
+    def describe(self, target: str) -> Any:
+        """What GET /models/<name> says of a model, as JSON; None where it says nothing that can be read."""
+        with suppress(HttpError, ValueError, _Closed):
+            reply = self._call("GET", f"{MODELS}/{self._shelf.name(target)}", timeout=_LIST_SECONDS)
+            return json.loads(reply.body) if reply.status == LOADED else None
+        return None
 
     @property
     def disk_bytes(self) -> int:
         """What the models take on the disk at this moment."""
         return self._cache.disk_bytes
-
-    def listing(self) -> list[dict[str, Any]]:
-        """What GET /models says: the container's own entries, of all pages. HttpError where it says nothing."""
-        entries: list[dict[str, Any]] = []
-        token = ""
-        for _ in range(_PAGES):
-            target = f"{MODELS}?next_page_token={token}" if token else MODELS
-            reply = self._call("GET", target, timeout=_LIST_SECONDS)
-            try:
-                page = json.loads(reply.body) if reply.status == LOADED else {}
-                entries += [entry for entry in page.get("models") or [] if isinstance(entry, dict)]
-                token = str(page.get("nextPageToken") or "")
-            except (ValueError, AttributeError, TypeError):
-                break
-            if not token or not token.isprintable() or " " in token:
-                break
-        return entries
 
     def close(self) -> None:
         """The container is being stopped: nothing is loaded any more, and who waits is told."""
@@ -221,7 +207,9 @@ class Loader:
         except (ServiceError, HttpError) as error:
             outcome = Outcome(error)
         except Exception as error:
-            outcome = Outcome(ServiceError("InternalFailure", f"seaproof failed to load a model: {error!r}", status=500))
+            outcome = Outcome(
+                ServiceError("InternalFailure", f"seaproof failed to load a model: {error!r}", status=500)
+            )
         failed = bool(outcome.error or outcome.refusal)
         with self._changed:
             unload = False
@@ -293,11 +281,28 @@ class Loader:
         """Unload what the container has without our doing, such as from before a restart of the coordinator."""
         with self._changed:
             ours = self._cache.names()
-        found = [str(entry.get("modelName", "")) for entry in self.listing()]
+        found = [str(entry.get("modelName", "")) for entry in self._listing()]
         unknown = [name for name in found if name and name not in ours and name.isprintable() and " " not in name]
         for name in unknown:
             self._call("DELETE", f"{MODELS}/{name}", timeout=_UNLOAD_SECONDS)
         return bool(unknown)
+
+    def _listing(self) -> list[dict[str, Any]]:
+        """What GET /models says: the entries of all pages."""
+        entries: list[dict[str, Any]] = []
+        token = ""
+        for _ in range(_PAGES):
+            target = f"{MODELS}?next_page_token={token}" if token else MODELS
+            reply = self._call("GET", target, timeout=_LIST_SECONDS)
+            try:
+                page = json.loads(reply.body) if reply.status == LOADED else {}
+                entries += [entry for entry in page.get("models") or [] if isinstance(entry, dict)]
+                token = str(page.get("nextPageToken") or "")
+            except (ValueError, AttributeError, TypeError):
+                break
+            if not token or not token.isprintable() or " " in token:
+                break
+        return entries
 
     def _store(self, model: Model, deadline: float) -> None:
         """Have the model's data on the disk, within the bound."""

@@ -197,6 +197,8 @@ def _write_handle(spec: Spec, folder: Path) -> None:
         id=str(processes.this_process()),
         host="127.0.0.1" if spec.host_port else None,
         port=spec.host_port,
+        # Without namespaces there is no /opt/ml of its own: paths in it are told as they are on the host.
+        detail={} if spec.namespaces else {"opt_ml": spec.opt_ml},
     )
     _write_json(folder / HANDLE, asdict(handle))
 
