@@ -3,8 +3,8 @@
     models/<name>/model/         the archive, unpacked; what the container is told to load
     models/<name>/source.json    which object it is; written last, so that a folder without it is not whole
 
-The name is a hash of the object's address, opaque and always the same, as on the platform. The archive itself is removed
-as soon as it is unpacked.
+The name is a hash of the object's address, opaque and always the same, as on the platform. The archive itself is
+removed as soon as it is unpacked.
 """
 
 from __future__ import annotations

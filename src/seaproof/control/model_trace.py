@@ -1,7 +1,7 @@
 """The recorded trace of a multi-model endpoint: one line for each invocation, `time,model,bytes`.
 
-`seaproof models simulate` reads it. A line is written whole with one system call, so that a trace can be read, copied or
-removed while it grows.
+`seaproof models simulate` reads it. A line is written whole with one system call, so that a trace can be read, copied
+or removed while it grows.
 """
 
 from __future__ import annotations

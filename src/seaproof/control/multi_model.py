@@ -13,6 +13,7 @@ from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Handle
 from seaproof.invocations.counters import Counts, as_json
 from seaproof.invocations.loading import Loader, Options
+from seaproof.invocations.models_api import ModelsApi
 from seaproof.storage.storage import parse_address
 
 _MIB = 1024 * 1024
@@ -33,7 +34,8 @@ def loader(plane: Plane, fleet: Fleet, container: Plan, handle: Handle, opt_ml: 
         stay=container["multi_model"]["stay"],
     )
     record = recorder(trace_file(plane, fleet.endpoint)) if settings.model_trace else None
-    return Loader(handle.host, handle.port, plane.sender.request, shelf, fleet.tally, options, record)
+    api = ModelsApi(handle.host, handle.port, plane.sender.request)
+    return Loader(api, shelf, fleet.tally, options, record)
 
 
 def trace_file(plane: Plane, endpoint: str) -> Path:

@@ -10,7 +10,6 @@ for the same load; loads of different models go on beside each other.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -19,25 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from seaproof.contract.http import CONTENT_TYPE, MODELS
 from seaproof.errors import HttpError, ServiceError
-from seaproof.invocations.chain import Reply
 from seaproof.invocations.counters import Tally
 from seaproof.invocations.models import Kept, Model, ModelCache, Outcome, Phase
-
-LOADED, ALREADY_LOADED, NO_MEMORY = 200, 409, 507
-_UNLOAD_SECONDS = 60.0
-_LIST_SECONDS = 10.0
-_PAGES = 1000
-_JSON = [(CONTENT_TYPE.encode(), b"application/json")]
-
-
-class Request(Protocol):
-    """One request to the container and its whole answer, as `Sender.request`; HttpError where none comes."""
-
-    def __call__(
-        self, host: str, port: int, method: str, target: str, *, headers: Any = ..., body: bytes = ..., timeout: float
-    ) -> Reply: ...
+from seaproof.invocations.models_api import ALREADY_LOADED, LOADED, NO_MEMORY, ModelsApi
 
 
 class Shelf(Protocol):
@@ -96,16 +80,13 @@ class Loader:
 
     def __init__(
         self,
-        host: str,
-        port: int,
-        request: Request,
+        api: ModelsApi,
         shelf: Shelf,
         tally: Tally,
         options: Options,
         record: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._host, self._port, self._request = host, port, request
-        self._shelf, self._tally, self._options, self._record = shelf, tally, options, record
+        self._api, self._shelf, self._tally, self._options, self._record = api, shelf, tally, options, record
         self._names: dict[str, str] = {}
         self._cache = ModelCache(stay=options.stay)
         self._changed = threading.Condition(threading.Lock())
@@ -161,10 +142,9 @@ class Loader:
             return [model.target for model in self._cache if model.phase is Phase.LOADED]
 
     def describe(self, target: str) -> Any:
-        """What GET /models/<name> says of a model, as JSON; None where it says nothing that can be read."""
-        with suppress(HttpError, ValueError, _Closed):
-            reply = self._call("GET", f"{MODELS}/{self._shelf.name(target)}", timeout=_LIST_SECONDS)
-            return json.loads(reply.body) if reply.status == LOADED else None
+        """What the container says of a model, as JSON; None where that cannot be read."""
+        with suppress(HttpError):
+            return self._api.describe(self._shelf.name(target))
         return None
 
     @property
@@ -185,7 +165,7 @@ class Loader:
             self._spawn(self._work)
 
     def _spawn(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name=f"models of port {self._port}", daemon=True).start()
+        threading.Thread(target=work, name=f"models of {self._api.where}", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -202,10 +182,8 @@ class Loader:
         began = time.monotonic()
         try:
             outcome = self._try(model, began + self._options.load_timeout)
-        except _Closed:
-            outcome = Outcome(HttpError("refused", "the instance is being stopped", where=f"{self._host}:{self._port}"))
-        except (ServiceError, HttpError) as error:
-            outcome = Outcome(error)
+        except (ServiceError, HttpError, _Closed) as error:
+            outcome = Outcome(self._stopping() if self._closed or isinstance(error, _Closed) else error)
         except Exception as error:
             outcome = Outcome(
                 ServiceError("InternalFailure", f"seaproof failed to load a model: {error!r}", status=500)
@@ -230,11 +208,11 @@ class Loader:
     def _try(self, model: Model, deadline: float) -> Outcome:
         self._wait(model, lambda: self._may_begin(model), deadline)
         self._store(model, deadline)
-        body = json.dumps({"model_name": model.name, "url": self._shelf.url(model.name)}).encode()
+        url = self._shelf.url(model.name)
         looked = False
         while True:
-            left = self._left(deadline)
-            reply = self._call("POST", MODELS, headers=_JSON, body=body, timeout=left)
+            self._check(deadline)
+            reply = self._api.load(model.name, url, self._left(deadline))
             if reply.status in (LOADED, ALREADY_LOADED):
                 return Outcome(was_loaded=reply.status == ALREADY_LOADED)
             if reply.status != NO_MEMORY:
@@ -244,6 +222,10 @@ class Loader:
             if looked or not self._unload_unknown():
                 return Outcome(refusal=reply)
             looked = True
+
+    def _stopping(self) -> HttpError:
+        # As if nothing listened: another instance may take the request.
+        return HttpError("refused", "the instance is being stopped", where=self._api.where)
 
     def _may_begin(self, model: Model) -> bool:
         """Whether its stay before has ended, and nobody removes its folder."""
@@ -270,7 +252,7 @@ class Loader:
         if not self._closed:
             # Where it does not answer it is dying, and its replacement has nothing loaded.
             with suppress(HttpError):
-                self._call("DELETE", f"{MODELS}/{model.name}", timeout=_UNLOAD_SECONDS)
+                self._api.unload(model.name)
         if evicted:
             self._tally.evicted(model.target)
         with self._changed:
@@ -281,28 +263,10 @@ class Loader:
         """Unload what the container has without our doing, such as from before a restart of the coordinator."""
         with self._changed:
             ours = self._cache.names()
-        found = [str(entry.get("modelName", "")) for entry in self._listing()]
-        unknown = [name for name in found if name and name not in ours and name.isprintable() and " " not in name]
+        unknown = [name for name in self._api.names() if name not in ours]
         for name in unknown:
-            self._call("DELETE", f"{MODELS}/{name}", timeout=_UNLOAD_SECONDS)
+            self._api.unload(name)
         return bool(unknown)
-
-    def _listing(self) -> list[dict[str, Any]]:
-        """What GET /models says: the entries of all pages."""
-        entries: list[dict[str, Any]] = []
-        token = ""
-        for _ in range(_PAGES):
-            target = f"{MODELS}?next_page_token={token}" if token else MODELS
-            reply = self._call("GET", target, timeout=_LIST_SECONDS)
-            try:
-                page = json.loads(reply.body) if reply.status == LOADED else {}
-                entries += [entry for entry in page.get("models") or [] if isinstance(entry, dict)]
-                token = str(page.get("nextPageToken") or "")
-            except (ValueError, AttributeError, TypeError):
-                break
-            if not token or not token.isprintable() or " " in token:
-                break
-        return entries
 
     def _store(self, model: Model, deadline: float) -> None:
         """Have the model's data on the disk, within the bound."""
@@ -325,13 +289,16 @@ class Loader:
             raise
 
     def _free_disk(self, model: Model, deadline: float) -> None:
-        """Remove folders of other models until all fit; ServiceError where they do not."""
+        """Remove folders of other models until all fit; ServiceError where they cannot."""
+        bound = self._options.disk_bytes
         while True:
             with self._changed:
-                if not self._options.disk_bytes or self._cache.disk_bytes <= self._options.disk_bytes:
+                if not bound or self._cache.disk_bytes <= bound:
                     return
-                found = self._cache.disk_victim()
-                moving = self._cache.is_moving(model)
+                own = self._cache.kept(model.name)
+                fits = own is None or own.bytes <= bound
+                found = self._cache.disk_victim() if fits else None
+                moving = fits and self._cache.is_moving(model)
                 seen = self._changes
             if found is not None:
                 self._clear(*found)
@@ -341,7 +308,7 @@ class Loader:
                 raise ServiceError(
                     "ValidationError",
                     f"Failed to store model data of {model.target}: it needs more than the "
-                    f"{self._options.disk_bytes:,} bytes that all models may take on the disk (setting models_disk).",
+                    f"{bound:,} bytes that all models may take on the disk (setting models_disk).",
                 )
 
     def _clear(self, kept: Kept, model: Model | None) -> None:
@@ -357,7 +324,7 @@ class Loader:
         self._wait(model, lambda: self._changes != seen or not self._cache.is_moving(model), deadline)
 
     def _wait(self, model: Model, condition: Callable[[], bool], deadline: float) -> None:
-        """Wait until the condition holds; it is asked after every change. Others do not count on this load meanwhile."""
+        """Wait until the condition holds, asked after every change. Others do not count on this load meanwhile."""
         with self._changed:
             if not condition():
                 model.idle = True
@@ -380,13 +347,5 @@ class Loader:
         left = deadline - time.monotonic()
         if left <= 0:
             what = f"the model was not loaded within {self._options.load_timeout:g} s"
-            raise HttpError("timeout", what, where=f"{self._host}:{self._port}")
+            raise HttpError("timeout", what, where=self._api.where)
         return left
-
-    def _call(self, method: str, target: str, *, headers: Any = None, body: bytes = b"", timeout: float) -> Reply:
-        try:
-            return self._request(self._host, self._port, method, target, headers=headers, body=body, timeout=timeout)
-        except HttpError:
-            if self._closed:
-                raise _Closed from None
-            raise

@@ -148,7 +148,7 @@ class ModelCache:
         return True
 
     def loaded(self, model: Model) -> bool:
-        """The container has it; True where it is to be unloaded at once, because nobody waits and models do not stay."""
+        """The container has it; True where it is to be unloaded at once: nobody waits, and models do not stay."""
         model.phase, model.idle, model.before = Phase.LOADED, False, None
         if self._stay or model.leases:
             return False

@@ -38,7 +38,7 @@ def exchange(models: TargetModels, target: str, call: Call) -> Exchange:
             if unknown is not None and outcome.was_loaded:
                 return unknown
             models.used(model, hit=hit)
-            reply = yield replace(call, target=f"{MODELS}/{model.name}/invoke")
+            reply: Reply = yield replace(call, target=f"{MODELS}/{model.name}/invoke")
             if reply.status != 404 or unknown is not None:
                 return reply
             unknown = reply
