@@ -3,6 +3,7 @@
     POST /endpoints/{name}/invocations    the runtime; answered on the event loop
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
     GET  /ping                            200 while it lives
+    GET  /metrics                         invocations, for Prometheus
     /_seaproof/...                        health, logs, events, shutdown: for the command line
 
 A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
@@ -23,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 from seaproof import __version__
 from seaproof.api import operations, wire
 from seaproof.control import logs
+from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.message import Request, Response
@@ -43,6 +45,7 @@ class Application:
         self.url = url
         self._shutdown = shutdown
         self._client = send.new_client()
+        self._outcomes = Outcomes(plane)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.last_request = time.monotonic()
@@ -72,6 +75,8 @@ class Application:
             return self._operate(request)
         if path == "/ping":
             return wire.plain(200, {"status": "ok"})
+        if path == "/metrics" and request.method == "GET":
+            return self._outcomes.metrics.response()
         own = self._own.get((request.method, path))
         if own is not None:
             return self._answer_own(own, request)
@@ -95,9 +100,8 @@ class Application:
             return Response(405, [(b"Allow", b"POST")], b"")
         try:
             plane = self._plane
-            return await send.invoke(
-                self._client, flow.invocation(plane.fleets.routes, endpoint, request, plane.settings)
-            )
+            steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
+            return await send.invoke(self._client, steps)
         except ServiceError as error:
             return wire.runtime_error(error)
 

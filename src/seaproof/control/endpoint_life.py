@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seaproof.control.fleet import Fleet, Plan, Seat
 from seaproof.control.containers import KIND
+from seaproof.control.fleet import Fleet, Plan, Seat
 from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.plans import seats_of

@@ -20,8 +20,8 @@ from typing import Any
 
 from seaproof.control import endpoint_life as life
 from seaproof.control import health
-from seaproof.control.fleet import Adopted, Plan, Seat
 from seaproof.control.containers import KIND
+from seaproof.control.fleet import Adopted, Plan, Seat
 from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.plans import seats_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from seaproof.control import endpoint_life as life
 from seaproof.control import fields, listing
-from seaproof.control.fleet import Plan
 from seaproof.control.containers import KIND
+from seaproof.control.fleet import Plan
 from seaproof.control.plane import Plane
 from seaproof.control.plans import resolve, retaining, with_changes
 from seaproof.control.store import Body, Record

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from seaproof.contract.environ import DEFAULT_PORT
 from seaproof.control import containers, health
 from seaproof.control.containers import KIND, Member
 from seaproof.control.fleet import Fleet, Seat
 from seaproof.control.health import Lost, NotReady
 from seaproof.control.plane import Plane
 from seaproof.errors import DriverError, ImageNotFound, SeaproofError
+from seaproof.invocations.diagnosis import listening_elsewhere
 from seaproof.invocations.routing import Instance
 
 _LONGEST_PAUSE = 60.0
@@ -140,8 +142,13 @@ def _not_ready(plane: Plane, seat: Seat, id: str, member: Member, error: Excepti
         headline = f"T{who[1:]} could not be started."
     else:
         headline = ""
-    reason = failure_reason(headline, str(error), log, plane.settings.profile.failure_text.value)
-    full = f"{headline} {error}".strip() + (f"\n{log}" if log else "")
+    cause = str(error)
+    handle = member.handle
+    elsewhere = listening_elsewhere(log, {DEFAULT_PORT, handle.port or 0}) if handle else ""
+    if isinstance(error, NotReady) and elsewhere:
+        cause = f"{cause} Its log says that it listens on {elsewhere}."
+    reason = failure_reason(headline, cause, log, plane.settings.profile.failure_text.value)
+    full = f"{headline} {cause}".strip() + (f"\n{log}" if log else "")
     _event(plane, seat, "died-before-ready", full, instance=id)
     return NotReady(reason)
 

@@ -162,7 +162,7 @@ class Client:
             else:
                 _, wire = await asyncio.wait_for(loop.create_connection(make, host, port), seconds)
         except (TimeoutError, asyncio.TimeoutError) as error:
-            raise HttpError("timeout", f"no connection within {seconds:g} s", where=_where(peer)) from error
+            raise HttpError("timeout", f"no connection within {seconds:.3g} s", where=_where(peer)) from error
         except OSError as error:
             what = f"the connection was refused: {error.strerror or error}"
             raise HttpError("refused", what, where=_where(peer)) from error
@@ -213,7 +213,7 @@ def _may_resend(error: BaseException, wire: Wire, body: Body) -> bool:
 
 
 def _expire(wire: Wire, peer: Peer, timeout: float) -> None:
-    wire.fail(HttpError("timeout", f"no reply within {timeout:g} s", where=_where(peer)))
+    wire.fail(HttpError("timeout", f"no reply within {timeout:.3g} s", where=_where(peer)))
 
 
 def _where(peer: Peer) -> str:
