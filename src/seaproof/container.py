@@ -33,6 +33,9 @@ serve   answers GET /ping and POST /invocations on port 8080, with the functions
           SAGEMAKER_BIND_TO_PORT                   port (8080)
           SEAPROOF_LOAD=worker                     load the model in each worker instead of once for all; a script
                                                    can say so itself: load_after_fork = True
+          SAGEMAKER_MULTI_MODEL=true               serve many models, each loaded and unloaded through /models; workers
+                                                   are then those of each model (1)
+          SEAPROOF_MEMORY_LIMIT_MB                 MiB for a multi-model container (the cgroup's limit)
           OMP_NUM_THREADS                          threads of numeric libraries in each worker (CPUs / workers)
 
         Predictions run in a thread beside the server, so that /ping is always answered. A script whose functions

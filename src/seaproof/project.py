@@ -85,6 +85,11 @@ class Project:
     endpoint: Endpoint = Endpoint()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def image_folder(self) -> FolderImage | None:
+        """The folder that stands for the project's own image, if one does."""
+        return self.images.get(self.image) or self.images.get(self.image.partition(":")[0])
+
 
 def find_project(start: Path) -> Project:
     """The project of `start` or of the nearest folder above it that has a seaproof.toml; else `start` itself."""

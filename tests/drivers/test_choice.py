@@ -14,7 +14,7 @@ import pytest
 from seaproof.drivers.choice import check_all, open_driver
 from seaproof.drivers.docker.engine import candidates
 from seaproof.errors import DriverUnavailable
-from seaproof.project import Project
+from seaproof.project import FolderImage, Project
 from seaproof.settings import Settings
 
 
@@ -43,6 +43,16 @@ def test_auto_takes_process_where_no_engine_answers(
 @pytest.mark.docker
 def test_auto_takes_docker_where_an_engine_answers(tmp_path: Path, project: Project) -> None:
     assert open_driver(Settings(), project, tmp_path / "state").name == "docker"
+
+
+@pytest.mark.docker
+def test_auto_takes_the_folder_until_the_image_is_built(tmp_path: Path, probe_image: str) -> None:
+    folders = {"not-built-yet": FolderImage(tmp_path), probe_image: FolderImage(tmp_path)}
+    new = Project(root=tmp_path, name="p", image="not-built-yet", images=folders)
+    built = Project(root=tmp_path, name="p", image=probe_image, images=folders)
+
+    assert open_driver(Settings(), new, tmp_path / "state").name == "process"
+    assert open_driver(Settings(), built, tmp_path / "state").name == "docker"
 
 
 @pytest.mark.parametrize("name", ["process", "fake"])

@@ -303,13 +303,6 @@ def test_a_variable_that_cannot_be_read_is_one_paragraph(container: Container) -
     assert len(container.log.splitlines()) == 1
 
 
-def test_a_switch_for_what_is_not_served_is_not_passed_over(container: Container) -> None:
-    container.start(PID, SAGEMAKER_MULTI_MODEL="true")
-
-    assert container.wait() == 1
-    assert "a multi-model container is not served yet (SAGEMAKER_MULTI_MODEL)" in container.log
-
-
 def test_requests_that_wait_for_a_dead_worker_are_served_by_the_next(container: Container) -> None:
     """The master keeps the sockets: who had connected but was not accepted yet finds the successor."""
     container.serve(PID)

@@ -18,7 +18,7 @@ def command(folder: Path, as_json: bool) -> None:
 
     Ends with exit code 1 where none works.
     """
-    from seaproof.drivers.choice import check_all
+    from seaproof.drivers.choice import check_all, open_driver
 
     session = open_session(folder, as_json)
     found = check_all(session.project, session.state)
@@ -33,5 +33,8 @@ def command(folder: Path, as_json: bool) -> None:
                 print(f"          Next: {health.next_step}")
             for name, value in health.facts.items():
                 print(f"          {name}: {value}")
+        if any(health.works for health in found):
+            taken = open_driver(session.settings, session.project, session.state).name
+            print(f"\nHere, commands use {taken} (setting `driver`: {session.settings.driver}).")
     if not any(health.works for health in found):
         sys.exit(1)

@@ -19,6 +19,8 @@ SAFE_PORT_RANGE = "SAGEMAKER_SAFE_PORT_RANGE"
 PROGRAM = "SAGEMAKER_PROGRAM"
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
 MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+# Ours: memory that a multi-model container may use, where that is less than what its cgroup allows.
+MEMORY_LIMIT_MB = "SEAPROOF_MEMORY_LIMIT_MB"
 DEFAULT_ACCEPT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
 MAX_PAYLOAD_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 # Each list is tried in order: SageMaker's spelling first, then that of the classic sample containers.
@@ -43,6 +45,10 @@ class ServingEnviron:
     program: str = ""
     submit_directory: str = ""
     multi_model: bool = False
+    model_dir: str = ""
+    """The folder of the one model that this process serves, in a multi-model container; see `model_folder`."""
+    memory_limit: int = 0
+    """Bytes that a multi-model container may use; 0 where only the cgroup and the machine set a limit."""
     default_accept: str = ""
     max_body: int | None = None
     """Bytes; None where the variable is not set."""
@@ -56,20 +62,28 @@ class ServingEnviron:
         """Read from `environ` (default: the process's own). ContractError names a variable that cannot be read."""
         env = os.environ if environ is None else environ
         max_mb = env.get(MAX_PAYLOAD_MB, "").strip()
+        multi_model = is_true(env.get(MULTI_MODEL, ""))
         return cls(
             base_dir=env.get(BASE_DIR) or "/opt/ml",
             port=int(_number(env, (BIND_TO_PORT,), DEFAULT_PORT, 1, 65535)),
-            workers=int(_number(env, WORKERS, visible_cpus(), 1, 1024)),
+            # For each model of a multi-model container, where most models are idle and each worker costs memory.
+            workers=int(_number(env, WORKERS, 1 if multi_model else visible_cpus(), 1, 1024)),
             timeout=_number(env, TIMEOUT, 60, 0.001, 86400),
             program=env.get(PROGRAM, ""),
             submit_directory=env.get(SUBMIT_DIRECTORY, ""),
-            multi_model=is_true(env.get(MULTI_MODEL, "")),
+            multi_model=multi_model,
+            memory_limit=int(_number(env, (MEMORY_LIMIT_MB,), 0, 0, 1 << 30) * 1024 * 1024),
             default_accept=env.get(DEFAULT_ACCEPT, ""),
             max_body=int(_number(env, (MAX_PAYLOAD_MB,), 0, 0, 4096) * 1024 * 1024) if max_mb else None,
             load_after_fork=_load(env) == "worker",
             batch_strategy=env.get(BATCH_STRATEGY, ""),
             max_concurrent_transforms=int(_number(env, (MAX_CONCURRENT_TRANSFORMS,), 0, 0, 10000)),
         )
+
+    @property
+    def model_folder(self) -> str:
+        """The folder that model_fn gets."""
+        return self.model_dir or f"{self.base_dir.rstrip('/')}/model"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Plane:
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the coordinator shuts down; background work looks at it and returns without changing records."""
     threads: set[threading.Thread] = field(default_factory=set)
+    starting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a thread is added and started: `join` must not meet one that is in between."""
     fleets: Fleets = field(default_factory=Fleets)
     """What the endpoints run; `fleets.routes` is where invocations look."""
 
@@ -63,12 +65,15 @@ class Plane:
                 self.threads.discard(thread)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
-        self.threads.add(thread)
-        thread.start()
+        with self.starting:
+            self.threads.add(thread)
+            thread.start()
         return thread
 
     def join(self, timeout: float) -> None:
         """Tell all background work to end and wait for it, at most `timeout` seconds for each."""
         self.closing.set()
-        for thread in list(self.threads):
+        with self.starting:
+            threads = list(self.threads)
+        for thread in threads:
             thread.join(timeout)

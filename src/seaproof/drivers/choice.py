@@ -1,4 +1,8 @@
-"""Which driver: the one that the settings name, or, for `auto`, docker where an engine answers and else process."""
+"""Which driver: the one that the settings name, or, for `auto`, docker where an engine answers and else process.
+
+One exception makes a new project run at once: where the engine does not have the project's image and
+seaproof.toml maps a folder to it, `auto` takes the folder. Once the image is built, it takes docker.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,7 @@ def open_driver(settings: Settings, project: Project, state: Path) -> Driver:
     `state` is the absolute folder of the project's state.
     """
     if settings.driver == "auto":
-        docker = _driver("docker", project, state)
-        return docker if docker.check().works else _driver("process", project, state)
+        return _automatic(project, state)
     driver = _driver(settings.driver, project, state)
     health = driver.check()
     if not health.works:
@@ -26,6 +29,17 @@ def open_driver(settings: Settings, project: Project, state: Path) -> Driver:
             next_step=health.next_step or "`seaproof doctor` says more.",
         )
     return driver
+
+
+def _automatic(project: Project, state: Path) -> Driver:
+    from seaproof.drivers.docker import DockerDriver
+
+    docker = DockerDriver(state)
+    if not docker.check().works:
+        return _driver("process", project, state)
+    if project.image_folder is None or docker.has_image(project.image):
+        return docker
+    return _driver("process", project, state)
 
 
 def check_all(project: Project, state: Path) -> list[Health]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from seaproof.contract.environ import ServingEnviron
-from seaproof.contract.opt_ml import OptMl
 from seaproof.serving.context import Context
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.predictor import Predictor
@@ -30,7 +28,7 @@ def load_predictor(functions: Functions, environ: ServingEnviron, run_async: Run
 
     `run_async` runs to its end what an `async def` model_fn returns.
     """
-    model_dir = str(OptMl(Path(environ.base_dir)).model)
+    model_dir = environ.model_folder
     context = Context(environ, model_dir, [])
 
     def call(name: str, *arguments: Any) -> Any:

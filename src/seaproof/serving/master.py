@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seaproof.contract.environ import MULTI_MODEL, ServingEnviron, share_cpus
-from seaproof.errors import ContractError, SeaproofError, authors_traceback
+from seaproof.contract.environ import ServingEnviron, share_cpus
+from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
@@ -36,22 +37,20 @@ def serve(environ: ServingEnviron) -> int:
     to the log; ContractError where the port or the script cannot be used."""
     began = time.monotonic()
     if environ.multi_model:
-        raise ContractError(
-            "a multi-model container is not served yet",
-            where=MULTI_MODEL,
-            next_step=f"Leave {MULTI_MODEL} out to serve the one model in /opt/ml/model.",
-        )
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+        from seaproof.serving.nursery import serve_models
+
+        return serve_models(environ)
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
     sockets = bind(environ.port, environ.workers)
     share_cpus(environ.workers)
     try:
         author = load(environ)
-    except (_Leave, SeaproofError):
+    except (Leave, SeaproofError):
         raise
     except BaseException as error:
         sys.stderr.write(authors_traceback(error))
-        log.error("the container ends before it is ready: %s", _said(error))
+        log.error("the container ends before it is ready: %s", said(error))
         return FAILED
     what = author.functions.where if author.functions else "the model"
     return Master(author, environ, sockets).run(
@@ -194,18 +193,18 @@ class Master:
     def _reap(self) -> None:
         """Find the workers that have ended."""
         for worker in self._workers:
-            if worker.pid and (status := _ended(worker.pid)) is not None:
+            if worker.pid and (status := ended(worker.pid)) is not None:
                 worker.pid = 0
                 if self._code is None:
                     self._mourn(worker, status)
         if os.getpid() == 1:  # the first process of a container inherits what others leave behind
-            _reap_strangers({worker.pid for worker in self._workers})
+            reap_strangers({worker.pid for worker in self._workers})
 
     def _mourn(self, worker: _Worker, status: int) -> None:
         """Decide what the death of a worker means."""
-        how = _how(status)
+        died = how(status)
         if not self._was_ready and not worker.ready:
-            log.error("worker %d %s before it was ready; the container ends", worker.number, how)
+            log.error("worker %d %s before it was ready; the container ends", worker.number, died)
             self._end(FAILED)
             return
         lived = time.monotonic() - worker.began
@@ -214,10 +213,10 @@ class Master:
         worker.due = time.monotonic() + pause
         nobody = not any(other.pid and other.ready for other in self._workers)
         if nobody and not worker.ready and worker.deaths >= HOPELESS:
-            log.error("worker %d %s, the %dth time in a row; no worker is left", worker.number, how, worker.deaths)
+            log.error("worker %d %s, the %dth time in a row; no worker is left", worker.number, died, worker.deaths)
             self._end(FAILED)
             return
-        log.error("worker %d %s; it is replaced %s", worker.number, how, f"in {pause:.1f} s" if pause else "at once")
+        log.error("worker %d %s; it is replaced %s", worker.number, died, f"in {pause:.1f} s" if pause else "at once")
 
     def _keep_up(self) -> None:
         """Start the workers that are due; while ending, kill those that had their time."""
@@ -227,7 +226,7 @@ class Master:
                 self._start(worker)
             elif self._code is not None and worker.pid and now >= self._deadline:
                 log.error("worker %d did not end in time and is killed", worker.number)
-                _kill(worker.pid, signal.SIGKILL)
+                kill(worker.pid, signal.SIGKILL)
 
     def _end(self, code: int) -> None:
         """Begin the end: no more connections, and SIGTERM to every worker."""
@@ -238,54 +237,22 @@ class Master:
         for worker in self._workers:
             worker.listener.close()
             if worker.pid:
-                _kill(worker.pid, signal.SIGTERM)
+                kill(worker.pid, signal.SIGTERM)
 
 
-class _Leave(SystemExit):
+class Leave(SystemExit):
     """SIGTERM before there is a worker: nothing is in flight."""
 
 
-def _leave(*_: object) -> None:
-    raise _Leave(0)
+def leave(*_: object) -> None:
+    """Handle a signal by leaving at once."""
+    raise Leave(0)
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """One line about what the author's code raised while it loaded."""
     if isinstance(error, SystemExit):
         return f"the script asked for exit code {error.code}"
     if isinstance(error, ModuleNotFoundError):
         return f"{error}. Nothing is installed when a container starts; install it when the image is built."
     return f"{type(error).__name__}: {error}"
-
-
-def _ended(pid: int) -> int | None:
-    """The exit code of a child that has ended (negative: the signal), or None while it lives."""
-    try:
-        found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # somebody else, a handler of the author's, has collected it
-        return FAILED
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def _reap_strangers(own: set[int]) -> None:
-    """Collect ended processes that are none of the workers."""
-    try:
-        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-            if ended.si_pid in own:  # died just now; its exit code is for the next round
-                return
-            os.waitpid(ended.si_pid, os.WNOHANG)
-    except ChildProcessError:
-        return
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _how(status: int) -> str:
-    if status >= 0:
-        return f"ended with exit code {status}"
-    hint = ", as when memory runs out" if status == -signal.SIGKILL else ""
-    return f"was killed by {signal.Signals(-status).name}{hint}"

@@ -36,6 +36,10 @@ def failure_reply(error: BaseException, script: str) -> Response:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == script]
     name = own[0].name if own else frames[-1].name if frames else ""
+    if out_of_memory(error):
+        log.error("%s ran out of memory\n%s", name, authors_traceback(error).rstrip())
+        what = f"{type(error).__name__}: {error}"
+        return error_reply(RequestError(507, what, where=name, next_step="Send less at once, or give it more memory."))
     # The toolkit's own errors carry status_code and phrase; a script that raises its like gets what it asks for.
     status = getattr(error, "status_code", None)
     asked = isinstance(status, int) and 400 <= status < 600 and hasattr(error, "phrase")
@@ -48,3 +52,8 @@ def failure_reply(error: BaseException, script: str) -> Response:
             next_step="The traceback is in the log of the container.",
         )
     )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: the host's, or a GPU's as the frameworks say it (`torch.cuda.OutOfMemoryError`)."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

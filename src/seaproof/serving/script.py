@@ -71,5 +71,5 @@ def _folders(environ: ServingEnviron) -> list[Path]:
     submitted = environ.submit_directory
     # An s3:// address is for a toolkit that downloads; the code is in the image or beside the model here.
     local = [Path(submitted)] if submitted and "://" not in submitted else []
-    folders = [tree.model / "code", *local, tree.code, Path.cwd(), PROGRAM_FOLDER]
+    folders = [Path(environ.model_folder) / "code", *local, tree.code, Path.cwd(), PROGRAM_FOLDER]
     return list(dict.fromkeys(folders))

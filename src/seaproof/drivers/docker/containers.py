@@ -18,7 +18,7 @@ from typing import Any
 
 from seaproof.drivers.docker import networks, output
 from seaproof.drivers.docker.engine import Engine, find_engine, speaking
-from seaproof.drivers.docker.images import resolve
+from seaproof.drivers.docker.images import local, resolve
 from seaproof.drivers.docker.networks import HOST_PORT, NETWORK, PORT, PROJECT, WORKLOAD
 from seaproof.drivers.docker.ownership import give_back
 from seaproof.drivers.driver import Exit, Handle, Health, Workload
@@ -51,6 +51,12 @@ class DockerDriver:
         if not engine.reaches_containers:
             facts["isolation"] = "not for endpoints: addresses of containers are not reached from here"
         return Health(self.name, True, facts=facts)
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the engine has this image; nothing is pulled."""
+        _, client = self._engine()
+        with speaking("the engine's images could not be read", reference):
+            return local(client, reference) is not None
 
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""

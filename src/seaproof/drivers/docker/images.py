@@ -24,17 +24,25 @@ def local_spellings(reference: str) -> list[str]:
     return list(dict.fromkeys(spellings))
 
 
-def resolve(client: Any, reference: str) -> str:
-    """The id of the image; pulled where no local spelling has it. ImageNotFound says what was tried."""
+def local(client: Any, reference: str) -> str | None:
+    """The id of the image where the engine has it under one of its local spellings."""
     import docker.errors
 
-    tried = local_spellings(reference)
-    for spelling in tried:
+    for spelling in local_spellings(reference):
         try:
             found: str = client.inspect_image(spelling)["Id"]
             return found
         except docker.errors.APIError:
             continue
+    return None
+
+
+def resolve(client: Any, reference: str) -> str:
+    """The id of the image; pulled where no local spelling has it. ImageNotFound says what was tried."""
+    found = local(client, reference)
+    if found:
+        return found
+    tried = local_spellings(reference)
     problem = _pull(client, reference)
     if problem:
         name = tried[-1]
