@@ -47,6 +47,7 @@ class Container(ThreadingHTTPServer):
             if (folder / "broken").exists():
                 return 500, {"message": (folder / "broken").read_text()}
             with self.lock:
+                self.loading.discard(name)
                 self.models[name] = (url, text)
                 self.counts["most"] = max(self.counts["most"], len(self.models))
             return 200, {}
