@@ -5,6 +5,7 @@
 [images."NAME".environment]       variables that this image always sees, as ENV in a Dockerfile
 [training] [training.channels] [training.hyperparameters] [training.metrics]
 [endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
+[[pipeline.containers]]           what `seaproof pipeline` runs, read by inference_pipeline.py
 [settings]                        the knobs of settings.py
 """
 
@@ -84,6 +85,8 @@ class Project:
     training: Training = Training()
     endpoint: Endpoint = Endpoint()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: Mapping[str, Any] = field(default_factory=dict)
+    """As it stands there; `inference_pipeline` reads it."""
 
     @property
     def image_folder(self) -> FolderImage | None:
@@ -122,6 +125,7 @@ def load_project(path: Path) -> Project:
         training=_training(top.table("training")),
         endpoint=_endpoint(top.table("endpoint")),
         settings=top.table("settings").rest(),
+        pipeline=top.table("pipeline").rest(),
     )
     project.done()
     top.done()

@@ -43,3 +43,19 @@ def test_a_training_job_is_told_its_name():
     found = TrainingEnviron.read({"TRAINING_JOB_NAME": "j", "TRAINING_JOB_ARN": "arn:j"})
 
     assert (found.job_name, found.job_arn) == ("j", "arn:j")
+
+
+def test_batches_and_queues_have_bounds_of_their_own():
+    assert ServingEnviron.read({}).max_batch_delay == 0
+    given = {"SEAPROOF_MAX_BATCH_ROWS": "8", "SEAPROOF_MAX_BATCH_DELAY_MS": "5", "SEAPROOF_QUEUE": "3"}
+
+    found = ServingEnviron.read({**given, "SEAPROOF_QUEUE_MB": "2"})
+
+    assert (found.max_batch_rows, found.max_batch_delay, found.queue) == (8, 0.005, 3)
+    assert found.queue_bytes == 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ["SEAPROOF_MAX_BATCH_ROWS", "SEAPROOF_MAX_BATCH_DELAY_MS", "SEAPROOF_QUEUE"])
+def test_a_bound_below_zero_is_named(name):
+    with pytest.raises(ContractError, match=name):
+        ServingEnviron.read({name: "-1"})

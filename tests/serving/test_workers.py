@@ -108,6 +108,17 @@ def test_numeric_libraries_share_the_cpus_between_workers(
     assert container.invoke("1").body.decode() == seen
 
 
+@pytest.mark.parametrize("load", ["master", "worker"])
+def test_what_was_loaded_is_never_searched_for_garbage_again(container: Container, load: str) -> None:
+    container.serve(
+        "import gc\nmodel = [[number] for number in range(50_000)]\n"
+        "def transform_fn(model, data, content_type, accept):\n    return f'{len(gc.get_objects())}'\n",
+        SEAPROOF_LOAD=load,
+    )
+
+    assert int(container.invoke("1").body) < 20_000
+
+
 def test_ping_is_answered_at_once_while_a_prediction_runs(container: Container) -> None:
     container.serve(SLOW)
     for _ in range(20):

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
+    "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }

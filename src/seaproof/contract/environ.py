@@ -30,6 +30,12 @@ BATCH_STRATEGY = "SAGEMAKER_BATCH_STRATEGY"
 MAX_CONCURRENT_TRANSFORMS = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"
 # Ours: `worker` loads the model in every worker, after the fork; else once, before it.
 LOAD = "SEAPROOF_LOAD"
+# Ours: how much one predict call is given when requests are joined, and how long an idle worker waits for more.
+MAX_BATCH_ROWS = "SEAPROOF_MAX_BATCH_ROWS"
+MAX_BATCH_DELAY_MS = "SEAPROOF_MAX_BATCH_DELAY_MS"
+# Ours: how many requests, and how many MiB of their bodies, may wait in each worker; more are answered 503.
+QUEUE = "SEAPROOF_QUEUE"
+QUEUE_MB = "SEAPROOF_QUEUE_MB"
 
 DEFAULT_PORT = 8080
 
@@ -56,6 +62,12 @@ class ServingEnviron:
     batch_strategy: str = ""
     max_concurrent_transforms: int = 0
     """0 where the variable is not set."""
+    max_batch_rows: int = 4096
+    max_batch_delay: float = 0.0
+    """Seconds."""
+    queue: int = 1024
+    """Requests, of each worker."""
+    queue_bytes: int = 256 * 1024 * 1024
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> ServingEnviron:
@@ -78,6 +90,10 @@ class ServingEnviron:
             load_after_fork=_load(env) == "worker",
             batch_strategy=env.get(BATCH_STRATEGY, ""),
             max_concurrent_transforms=int(_number(env, (MAX_CONCURRENT_TRANSFORMS,), 0, 0, 10000)),
+            max_batch_rows=int(_number(env, (MAX_BATCH_ROWS,), 4096, 1, 1_000_000)),
+            max_batch_delay=_number(env, (MAX_BATCH_DELAY_MS,), 0, 0, 10_000) / 1000,
+            queue=int(_number(env, (QUEUE,), 1024, 1, 1_000_000)),
+            queue_bytes=int(_number(env, (QUEUE_MB,), 256, 1, 1_000_000) * 1024 * 1024),
         )
 
     @property

@@ -51,6 +51,9 @@ class Functions:
     quick: bool = False
     """The module says `quick = True`: no call of its functions ever takes more than a few milliseconds, so that they
     may run on the event loop, where /ping and all other requests wait for them."""
+    batch: bool = False
+    """The module says `batch = True`: predict_fn works row by row. It may be given the decoded inputs of several
+    requests as one, and returns one result for each row, in order."""
 
     def get(self, name: str) -> Function | None:
         """One of the functions, or None where the author left it out."""
@@ -80,7 +83,9 @@ def read_functions(module: ModuleType, where: str) -> Functions:
         if callable(value):
             found[name] = _function(name, value, arguments, where)
     _check(found, where)
-    switches = {name: bool(getattr(module, name, False)) for name in ("load_after_fork", "quick")}
+    switches = {name: bool(getattr(module, name, False)) for name in ("load_after_fork", "quick", "batch")}
+    if switches["batch"]:
+        _check_batch(found, where)
     return Functions(found, where, **switches)
 
 
@@ -98,6 +103,28 @@ def _check(found: dict[str, Function], where: str) -> None:
             where=where,
             next_step="Define model_fn(model_dir) and return the model that is loaded from that folder.",
         )
+
+
+def _check_batch(found: dict[str, Function], where: str) -> None:
+    """Say what stands against `batch = True`."""
+    predict = found.get("predict_fn")
+    waiting = [name for name in STEPS if name in found and found[name].is_async]
+    if "transform_fn" in found:
+        what, next_step = "transform_fn does all of the work for one request", "Define predict_fn in its place"
+    elif predict and predict.wants_context:
+        what, next_step = (
+            "predict_fn takes a context, which belongs to one request",
+            "Take context out of predict_fn (input_fn and output_fn may have it)",
+        )
+    elif waiting:
+        what, next_step = f"{', '.join(waiting)} cannot be `async def` then", "Make it a plain function"
+    else:
+        return
+    raise ContractError(
+        f"batch = True joins requests into one call of predict_fn, but {what}",
+        where=where,
+        next_step=f"{next_step}, or take batch = True out.",
+    )
 
 
 def _function(name: str, value: Callable[..., Any], arguments: tuple[str, ...], where: str) -> Function:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving.children import ended, how, kill, reap_strangers
-from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
 from seaproof.serving.worker import DRAIN, STUCK, Author, Wires, run_worker
@@ -52,6 +52,7 @@ def serve(environ: ServingEnviron) -> int:
         sys.stderr.write(authors_traceback(error))
         log.error("the container ends before it is ready: %s", said(error))
         return FAILED
+    settle()
     what = author.functions.where if author.functions else "the model"
     return Master(author, environ, sockets).run(
         lambda seconds: log.info(

@@ -104,7 +104,7 @@ class PlainThread:
             elif error is not None:
                 future.set_exception(error)
             elif type(result) is CoroutineType:
-                _follow(self._loop, future, result)
+                follow(self._loop, future, result)
             else:
                 future.set_result(result)
 
@@ -170,7 +170,7 @@ def _copy(running: concurrent.futures.Future[Any], future: asyncio.Future[Any]) 
         future.set_exception(error)
 
 
-def _follow(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
+def follow(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], coroutine: Coroutine[Any, Any, Any]) -> None:
     """Let the future end as the coroutine does, and end the coroutine with it."""
     task = loop.create_task(coroutine)
     task.add_done_callback(lambda _: None if future.done() else _hand_over(task, future))

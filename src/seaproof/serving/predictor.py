@@ -58,31 +58,49 @@ class Predictor:
         self._input = functions.get("input_fn")
         self._output = functions.get("output_fn")
         self._predict = self._prediction(functions.get("predict_fn"))
+        self.row_wise = functions.batch
+        """Whether the rows of several requests may be predicted in one call."""
+        self.decodes = not self._input
+        """Whether bodies are decoded here, and not by the author."""
+        self.encodes = not self._output and not self._wants_context
+        """Whether answers are encoded here, with nothing in them of the author's but the prediction."""
         if not self._transform and not (self._input and self._output):
             _preload()
 
     def predict(self, request: Request) -> Response | Parts:
         """Answer one request; whatever the functions raise passes through."""
+        if not self._transform:
+            value, context = self.read(request)
+            return self.answer(self._predict(value, self._model, context), request, context)
         content = read_content(request.header(b"content-type"))
         accept = self._accept(request.header(b"accept"))
-        context = self._context(request.headers)
-        model = self._model
-        if self._transform:
-            result = self._transform.call(model, _data(request.body, content), content.shown, accept, context)
-        else:
-            if self._input:
-                value = self._input.call(_data(request.body, content), content.shown, context)
-            else:
-                value = _decode(request.body, content)
-            prediction = self._predict(value, model, context)
-            result = self._output.call(prediction, accept, context) if self._output else Unencoded(prediction)
+        context = self.context(request)
+        result = self._transform.call(self._model, _data(request.body, content), content.shown, accept, context)
+        return self._answer(result, accept, request, context)
+
+    def read(self, request: Request) -> tuple[Any, Context | None]:
+        """The first third of `predict`: what predict_fn is given, and the context of the request."""
+        content = read_content(request.header(b"content-type"))
+        context = self.context(request)
+        if self._input:
+            return self._input.call(_data(request.body, content), content.shown, context), context
+        return _decode(request.body, content), context
+
+    def predict_rows(self, value: Any) -> Any:
+        """The second third, of functions that are `row_wise`: the prediction for the rows of one request or more."""
+        return self._predict(value, self._model, None)
+
+    def answer(self, prediction: Any, request: Request, context: Context | None) -> Response | Parts:
+        """The last third: the answer to one request, of the prediction for its own rows."""
+        accept = self._accept(request.header(b"accept"))
+        result = self._output.call(prediction, accept, context) if self._output else Unencoded(prediction)
         return self._answer(result, accept, request, context)
 
     async def predict_async(self, request: Request) -> Response | Parts:
         """The same, waiting for the functions that are `async def`."""
         content = read_content(request.header(b"content-type"))
         accept = self._accept(request.header(b"accept"))
-        context = self._context(request.headers)
+        context = self.context(request)
         model = self._model
         if self._transform:
             result = await _result(
@@ -100,8 +118,14 @@ class Predictor:
                 result = Unencoded(prediction)
         return self._answer(result, accept, request, context)
 
-    def _context(self, headers: Headers) -> Context | None:
-        return Context(self._environ, self._model_dir, headers) if self._wants_context else None
+    def context(self, request: Request) -> Context | None:
+        """The context of one request, where a function wants one."""
+        return Context(self._environ, self._model_dir, request.headers) if self._wants_context else None
+
+    @property
+    def default_accept(self) -> str:
+        """The type of an answer where the caller leaves the choice."""
+        return self._default_accept
 
     def _accept(self, header: str) -> str:
         """What the author's functions get as `accept`: the best range asked for, or the default."""

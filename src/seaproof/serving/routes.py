@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seaproof.contract import http
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import RequestError
 from seaproof.http.message import Request, Response
 from seaproof.serving.functions import Functions
+from seaproof.serving.overload import Bound
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import error_reply, failure_reply, json_reply
 from seaproof.serving.streams import stream
+
+if TYPE_CHECKING:
+    from seaproof.serving.queue import BatchQueue
 
 MIB = 1024 * 1024
 # What batch transform takes where nobody has an opinion, and its ceiling for all payloads in flight together.
@@ -32,6 +37,7 @@ class Routes:
         self._thread = thread
         self._environ = environ
         self._script = predictor.functions.where
+        self._bound = Bound(thread.waiting, environ.queue, environ.queue_bytes)
         self._ping = Response(200)
         self._table: dict[str, dict[str, Callable[[Request], Answer]]] = {
             http.INVOCATIONS: {"POST": self._invocation(predictor.functions)},
@@ -74,12 +80,26 @@ class Routes:
                 future.set_result(error_reply(error))
 
     def _invocation(self, functions: Functions) -> Callable[[Request], Answer]:
-        if functions.predicts_async:
-            return self._invoke_async
-        return self._predict if functions.quick else self._invoke
+        if isinstance(self._thread, AsyncThread):
+            return self._bound.around(self._invoke_async)
+        if self._predictor.row_wise:
+            return self._bound.around(self._batches(self._thread).submit)
+        return self._predict if functions.quick else self._bound.around(self._invoke)
 
-    def _invoke(self, request: Request) -> Answer:
+    def _batches(self, thread: PlainThread) -> BatchQueue:
+        # Imported where it is needed: it brings the formats, without which a transform_fn starts sooner.
+        from seaproof.serving.batching import Batcher
+        from seaproof.serving.queue import BatchQueue
+
+        batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._failure)
+        on_loop = self._predictor.functions.quick
+        return BatchQueue(batcher, thread, self._environ, self._stream, on_loop=on_loop)
+
+    def _invoke(self, request: Request) -> asyncio.Future[Response]:
         return self._thread.submit(self._predict, request)
+
+    def _failure(self, error: BaseException) -> Response:
+        return failure_reply(error, self._script)
 
     def _predict(self, request: Request) -> Any:
         """In the thread of predictions; on the event loop for functions that are quick."""
@@ -89,8 +109,11 @@ class Routes:
             return failure_reply(error, self._script)
         return self._stream(answer) if type(answer) is Parts else answer
 
-    async def _invoke_async(self, request: Request) -> Response:
-        answer = await self._thread.submit(self._predict_async, request)
+    def _invoke_async(self, request: Request) -> Awaitable[Response]:
+        return self._streamed(self._thread.submit(self._predict_async, request))
+
+    async def _streamed(self, future: asyncio.Future[Any]) -> Response:
+        answer = await future
         return await self._stream(answer) if type(answer) is Parts else answer
 
     async def _predict_async(self, request: Request) -> Any:

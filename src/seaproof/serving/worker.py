@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from seaproof.contract.environ import ServingEnviron
 from seaproof.http.server import ServerLimits, run, serve
 from seaproof.serving.functions import Functions
-from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.replies import log
@@ -51,6 +53,7 @@ def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     functions = author.functions or load_functions(environ)
     own_loop = AsyncThread() if functions.loads_async or functions.predicts_async else None
     predictor = author.predictor or load_predictor(functions, environ, own_loop.run if own_loop else None)
+    settle()
     return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires))
 
 
@@ -64,6 +67,7 @@ def server_limits(environ: ServingEnviron) -> ServerLimits:
 async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: ServingEnviron, wires: Wires) -> int:
     loop = asyncio.get_running_loop()
     thread = own_loop or PlainThread(loop)
+    _allow_open_files()
     routes = Routes(predictor, thread, environ)
     server = await serve(routes, sock=wires.listener, limits=server_limits(environ))
     stopped: asyncio.Future[int] = loop.create_future()
@@ -82,6 +86,16 @@ async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: Se
     loop.remove_reader(wires.lifeline)
     await server.close(drain=DRAIN if code == 0 else 1.0)
     return code
+
+
+def _allow_open_files() -> None:
+    """As many open files as the system grants: at the usual 1,024, idle connections would keep all others out."""
+    wanted = 65536
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < granted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
 async def _watch(

@@ -18,7 +18,18 @@ from seaproof.serving.codecs.record import Record, Tensor
 from seaproof.serving.codecs.shapes import Unfit
 from seaproof.serving.codecs.table import Table, concatenate
 
-__all__ = ["DECODERS", "ENCODERS", "Record", "Table", "Tensor", "concatenate", "decode", "encode", "preload"]
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "Record",
+    "Table",
+    "Tensor",
+    "concatenate",
+    "decode",
+    "encode",
+    "first_choice",
+    "preload",
+]
 
 Decoder = Callable[[bytes, MediaType], Any]
 Encoder = Callable[[Any, MediaType], bytes]
@@ -92,6 +103,11 @@ def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, st
 
 
 _parsed = lru_cache(parse_media_type)
+
+
+def first_choice(accept: list[MediaType], default: str) -> MediaType | None:
+    """The type that `encode` tries first for a value that is not bytes; None where there is none."""
+    return next(_candidates(accept, _parsed(default)), None)
 
 
 def _candidates(accept: list[MediaType], preferred: MediaType) -> Iterator[MediaType]:

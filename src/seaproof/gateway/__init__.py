@@ -1,0 +1,1 @@
+"""The gateway: `seaproof pipeline`, one request through containers of any make, in order."""

@@ -1,0 +1,159 @@
+"""The gateway's three paths, answered on the HTTP protocol itself, whatever happens.
+
+POST /pipeline    ?model=NAME, ?replies=last|all, ?trace=1
+GET  /ping        200 when every container answers its own
+GET  /            what runs here, and how to call it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seaproof.contract.http import PING
+from seaproof.errors import RequestError
+from seaproof.gateway import asking, failures, replies
+from seaproof.gateway.failures import NotThere
+from seaproof.gateway.loading import Load, LoadFailed
+from seaproof.gateway.passage import Passage
+from seaproof.gateway.seats import Seat
+from seaproof.http.client import Client
+from seaproof.http.message import Request, Response
+from seaproof.invocations.chain import Reply, StepFailed, Trace
+from seaproof.invocations.send import ping
+from seaproof.settings import Settings
+
+_METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), "/": ("GET", "HEAD")}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a gateway answers; the rest is the same for all."""
+
+    about: str
+    """Where its configuration stands."""
+    replies: str = asking.LAST
+    """What a request gets that does not say."""
+    hazal: bool = False
+    """Models that are not found are told in hazal's words."""
+    hazal_headers: bool = False
+    """Every container is sent hazal's one content type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One request to /pipeline and what became of it, for the terminal. Times in seconds."""
+
+    query: str
+    status: int
+    seconds: float
+    steps: tuple[tuple[str, int, float], ...] = ()
+    """Name, status, seconds."""
+    loads: tuple[Load, ...] = ()
+    problem: str = ""
+
+
+class Gateway:
+    """Answers requests; its `handle` is what `http.server.serve` is given. Of one event loop."""
+
+    def __init__(
+        self,
+        chain: Sequence[Seat],
+        client: Client,
+        settings: Settings,
+        manner: Manner,
+        report: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        self._chain, self._client, self._settings, self._manner = tuple(chain), client, settings, manner
+        self._report = report
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """The answer to one request."""
+        methods = _METHODS.get(request.path)
+        if methods is None:
+            return failures.refusal(404, f"there is nothing at {request.path}", "POST /pipeline, GET /ping, GET /")
+        if request.method not in methods:
+            allowed = [(b"Allow", ", ".join(methods).encode())]
+            what = f"{request.path} does not take {request.method}"
+            return failures.refusal(405, what, f"Use {methods[0]}.", allowed)
+        if request.path == "/pipeline":
+            return self._pipeline(request)
+        return self._ping() if request.path == PING else self._page()
+
+    async def _pipeline(self, request: Request) -> Response:
+        begun, manner, text = time.monotonic(), self._manner, ""
+        passage = Passage(self._chain, self._client, self._settings.invocation_timeout, manner.hazal_headers)
+        trace: Trace | None = None
+        try:
+            asked = asking.read(request, self._chain, manner.replies, manner.hazal_headers)
+            reply, trace = await passage.go(asked, request)
+            response = _answer(asked, reply, trace, passage.loads, begun)
+        except RequestError as error:
+            text, response = str(error), failures.refusal(error.status, error.what, error.next_step)
+        except NotThere as error:
+            response, text = await failures.of_container(self._client, error, begun)
+        except LoadFailed as error:
+            response, text = await failures.of_load(self._client, error, self._chain, manner.hazal, begun)
+        except StepFailed as error:
+            trace = error.trace
+            response, text = await failures.of_step(self._client, error, self._chain[error.number], begun)
+        steps = tuple((step.name, step.status, step.total) for step in trace.steps) if trace else ()
+        seconds = time.monotonic() - begun
+        self._report(Report(request.query, response.status, seconds, steps, tuple(passage.loads), text))
+        return response
+
+    async def _ping(self) -> Response:
+        """200 when all containers answer their ping with 200, else 503; which is which in either case."""
+        seats = list(dict.fromkeys(self._chain))
+        found = await asyncio.gather(*(self._ping_one(seat) for seat in seats))
+        healthy = all(status == "200" for status in found)
+        containers = {seat.name: status for seat, status in zip(seats, found, strict=True)}
+        body = {"status": "ok" if healthy else "not ready", "containers": containers}
+        return Response(200 if healthy else 503, replies.JSON, json.dumps(body).encode() + b"\n")
+
+    async def _ping_one(self, seat: Seat) -> str:
+        place = seat.place
+        if place is None:
+            return seat.problem
+        return str(await ping(self._client, place.host, place.port, self._settings.profile.ping_timeout.value))
+
+    def _page(self) -> Response:
+        many = any(seat.container.multi for seat in self._chain)
+        query = "?model=NAME" if many else ""
+        usual = {self._manner.replies: " (the default here)"}
+        body = {
+            "what": "a serial inference pipeline: each container's reply is the next one's request",
+            "configuration": self._manner.about,
+            "containers": [_described(seat) for seat in self._chain],
+            "call": {
+                f"POST /pipeline{query}": f"curl 'localhost:9001/pipeline{query}' --data-binary @FILE "
+                "-H 'Content-Type: text/csv'",
+                "?replies=all": f"the replies of all containers in one JSON object{usual.get(asking.ALL, '')}",
+                "?replies=last": f"the reply of the last container as it is{usual.get(asking.LAST, '')}",
+                "?trace=1": "what each container was sent, gave and took",
+                "GET /ping": "200 when every container answers",
+            },
+        }
+        return Response(200, replies.JSON, json.dumps(body, indent=2).encode() + b"\n")
+
+
+def _answer(asked: asking.Asked, reply: Reply, trace: Trace, loads: Sequence[Load], begun: float) -> Response:
+    if asked.trace:
+        return replies.traced(trace, loads, time.monotonic() - begun)
+    return replies.every(trace) if asked.replies == asking.ALL else replies.last(reply)
+
+
+def _described(seat: Seat) -> dict[str, Any]:
+    place = seat.place
+    shown: dict[str, Any] = {"name": seat.name, "type": "multi" if seat.container.multi else "single"}
+    if place:
+        shown |= {"address": f"{place.host}:{place.port}", "how": place.how}
+    else:
+        shown["problem"] = seat.problem
+    if seat.container.multi:
+        shown["loaded"] = sorted(seat.loads().loaded)
+    return shown

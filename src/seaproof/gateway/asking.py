@@ -1,0 +1,83 @@
+"""What one request to /pipeline asks for, read from its query and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from seaproof.contract.environ import is_true
+from seaproof.contract.http import CONTENT_TYPE, FORWARDED_TO_CONTAINER, TARGET_MODEL
+from seaproof.errors import RequestError
+from seaproof.gateway.seats import Seat
+from seaproof.http.message import Headers, Request
+
+LAST, ALL = "last", "all"
+FORM = b"application/x-www-form-urlencoded"
+
+_FORWARDED = {name.lower().encode(): name.encode() for name in FORWARDED_TO_CONTAINER}
+_TARGET_MODEL = TARGET_MODEL.lower().encode()
+_HAZALS_HEADERS: Headers = [(CONTENT_TYPE.encode(), FORM)]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, understood."""
+
+    models: tuple[str, ...]
+    """One for each step; "" for a single-model container."""
+    replies: str
+    """`last` or `all`."""
+    trace: bool
+    headers: Headers
+    """For the first container."""
+
+
+def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: bool) -> Asked:
+    """Read the request; `replies` is what it gets where it does not say. RequestError 400 where it is not clear."""
+    given: dict[str, list[str]] = {}
+    if request.query:
+        try:
+            given = parse_qs(request.query, keep_blank_values=True, max_num_fields=100)
+        except ValueError as error:
+            raise RequestError(400, f"the query cannot be read: {error}") from error
+    wanted = given.get("replies", [replies])[-1]
+    if wanted not in (LAST, ALL):
+        raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
+    models = [*given.get("model", [])]
+    if not models and (header := request.header(_TARGET_MODEL)):
+        models = [header]
+    return Asked(
+        models=_models(models, chain),
+        replies=wanted,
+        trace=is_true(given.get("trace", [""])[-1]),
+        headers=_HAZALS_HEADERS if hazal_headers else _forwarded(request.headers),
+    )
+
+
+def _forwarded(headers: Headers) -> Headers:
+    """What of the caller's headers a container sees; the target model is told to those that have models."""
+    return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED and name != _TARGET_MODEL]
+
+
+def _models(given: list[str], chain: Sequence[Seat]) -> tuple[str, ...]:
+    """The model of each step: one name for all multi-model containers, or one for each of them, in order."""
+    multi = sum(seat.container.multi for seat in chain)
+    if not multi:
+        return ("",) * len(chain)
+    names = " and ".join(dict.fromkeys(seat.name for seat in chain if seat.container.multi))
+    if not given:
+        raise RequestError(
+            400, f"no model is named, and {names} has many", next_step="Say which: POST /pipeline?model=NAME"
+        )
+    if len(given) not in (1, multi):
+        raise RequestError(
+            400,
+            f"{len(given)} models are named, and the pipeline has {multi} steps with models ({names})",
+            next_step="Name one for all of them, or one for each, in order.",
+        )
+    for name in given:
+        if name in ("", ".", "..") or any(char < " " or char == "\x7f" for char in name):
+            raise RequestError(400, f"{name!r} is no name of a model", next_step="POST /pipeline?model=NAME")
+    left = iter(given * multi if len(given) == 1 else given)
+    return tuple(next(left) if seat.container.multi else "" for seat in chain)

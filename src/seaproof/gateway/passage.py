@@ -1,0 +1,149 @@
+"""One request on its way: each container's place, the models first, then the chain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from seaproof.contract.http import INVOCATIONS, TARGET_MODEL
+from seaproof.errors import HttpError
+from seaproof.gateway import asking, loading
+from seaproof.gateway.asking import Asked
+from seaproof.gateway.failures import NotThere
+from seaproof.gateway.loading import Load
+from seaproof.gateway.seats import Place, Seat
+from seaproof.http.client import Client
+from seaproof.http.message import Headers, Request
+from seaproof.invocations.chain import Call, Chain, Exchange, Reply, Step, StepFailed, Trace, chain
+from seaproof.invocations.tracing import Span
+
+LARGEST = 100 * 1024 * 1024
+"""Bytes of a body, of a request or a reply."""
+
+_TARGET_MODEL = TARGET_MODEL.encode()
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request through the pipeline."""
+
+    seats: tuple[Seat, ...]
+    client: Client
+    timeout: float
+    """Seconds for all containers together; loads have their own time."""
+    hazal_headers: bool = False
+    loads: list[Load] = field(default_factory=list)
+    """The loads that this request waited for."""
+    places: list[Place] = field(default_factory=list)
+
+    async def go(self, asked: Asked, request: Request) -> tuple[Reply, Trace]:
+        """The last reply, and the trace. NotThere, LoadFailed, StepFailed."""
+        for number, seat in enumerate(self.seats, 1):
+            if seat.place is None:
+                await _look(seat)
+            if seat.place is None:
+                raise NotThere(number, seat)
+            self.places.append(seat.place)
+        for seat, place, model in zip(self.seats, self.places, asked.models, strict=True):
+            if model and model not in seat.loads().loaded:
+                load = await loading.ensure_loaded(self.client, seat, place, model)
+                self.loads += [load] if load else []
+        try:
+            reply, trace = await self._drive(self._chain(asked, request))
+        except StepFailed as error:
+            self._correct(error.trace)
+            raise
+        self._correct(trace)
+        return reply, trace
+
+    def _chain(self, asked: Asked, request: Request) -> Chain:
+        span = Span.given(request.headers)
+        return chain(
+            [self._step(*each) for each in zip(self.seats, self.places, asked.models, strict=True)],
+            asked.headers,
+            request.body,
+            deadline=time.monotonic() + self.timeout,
+            hop_limit=LARGEST,
+            reply_limit=LARGEST,
+            span=span or (Span.new() if asked.trace else None),
+            keep_replies=asked.trace or asked.replies == asking.ALL,
+        )
+
+    def _step(self, seat: Seat, place: Place, model: str) -> Step:
+        exchange: Callable[[Call], Exchange] | None = None
+        target, headers = INVOCATIONS, Headers()
+        if model:
+            target = loading.target(model)
+            exchange = partial(loading.invoke, seat, place, model, self.loads)
+            if model.isascii():
+                headers.append((_TARGET_MODEL, model.encode()))
+        if self.hazal_headers:
+            exchange = partial(_with_form, exchange)
+        return Step(seat.name, place.host, place.port, target, tuple(headers), exchange)
+
+    def _correct(self, trace: Trace) -> None:
+        """With hazal's headers, every step was sent that one type."""
+        for step in trace.steps if self.hazal_headers else ():
+            step.sent_type = asking.FORM.decode()
+
+    async def _drive(self, steps: Chain) -> tuple[Reply, Trace]:
+        """As `send.drive`; and a container that moved (a restart gives another port) is followed: nothing was sent."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    reply = await self._send(call)
+                except HttpError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(reply)
+        except StopIteration as end:
+            result: tuple[Reply, Trace] = end.value
+            return result
+        finally:
+            steps.close()
+
+    async def _send(self, call: Call) -> Reply:
+        try:
+            return await self._request(call, call.host, call.port, call.timeout)
+        except HttpError as error:
+            if error.kind != "refused":
+                raise
+            begun = time.monotonic()
+            number = [place.peer for place in self.places].index((call.host, call.port))
+            await _look(self.seats[number])
+            place, left = self.seats[number].place, call.timeout - (time.monotonic() - begun)
+            if place is None or place.peer == (call.host, call.port) or left <= 0:
+                raise
+            return await self._request(call, place.host, place.port, left)
+
+    async def _request(self, call: Call, host: str, port: int, timeout: float) -> Reply:
+        return await self.client.request(
+            host,
+            port,
+            call.method,
+            call.target,
+            call.headers,
+            call.body,
+            timeout=timeout,
+            max_body=call.max_body,
+            # What killed one container is not sent to the next.
+            resend=False,
+        )
+
+
+async def _look(seat: Seat) -> None:
+    if seat.keeper is not None:
+        await asyncio.get_running_loop().run_in_executor(None, seat.keeper.look)
+
+
+def _with_form(inner: Callable[[Call], Exchange] | None, call: Call) -> Exchange:
+    """hazal's one content type, whatever the body is."""
+    others = [pair for pair in call.headers if pair[0].lower() not in (b"content-type", b"accept")]
+    call = replace(call, headers=[(b"Content-Type", asking.FORM), *others])
+    if inner is None:
+        return (yield call)
+    return (yield from inner(call))

@@ -1,0 +1,84 @@
+"""A gateway from its start to its end: port first, then the containers, then requests, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from seaproof.errors import SeaproofError
+from seaproof.gateway.app import Gateway, Manner, Report
+from seaproof.gateway.containers import Containers
+from seaproof.gateway.passage import LARGEST
+from seaproof.gateway.seats import Say
+from seaproof.http.limits import ServerLimits
+from seaproof.http.server import run as run_loop
+from seaproof.http.server import serve
+from seaproof.inference_pipeline import InferencePipeline
+from seaproof.invocations.send import new_client
+from seaproof.project import Project
+from seaproof.settings import Settings
+
+_DRAIN = 5.0
+"""Seconds that requests under way are given when it ends."""
+
+
+def run(
+    pipeline: InferencePipeline,
+    project: Project,
+    settings: Settings,
+    manner: Manner,
+    *,
+    say: Say,
+    ready: Callable[[str], None],
+    report: Callable[[Report], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM. `ready` is told the address once every container answers; SeaproofError."""
+    run_loop(_run(pipeline, project, settings, manner, say, ready, report))
+
+
+async def _run(
+    pipeline: InferencePipeline,
+    project: Project,
+    settings: Settings,
+    manner: Manner,
+    say: Say,
+    ready: Callable[[str], None],
+    report: Callable[[Report], None],
+) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    containers = Containers(pipeline, project, settings, say)
+    client = new_client()
+    gateway = Gateway(containers.chain, client, settings, manner, report)
+    try:
+        server = await serve(
+            gateway.handle, host=settings.host, port=settings.port, limits=ServerLimits(body_bytes=LARGEST)
+        )
+    except OSError as error:
+        await client.close()
+        raise SeaproofError(
+            f"port {settings.port} cannot be listened on: {error.strerror or error}",
+            where=settings.host,
+            next_step="Something else listens there (a `seaproof up` does, too); say --port for another one.",
+        ) from error
+    try:
+        opening: asyncio.Future[Any] = loop.run_in_executor(None, containers.open)
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(ended.wait())
+        await asyncio.wait([opening, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not ended.is_set():
+            await opening
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            ready(f"http://{host}:{server.port}")
+            await waiting
+        say("ending")
+        await server.close(_DRAIN)
+    finally:
+        await loop.run_in_executor(None, containers.close)
+        with suppress(SeaproofError):
+            await opening
+        await server.close()
+        await client.close()

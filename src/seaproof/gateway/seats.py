@@ -1,0 +1,103 @@
+"""The containers of a running pipeline: where each answers, since which start, and what is wrong where it does not.
+
+A seat is kept by one thread (see `adopted`, `started`) and read by the event loop; what it holds is swapped whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from seaproof.drivers.driver import Exit
+from seaproof.inference_pipeline import PipelineContainer
+
+LOG_LINES = 20
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a container answers, and which start of it."""
+
+    host: str
+    port: int
+    start: str
+    """Another start has lost what the one before had loaded."""
+    how: str = ""
+    models: str = "/opt/ml/models"
+    """Where the container finds its models."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+
+class Keeper(Protocol):
+    """What brings a container into its seat and keeps it there. Called from any thread but the event loop's."""
+
+    def plan(self) -> str:
+        """What `open` would do, in a sentence; SeaproofError where it could not be done."""
+        ...
+
+    def open(self) -> None:
+        """Fill the seat, wait until /ping answers, keep it filled in the background. SeaproofError where it fails."""
+        ...
+
+    def look(self) -> None:
+        """Look now whether the container is still where the seat says."""
+        ...
+
+    def last_lines(self, since: float) -> str:
+        """The last lines of the container's log, or "": of the one that was there at `since` (time.monotonic)."""
+        ...
+
+    def ended(self, since: float) -> Exit | None:
+        """How it ended; None while it runs, ended before `since`, or where nothing is known."""
+        ...
+
+    def close(self) -> None:
+        """Stop what was started; leave what was adopted. Twice is fine."""
+        ...
+
+
+@dataclass(slots=True)
+class Loads:
+    """The models that one start of a container has loaded, and the loads under way. Of the event loop alone."""
+
+    start: str
+    loaded: set[str] = field(default_factory=set)
+    under_way: dict[str, asyncio.Task[int]] = field(default_factory=dict)
+
+
+class Seat:
+    """One container of the pipeline."""
+
+    def __init__(self, container: PipelineContainer) -> None:
+        self.container = container
+        self.name = container.name
+        self.place: Place | None = None
+        """None while it cannot take requests; `problem` then says why."""
+        self.problem = "it has not been looked for yet"
+        self.keeper: Keeper | None = None
+        self._loads = Loads("")
+
+    def filled(self, place: Place) -> None:
+        """It answers here."""
+        self.problem = ""
+        self.place = place
+
+    def emptied(self, problem: str) -> None:
+        """It takes no requests, and why."""
+        self.place = None
+        self.problem = problem
+
+    def loads(self) -> Loads:
+        """What the present start of the container has loaded."""
+        start = self.place.start if self.place else ""
+        if start != self._loads.start:
+            self._loads = Loads(start)
+        return self._loads
