@@ -61,7 +61,9 @@ def _rows(path: Path, *, needs_bytes: bool) -> Iterator[tuple[int, str, int | No
             columns = reader.fieldnames or []
             for column in ("model", "bytes") if needs_bytes else ("model",):
                 if column not in columns:
-                    raise _unreadable(path, 1, f"there is no column {column!r}, only: {', '.join(columns) or 'nothing'}")
+                    raise _unreadable(
+                        path, 1, f"there is no column {column!r}, only: {', '.join(columns) or 'nothing'}"
+                    )
             for row in reader:
                 if not row["model"]:
                     raise _unreadable(path, reader.line_num, "there is no model")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -51,7 +51,7 @@ class HitRates:
         return [(0, self.at(0)), *(point for point in inner if point[0] > 0), *end]
 
 
-def hit_rates(trace: Sequence[Hashable], sizes: Mapping[Hashable, int] | None = None) -> HitRates:
+def hit_rates(trace: Sequence[str], sizes: Mapping[str, int] | None = None) -> HitRates:
     """The hit rates of a trace, oldest request first. `sizes` has the bytes of each model; without, each counts one.
 
     Takes time in n log n and memory in n for n requests.
@@ -71,7 +71,7 @@ def hit_rates(trace: Sequence[Hashable], sizes: Mapping[Hashable, int] | None = 
             place &= place - 1
         return total
 
-    last: dict[Hashable, int] = {}
+    last: dict[str, int] = {}
     distances: list[int] = []
     total = 0
     for now, model in enumerate(trace):
