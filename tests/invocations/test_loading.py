@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ import pytest
 from model_lab import Lab, poll
 
 from seaproof.errors import ServiceError
+from seaproof.http.client import Client, Reply
+from seaproof.invocations import routing, send
 
 MakeLab = Callable[..., Lab]
 
@@ -310,6 +313,46 @@ def test_when_the_instance_is_stopped_its_loads_end_and_new_ones_are_for_another
 
     assert found[2] == "a:sleep 1:a"
     assert [error.code for error in found[:2] if isinstance(error, ServiceError)] == ["ServiceUnavailable"] * 2
+
+
+def test_a_caller_that_goes_away_gives_its_lease_back_and_the_load_goes_on(make_lab: MakeLab):
+    lab = make_lab(at_most=1)
+    lab.put("a", slow="0.5")
+    lab.put("b")
+
+    async def go_away(client: Client) -> None:
+        task = asyncio.ensure_future(send.invoke(client, lab.steps("a")))
+        while not lab.container.loading:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    lab.sender.run(go_away)
+    poll(lambda: lab.loader.loaded() == ["a"])
+
+    assert lab.instance.outstanding == 0
+    assert lab.ask("b") == answer("b")
+
+
+def test_in_a_series_the_model_is_the_business_of_its_container_alone(make_lab: MakeLab):
+    lab = make_lab()
+    lab.put("a")
+    model = lab.instance.containers[0]
+    plain = routing.Container("container-1", "127.0.0.1", 1)
+    series = routing.Instance("i-2", (plain, model))
+    lab.routes.publish(routing.Routing("e", (routing.Variant("v", 1.0, (series,)),)))
+    steps = lab.steps("a", b"raw")
+
+    first = next(steps)
+    waited = steps.send(Reply(200, [(b"content-type", b"text/csv")], b"prepared"))
+    waited.future.result()
+    second = steps.send(None)
+
+    assert (first.port, first.target, first.body) == (1, "/invocations", b"raw")
+    name = next(iter(lab.container.models))
+    assert (second.port, second.target, second.body) == (model.port, f"/models/{name}/invoke", b"prepared")
+    steps.close()
+    assert series.outstanding == 0
 
 
 def test_many_callers_of_many_models_with_little_room_get_their_own_answers(make_lab: MakeLab):
