@@ -59,12 +59,12 @@ def transform_fn(model, data, content_type, accept):
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-def a_driver(folder: Path) -> ProcessDriver:
+def a_driver(folder: Path, namespaces: bool | None = None) -> ProcessDriver:
     program = folder / "program"
     program.mkdir(parents=True, exist_ok=True)
     (program / "server.py").write_text(CONTAINER.read_text(encoding="utf-8"), encoding="utf-8")
     image = FolderImage(program, serve=(sys.executable, "server.py", "serve"), accept_bind_to_port=True)
-    return ProcessDriver(folder / "state", {"many": image})
+    return ProcessDriver(folder / "state", {"many": image}, namespaces=namespaces)
 
 
 @pytest.fixture
@@ -277,6 +277,16 @@ def test_our_own_container_behind_it_loads_and_answers(tmp_path: Path):
         assert {target: row["loads"] for target, row in rows.items()} == {"a.tar.gz": 1, "b.tar.gz": 1}
         assert all(row["memory"] > 1_000_000 for row in rows.values())
         assert absent.value.code == "ValidationError"
+    finally:
+        close_plane(plane)
+
+
+def test_without_namespaces_the_container_is_told_paths_that_it_sees(tmp_path: Path):
+    plane = open_plane(tmp_path / "state", QUICK, a_driver(tmp_path, namespaces=False))
+    put(plane, "a")
+    try:
+        in_service(plane, a_config(plane))
+        assert ask(plane, "a") == "a:1:a"
     finally:
         close_plane(plane)
 

@@ -261,9 +261,11 @@ class Loader:
 
     def _unload_unknown(self) -> bool:
         """Unload what the container has without our doing, such as from before a restart of the coordinator."""
+        listed = self._api.names()
+        # Looked at after it: what has been loaded since is ours, and not on the list.
         with self._changed:
             ours = self._cache.names()
-        unknown = [name for name in self._api.names() if name not in ours]
+        unknown = [name for name in listed if name not in ours]
         for name in unknown:
             self._api.unload(name)
         return bool(unknown)
