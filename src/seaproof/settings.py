@@ -49,6 +49,18 @@ class Settings:
         30.0, "SEAPROOF_STOP_ENDPOINT_GRACE", "seconds from SIGTERM to SIGKILL for endpoints"
     )
     memory: int = _knob(0, "SEAPROOF_MEMORY", "memory limit of each container in MiB; 0 for none")
+    models_disk: int = _knob(
+        30_720, "SEAPROOF_MODELS_DISK", "disk that the models of a multi-model instance may take in MiB; 0 for no bound"
+    )
+    model_patience: float = _knob(
+        60.0,
+        "SEAPROOF_MODEL_PATIENCE",
+        "seconds until a caller whose model is still loading gets ModelNotReadyException",
+    )
+    model_load_timeout: float = _knob(360.0, "SEAPROOF_MODEL_LOAD_TIMEOUT", "seconds that the load of a model may take")
+    model_trace: bool = _knob(
+        False, "SEAPROOF_MODEL_TRACE", "record every TargetModel in .seaproof/traces/<endpoint>.csv"
+    )
 
     @property
     def profile(self) -> Profile:

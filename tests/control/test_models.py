@@ -106,10 +106,10 @@ def test_a_missing_model_could_not_be_found(plane: Plane, operation: str) -> Non
                 "PrimaryContainer": {
                     "Image": "i",
                     "ModelPackageName": "p",
-                    "MultiModelConfig": {"ModelCacheSetting": "Enabled"},
+                    "InferenceSpecificationName": "s",
                 }
             },
-            "CreateModel: PrimaryContainer.ModelPackageName, PrimaryContainer.MultiModelConfig.",
+            "CreateModel: PrimaryContainer.InferenceSpecificationName, PrimaryContainer.ModelPackageName.",
         ),
         (
             {"PrimaryContainer": {"Image": "i"}, "Tags": [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]},

@@ -4,7 +4,7 @@
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
-    /_seaproof/...                        health, logs, events, shutdown: for the command line
+    /_seaproof/...                        health, logs, events, models, shutdown: for the command line
 
 A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
 carries an Origin of somewhere else is refused.
@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
 from seaproof.api import operations, wire
-from seaproof.control import logs
+from seaproof.control import logs, multi_model
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
@@ -53,13 +53,14 @@ class Application:
         self.holds = 0
         """Commands that rely on this coordinator now; each keeps a connection open."""
         self.was_held = False
-        self._own: dict[tuple[str, str], Callable[[dict[str, str]], Response]] = {
+        self._own: dict[tuple[str, str], Callable[[dict[str, str]], Response | Awaitable[Response]]] = {
             ("GET", "/_seaproof/health"): self._health,
             ("GET", "/_seaproof/logs"): self._logs,
             ("GET", "/_seaproof/log-streams"): self._log_streams,
             ("GET", "/_seaproof/events"): self._events,
             ("GET", "/_seaproof/hold"): self._hold,
             ("POST", "/_seaproof/stay"): self._stay,
+            ("GET", "/_seaproof/models"): self._models,
             ("POST", "/_seaproof/shutdown"): self._stop,
         }
 
@@ -137,7 +138,9 @@ class Application:
                 )
             )
 
-    def _answer_own(self, route: Callable[[dict[str, str]], Response], request: Request) -> Response:
+    def _answer_own(
+        self, route: Callable[[dict[str, str]], Response | Awaitable[Response]], request: Request
+    ) -> Response | Awaitable[Response]:
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
         try:
             return route(query)
@@ -199,6 +202,11 @@ class Application:
         self.stays = True
         resume(self._plane)
         return wire.plain(200, {"stays": True})
+
+    async def _models(self, query: dict[str, str]) -> Response:
+        # In a thread, as it asks the containers.
+        loop = asyncio.get_running_loop()
+        return wire.plain(200, {"models": await loop.run_in_executor(self._threads, multi_model.listing, self._plane)})
 
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()

@@ -99,6 +99,7 @@ class Client:
         content_type: str | None = None,
         accept: str | None = None,
         target_variant: str | None = None,
+        target_model: str | None = None,
         custom_attributes: str | None = None,
     ) -> Invocation:
         """InvokeEndpoint. Raises ServiceError; a container's own error is code ModelError, with its members."""
@@ -106,6 +107,7 @@ class Client:
             contract.CONTENT_TYPE: content_type,
             contract.ACCEPT: accept,
             contract.TARGET_VARIANT: target_variant,
+            contract.TARGET_MODEL: target_model,
             contract.CUSTOM_ATTRIBUTES: custom_attributes,
         }
         headers = {name: value for name, value in given.items() if value is not None}
@@ -165,6 +167,11 @@ class Client:
     def stay(self) -> None:
         """Ask the server to stay until told to end, and to start the endpoints again that were put to rest."""
         self._own("POST", "stay")
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models of all multi-model endpoints that run, most used first; see `control.multi_model.listing`."""
+        models: list[dict[str, Any]] = self._own("GET", "models")["models"]
+        return models
 
     def shutdown(self) -> None:
         """Ask the server to end; it answers before it does."""

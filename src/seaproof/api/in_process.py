@@ -40,6 +40,7 @@ class InProcess:
         content_type: str | None = None,
         accept: str | None = None,
         target_variant: str | None = None,
+        target_model: str | None = None,
         custom_attributes: str | None = None,
     ) -> Invocation:
         """InvokeEndpoint. Raises ServiceError; a container's own error is code ModelError, with its members."""
@@ -47,6 +48,7 @@ class InProcess:
             "ContentType": content_type,
             "Accept": accept,
             "TargetVariant": target_variant,
+            "TargetModel": target_model,
             "CustomAttributes": custom_attributes,
         }
         headers = [(name.lower(), value) for name, value in wire.runtime_headers(members)]

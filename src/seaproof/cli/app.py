@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
     "jobs": ("seaproof.cli.jobs", "Training jobs: list, describe, logs, stop."),
     "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
+    "models": (
+        "seaproof.cli.models",
+        "Models of multi-model endpoints: what is loaded, and how much memory they need.",
+    ),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),

@@ -26,9 +26,9 @@ _HEADINGS = ("ENDPOINT", "MODEL", "LOADED", "CALLS", "HITS", "LOADS", "EVICTED",
 def command(context: click.Context, folder: Path, as_json: bool, endpoint: str | None) -> None:
     """The models of multi-model endpoints, most used first.
 
-    LOADED is the number of instances that have the model in memory now, HITS the calls that found it loaded, EVICTED how
-    often it was unloaded to make room, DISK its size unpacked, MEMORY what the container says that it takes. The
-    counts are kept in memory: they begin anew when the local server does.
+    LOADED is the number of instances that have the model in memory now, HITS the calls that found it loaded,
+    EVICTED how often it was unloaded to make room, DISK its size unpacked, MEMORY what the container says that it
+    takes. The counts are kept in memory: they begin anew when the local server does.
     """
     if context.invoked_subcommand:
         return
@@ -72,11 +72,11 @@ def simulate(trace: Path, memory: str | None, sizes: Path | None, output: Path, 
     by_model = read_sizes(sizes, asked) if sizes else given
     rates = hit_rates(asked, by_model)
     mark = _memory(memory, in_bytes=by_model is not None) if memory else None
-    hit_rate_plot.draw(rates, output, trace.name, mark=mark, in_bytes=by_model is not None)
+    hit_rate_plot.draw(rates, output, trace.name, mark=mark, label=_label(memory), in_bytes=by_model is not None)
     if as_json:
         show_json(_as_json(rates, mark, output, in_bytes=by_model is not None))
         return
-    for line in _lines(rates, mark, in_bytes=by_model is not None):
+    for line in _lines(rates, mark, _label(memory), in_bytes=by_model is not None):
         print(line)
     print(f"drawn in {output}")
 
@@ -94,6 +94,12 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _label(memory: str | None) -> str:
+    """As it was given; a plain number is one of models, or of bytes."""
+    given = (memory or "").strip()
+    return given if not given.isdigit() else ""
+
+
 def _memory(text: str, *, in_bytes: bool) -> int:
     """`2GB` as bytes, or a plain number."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
@@ -108,13 +114,13 @@ def _memory(text: str, *, in_bytes: bool) -> int:
     return int(float(match[1]) * UNITS[unit])
 
 
-def _lines(rates: HitRates, mark: int | None, *, in_bytes: bool) -> list[str]:
+def _lines(rates: HitRates, mark: int | None, label: str, *, in_bytes: bool) -> list[str]:
     def amount(memory: int) -> str:
         return size_text(memory) if in_bytes else f"{memory:,} models"
 
     lines = [f"{rates.requests:,} requests for {rates.models:,} models, {amount(rates.total)} together"]
     if mark is not None:
-        lines.append(f"hit rate {rates.at(mark):.1%} with {amount(mark)}")
+        lines.append(f"hit rate {rates.at(mark):.1%} with {label or amount(mark)}")
     return [
         *lines,
         f"hit rate {rates.best:.1%} at best, with room for all",

@@ -32,6 +32,7 @@ CONTENT_TYPES = {
 @click.option("--content-type", help="Type of the payload.  [default: by the file's ending, else text/csv]")
 @click.option("--accept", help="Type wanted in return.")
 @click.option("--variant", help="Production variant that is to answer.  [default: by weight]")
+@click.option("--target-model", help="Model that is to answer, of a multi-model endpoint: its key below the prefix.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the answer to a file.")
 def command(
     payload: Path,
@@ -41,6 +42,7 @@ def command(
     content_type: str | None,
     accept: str | None,
     variant: str | None,
+    target_model: str | None,
     output: Path | None,
 ) -> None:
     """Send PAYLOAD (a file, or - for standard input) to an endpoint and print the answer.
@@ -56,7 +58,9 @@ def command(
         raise SeaproofError("there is no such folder for the answer", where=str(output.absolute().parent))
     body = sys.stdin.buffer.read() if str(payload) == "-" else payload.read_bytes()
     kind = content_type or CONTENT_TYPES.get(payload.suffix.lower(), "text/csv")
-    answer = client.invoke(name, body, content_type=kind, accept=accept, target_variant=variant)
+    answer = client.invoke(
+        name, body, content_type=kind, accept=accept, target_variant=variant, target_model=target_model
+    )
     if output:
         output.write_bytes(answer.body)
     if as_json:

@@ -12,15 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from seaproof.contract.environ import DEFAULT_PORT
-from seaproof.control import model_data
-from seaproof.control.fleet import Plan, Seat
+from seaproof.contract.environ import DEFAULT_PORT, MULTI_MODEL
+from seaproof.control import model_data, multi_model
+from seaproof.control.fleet import Fleet, Plan, Seat
 from seaproof.control.health import Patient
 from seaproof.control.logs import follow, tail
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body
 from seaproof.drivers.driver import Handle, Workload
 from seaproof.errors import DriverError
+from seaproof.invocations.loading import Loader
 from seaproof.invocations.routing import Container, Instance
 
 KIND = "endpoint"
@@ -38,6 +39,8 @@ class Member:
     handle: Handle | None = None
     copying: threading.Thread | None = None
     """Copies what it prints to the log."""
+    models: Loader | None = None
+    """Loads the models of a multi-model container."""
 
     @property
     def name(self) -> str:
@@ -74,6 +77,8 @@ def log_file(plane: Plane, endpoint: str, variant: str, instance: str, container
 def start(plane: Plane, seat: Seat, id: str, member: Member, go_on: Callable[[], None]) -> None:
     """Fetch its model data and start it; on record before this returns. It need not be ready."""
     model_data.place(plane, member.container, member.workload.opt_ml, seat.variant["download"], go_on)
+    if member.container.get("multi_model"):
+        (member.workload.opt_ml / "models").mkdir(exist_ok=True)
     go_on()
     member.handle = plane.driver.start(member.workload)
     _remember(plane, seat, id, member.name, member.handle)
@@ -92,7 +97,7 @@ def patients(running: list[Member]) -> list[Patient]:
     return [Patient(m.handle, "Its container" if alone else f"Its container {m.name}") for m in running if m.handle]
 
 
-def routed(seat: Seat, id: str, running: list[Member]) -> Instance:
+def routed(plane: Plane, fleet: Fleet, seat: Seat, id: str, running: list[Member]) -> Instance:
     """Where requests reach them."""
     found = []
     for member in running:
@@ -100,7 +105,9 @@ def routed(seat: Seat, id: str, running: list[Member]) -> Instance:
         assert handle is not None
         assert handle.host is not None
         assert handle.port is not None
-        found.append(Container(member.name, handle.host, handle.port))
+        if member.container.get("multi_model"):
+            member.models = multi_model.loader(plane, fleet, member.container, handle, member.workload.opt_ml)
+        found.append(Container(member.name, handle.host, handle.port, member.models))
     return Instance(id, tuple(found), direct=seat.variant.get("mode") == "Direct")
 
 
@@ -109,6 +116,8 @@ def clear(plane: Plane, seat: Seat, running: list[Member], event: Callable[[str,
 
     def stop(member: Member) -> None:
         handle = member.handle
+        if member.models is not None:
+            member.models.close()
         if handle is not None:
             # What cannot be stopped now stays on record; the next start finds it and tries again.
             try:
@@ -131,14 +140,15 @@ def _workload(plane: Plane, seat: Seat, id: str, container: Plan, number: int) -
     if len(variant["containers"]) > 1:
         name = f"{name}-{number}"
     memory = plane.settings.memory * _MIB
+    has_models = bool(container.get("multi_model"))
     return Workload(
         name=name,
         image=container["image"],
         opt_ml=plane.opt_ml(name),
         arguments=("serve",),
-        environment=container["environment"],
+        environment={**container["environment"], **({MULTI_MODEL: "true"} if has_models else {})},
         port=DEFAULT_PORT,
-        read_only=("model",),
+        read_only=("model", "models") if has_models else ("model",),
         hostname=container["hostname"],
         isolated=variant["isolated"],
         memory=memory or None,

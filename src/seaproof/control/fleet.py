@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seaproof.drivers.driver import Exit, Handle
+from seaproof.invocations.counters import Tally
 from seaproof.invocations.routing import Instance, Routes, Routing, Variant
 
 Plan = dict[str, Any]
@@ -60,6 +61,8 @@ class Fleet:
 
     def __init__(self, endpoint: str, routes: Routes) -> None:
         self.endpoint = endpoint
+        self.tally = Tally()
+        """What is counted of its models, where it is a multi-model endpoint."""
         self._routes = routes
         self._seats: list[Seat] = []
         self._plan: Plan | None = None

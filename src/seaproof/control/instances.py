@@ -103,7 +103,7 @@ def _occupy(plane: Plane, fleet: Fleet, seat: Seat, go_on: Callable[[], None]) -
             _event(plane, seat, "started", f"Instance {id} was started{_names(running)}.", instance=id)
             attempts = health.await_ready(plane, containers.patients(running), seat.variant["startup"], go_on)
             how = f"answered /ping with 200 (attempt {attempts})"
-        instance = containers.routed(seat, id, running)
+        instance = containers.routed(plane, fleet, seat, id, running)
         fleet.ready(seat, instance)
         _event(plane, seat, "ready", f"Instance {id} {how}{_names(running)}.", instance=id)
         lost = health.watch(plane, containers.patients(running), go_on)

@@ -14,6 +14,7 @@ from seaproof.storage.storage import Address, parse_address
 
 KIND = "model"
 _CONTAINER = "{Image,Environment,ModelDataUrl,ContainerHostname,Mode}"
+_MULTI_MODEL = "MultiModelConfig.ModelCacheSetting"
 _SOURCE = "ModelDataSource.S3DataSource.{S3Uri,S3DataType,CompressionType}"
 IMPLEMENTED = {
     "create_model": (
@@ -22,7 +23,11 @@ IMPLEMENTED = {
         "EnableNetworkIsolation",
         "InferenceExecutionConfig",
         "Tags",
-        *(f"{where}.{what}" for where in ("PrimaryContainer", "Containers") for what in (_CONTAINER, _SOURCE)),
+        *(
+            f"{where}.{what}"
+            for where in ("PrimaryContainer", "Containers")
+            for what in (_CONTAINER, _SOURCE, _MULTI_MODEL)
+        ),
     ),
     "list_models": listing.FIELDS,
 }
@@ -131,6 +136,10 @@ def _check_container(plane: Plane, container: Body) -> None:
     url, source = container.get("ModelDataUrl"), container.get("ModelDataSource", {}).get("S3DataSource")
     if url and source:
         raise ServiceError("ValidationException", "Specify at most one of ModelDataUrl and ModelDataSource.")
+    if container.get("Mode") == "MultiModel":
+        _check_multi_model(url, source)
+    elif container.get("MultiModelConfig"):
+        raise ServiceError("ValidationException", "MultiModelConfig is for containers with Mode MultiModel alone.")
     if url:
         _check_data(plane, url, is_prefix=container.get("Mode") == "MultiModel")
     if source:
@@ -142,6 +151,18 @@ def _check_container(plane: Plane, container: Body) -> None:
                 f" {source['S3Uri']} with {source['CompressionType']} is not that.",
             )
         _check_data(plane, source["S3Uri"], is_prefix=is_prefix)
+
+
+def _check_multi_model(url: str | None, source: Body | None) -> None:
+    # Whether its image has the multi-models label is not looked at: a folder that plays an image has no labels.
+    if source:
+        raise ServiceError(
+            "ValidationException", "ModelDataSource is not supported with Mode MultiModel; give ModelDataUrl."
+        )
+    if not url:
+        raise ServiceError(
+            "ValidationException", "Mode MultiModel needs ModelDataUrl, the prefix below which its models lie."
+        )
 
 
 def _check_data(plane: Plane, url: str, *, is_prefix: bool) -> None:

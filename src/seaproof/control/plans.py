@@ -5,12 +5,13 @@ the model and the configuration meanwhile.
 
     {"version": "3f2a...", "config": name, "variants": [{"name", "weight", "count", "model", "resolved",
      "isolated", "startup", "download", "mode", "containers": [{"name", "image", "environment", "hostname",
-     "model_data"}]}]}
+     "model_data", "multi_model"}]}]}
 
 `mode` is Serial or Direct: through all containers, or to the one that a request names.
 
 `model_data` is {} where there is none, else {"uri", "compressed"}: an archive to unpack, or a prefix or object to
-copy. Times are in seconds.
+copy. `multi_model` is there for a multi-model container alone: {"uri", "stay"}, the prefix of its models and whether
+they stay loaded. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -110,19 +111,31 @@ def _containers(model: Record) -> list[Plan]:
 
 
 def _container(model: str, given: Body, name: str) -> Plan:
-    if given.get("Mode", "SingleModel") != "SingleModel":
-        raise _not_supported(f"Mode={given['Mode']} of model {model}")
     if given.get("AdditionalModelDataSources"):
         raise _not_supported(f"AdditionalModelDataSources of model {model}")
     if not given.get("Image"):
         raise _not_supported(f"A container without Image (model {model})")
+    if given.get("Mode") == "MultiModel":
+        data: Plan = {"model_data": {}, "multi_model": _multi_model(model, given)}
+    else:
+        data = {"model_data": _model_data(given)}
     return {
         "name": name,
         "image": given["Image"],
         "environment": dict(given.get("Environment") or {}),
         "hostname": given.get("ContainerHostname"),
-        "model_data": _model_data(given),
+        **data,
     }
+
+
+def _multi_model(model: str, given: Body) -> dict[str, Any]:
+    if not given.get("ModelDataUrl"):
+        raise ServiceError(
+            "ValidationException",
+            f"A container of model {model} has Mode MultiModel and no ModelDataUrl, the prefix of its models.",
+        )
+    setting = (given.get("MultiModelConfig") or {}).get("ModelCacheSetting", "Enabled")
+    return {"uri": given["ModelDataUrl"], "stay": setting != "Disabled"}
 
 
 def _model_data(given: Body) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def reloading(seat: Seat, place: Place, model: str, done: list[Load]) -> Generat
 
 def invoke(seat: Seat, place: Place, model: str, done: list[Load], call: Call) -> Exchange:
     """One invocation of a loaded model; a 404 is answered by one load and one more try."""
-    reply = yield call
+    reply: Reply = yield call
     if reply.status == 404:
         yield from reloading(seat, place, model, done)
         reply = yield call

@@ -97,6 +97,7 @@ class Passage:
         try:
             call = next(steps)
             while True:
+                assert isinstance(call, Call)  # its own loads are over by now, so that there is nothing to wait for
                 try:
                     try:
                         reply = await self._request(call, call.host, call.port, call.timeout)
@@ -155,5 +156,6 @@ def _with_form(inner: Callable[[Call], Exchange] | None, call: Call) -> Exchange
     others = [pair for pair in call.headers if pair[0].lower() not in (b"content-type", b"accept")]
     call = replace(call, headers=[(b"Content-Type", asking.FORM), *others])
     if inner is None:
-        return (yield call)
+        reply: Reply = yield call
+        return reply
     return (yield from inner(call))

@@ -6,6 +6,7 @@ docs/decisions/invocation-errors.md.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TARGET_CONTAINER, TARGET_MODEL
@@ -98,6 +99,20 @@ def no_such_container(endpoint: str, target: str, containers: Sequence[Container
     return ServiceError(
         "ValidationError",
         f"Endpoint {endpoint} has no container with hostname {target[:64]}. Its containers: {_names(containers)}.",
+    )
+
+
+def missing_target_model() -> ServiceError:
+    """A multi-model endpoint is asked without TargetModel."""
+    return ServiceError("ValidationError", f"Request {uuid.uuid4()} is missing a target model header.")
+
+
+def no_target_model(target: str) -> ServiceError:
+    """TargetModel can be no key below the prefix."""
+    return ServiceError(
+        "ValidationError",
+        f"TargetModel {target[:200]!r} names no object below the endpoint's ModelDataUrl: it is a relative path of at "
+        "most 1024 printable characters without empty, '.' and '..' segments, such as model.tar.gz or eu/model.tar.gz.",
     )
 
 

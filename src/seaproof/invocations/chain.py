@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, INVOCATIONS, is_success
 from seaproof.errors import HttpError, SeaproofError
@@ -62,7 +63,16 @@ class Reply(Protocol):
     def first_byte_seconds(self) -> float: ...
 
 
-Exchange = Generator[Call, Reply, Reply]
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until the future is done, at most so many seconds; whoever yields it looks whether it is."""
+
+    future: Future[Any]
+    seconds: float
+
+
+# What is sent in is the Reply to a Call; nothing for a Wait.
+Exchange = Generator[Call | Wait, Any, Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,7 @@ class StepFailed(SeaproofError):
         return self.trace.steps[self.number]
 
 
-Chain = Generator[Call, Reply, tuple[Reply, Trace]]
+Chain = Generator[Call | Wait, Any, tuple[Reply, Trace]]
 
 
 def chain(

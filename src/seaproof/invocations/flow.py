@@ -15,6 +15,8 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from seaproof.contract.http import (
     CUSTOM_ATTRIBUTES,
@@ -22,11 +24,12 @@ from seaproof.contract.http import (
     INVOKED_VARIANT,
     RETURNED_TO_CALLER,
     TARGET_CONTAINER,
+    TARGET_MODEL,
     TARGET_VARIANT,
 )
 from seaproof.http.message import Headers, Request, Response
-from seaproof.invocations import answers
-from seaproof.invocations.chain import Call, Chain, Reply, Step, StepFailed, Trace, chain
+from seaproof.invocations import answers, target_model
+from seaproof.invocations.chain import Call, Chain, Step, StepFailed, Trace, Wait, chain
 from seaproof.invocations.routing import Container, Instance, Routes, Variant
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
@@ -37,9 +40,12 @@ _INVOKED_VARIANT = INVOKED_VARIANT.encode()
 _TARGET_VARIANT = TARGET_VARIANT.lower().encode()
 _CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
+_TARGET_MODEL = TARGET_MODEL.lower().encode()
+_DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+_TARGET_MODEL_LIMIT = 1024  # API model: TargetModelHeader maximum
 
 
-Steps = Generator[Call, Reply, Response]
+Steps = Generator[Call | Wait, Any, Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +161,8 @@ def _check(endpoint: str, request: Request, settings: Settings) -> None:
     for name, value in request.headers:
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
-        # Whether a container may be named is a matter of the instance's model, and decided there.
-        if name in answers.NOT_SUPPORTED and name != _TARGET_CONTAINER:
+        # Whether a container or a model may be named is a matter of the instance's model, and decided there.
+        if name in answers.NOT_SUPPORTED and name not in _DECIDED_LATER:
             raise answers.not_supported(endpoint, name)
 
 
@@ -166,9 +172,14 @@ def _through(
     """Through the containers of one instance, or through the one that a direct request names."""
     profile = settings.profile
     containers = _asked(instance, endpoint, request)
+    target = request.header(_TARGET_MODEL)
+    if any(container.models for container in containers):
+        _check_target_model(target)
+    elif target:
+        raise answers.not_supported(endpoint, _TARGET_MODEL)
     return (
         yield from chain(
-            [Step(container.name, container.host, container.port) for container in containers],
+            [_step(container, target) for container in containers],
             _forwarded(request.headers),
             request.body,
             deadline=begun + settings.invocation_timeout,
@@ -193,6 +204,22 @@ def _asked(instance: Instance, endpoint: str, request: Request) -> tuple[Contain
     if not found:
         raise answers.no_such_container(endpoint, target, instance.containers)
     return found
+
+
+def _check_target_model(target: str) -> None:
+    """A TargetModel names one object below the prefix: no way leads out of it."""
+    if not target:
+        raise answers.missing_target_model()
+    parts = target.removeprefix("/").split("/")
+    if len(target) > _TARGET_MODEL_LIMIT or any(part in ("", ".", "..") for part in parts) or not target.isprintable():
+        raise answers.no_target_model(target)
+
+
+def _step(container: Container, target: str) -> Step:
+    if container.models is None:
+        return Step(container.name, container.host, container.port)
+    exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
+    return Step(container.name, container.host, container.port, exchange=exchange)
 
 
 def _span(headers: Headers, containers: int) -> Span | None:

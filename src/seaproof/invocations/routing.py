@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from seaproof.invocations.models import TargetModels
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Container:
     """As error messages name it: `primary`, or the hostname of a container in a series."""
     host: str
     port: int
+    models: TargetModels | None = field(default=None, compare=False)
+    """The models of a multi-model container; None for any other."""
 
 
 class Instance:

@@ -18,7 +18,7 @@ from seaproof.errors import HttpError
 from seaproof.http import client as http_client
 from seaproof.http.client import Client
 from seaproof.http.message import Headers, Response
-from seaproof.invocations.chain import Call, Reply
+from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
 
 Result = TypeVar("Result")
@@ -63,11 +63,16 @@ async def invoke(client: Client, steps: Steps) -> Response:
     return await drive(client, steps)
 
 
-async def drive(client: Client, steps: Generator[Call, Reply, Result]) -> Result:
+async def drive(client: Client, steps: Generator[Call | Wait, Any, Result]) -> Result:
     """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result."""
     try:
         call = next(steps)
         while True:
+            if isinstance(call, Wait):
+                # Neither the end of the time nor a caller that goes away ends what is waited for.
+                await asyncio.wait([asyncio.wrap_future(call.future)], timeout=call.seconds)
+                call = steps.send(None)
+                continue
             try:
                 reply = await client.request(
                     call.host,

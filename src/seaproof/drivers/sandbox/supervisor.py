@@ -209,13 +209,17 @@ class _Watch:
 
 
 def _write_handle(spec: Spec, folder: Path) -> None:
+    detail = {"note": spec.note} if spec.note else {}
+    if not spec.namespaces:
+        # There is no /opt/ml of its own then: paths in it are told as they are on the host.
+        detail["opt_ml"] = spec.opt_ml
     handle = Handle(
-        detail={"note": spec.note} if spec.note else {},
         driver="process",
         name=spec.name,
         id=str(processes.this_process()),
         host="127.0.0.1" if spec.host_port else None,
         port=spec.host_port,
+        detail=detail,
     )
     _write_json(folder / HANDLE, asdict(handle))
 

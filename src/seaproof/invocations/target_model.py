@@ -1,0 +1,64 @@
+"""A call to one model of a multi-model container, without I/O: the model is loaded first, and again if it got lost.
+
+Source: developer guide, "Custom containers contract for multi-model endpoints". What is not written there is decided in
+docs/multi-model-endpoints.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from seaproof.contract.http import MODELS
+from seaproof.errors import HttpError, ServiceError
+from seaproof.invocations.chain import Call, Exchange, Reply, Wait
+from seaproof.invocations.models import TargetModels
+
+
+def exchange(models: TargetModels, target: str, call: Call) -> Exchange:
+    """The call to the model `target`: the container's reply, or that to a load which it refused.
+
+    The time that a load takes is not part of the call's own. A 404 means that the container does not know the model:
+    it is loaded and asked once more, unless the container says that it had the model all the while. ServiceError
+    (ModelNotReadyException after the loader's patience, ValidationError) and HttpError where a load fails.
+    """
+    unknown: Reply | None = None
+    while True:
+        model = models.enter(target)
+        try:
+            hit = model.ready.done()
+            if not hit:
+                yield Wait(model.ready, models.patience)
+                if not model.ready.done():
+                    raise not_ready()
+            outcome = model.ready.result()
+            if outcome.error is not None:
+                raise _again(outcome.error)
+            if outcome.refusal is not None:
+                return outcome.refusal
+            if unknown is not None and outcome.was_loaded:
+                return unknown
+            models.used(model, hit=hit)
+            reply: Reply = yield replace(call, target=f"{MODELS}/{model.name}/invoke")
+            if reply.status != 404 or unknown is not None:
+                return reply
+            unknown = reply
+            models.lost(model)
+        finally:
+            models.leave(model)
+
+
+def not_ready() -> ServiceError:
+    """The load takes longer than a caller waits. It goes on, so that a later call finds the model."""
+    return ServiceError(
+        "ModelNotReadyException",
+        "Either a serverless variant's resources are still being provisioned, or a multi-model endpoint is still "
+        "downloading or loading the target model. Wait and try your request again.",
+        status=429,
+    )
+
+
+def _again(error: ServiceError | HttpError) -> ServiceError | HttpError:
+    """The same error anew: several callers raise it, and a traceback belongs to one."""
+    if isinstance(error, HttpError):
+        return HttpError(error.kind, error.what, where=error.where, next_step=error.next_step)
+    return ServiceError(error.code, error.message, status=error.status, members=error.members)
