@@ -8,6 +8,7 @@ paragraph; a traceback in front of a user is always a bug of ours.
     ├── ProjectError           seaproof.toml, or a setting, cannot be used
     ├── StorageError           an s3:// object cannot be read or written
     │   └── NoSuchObject       there is nothing at this address
+    ├── StoreError             the project's records cannot be read or written: a full disk
     ├── DriverError            a workload could not be run
     │   ├── DriverUnavailable  this driver does not work on this machine
     │   ├── ImageNotFound      no such image, or no folder mapped to it
@@ -60,6 +61,10 @@ class NoSuchObject(StorageError):
     """Nothing is stored at this address."""
 
 
+class StoreError(SeaproofError):
+    """The project's records cannot be read or written, most often because the disk is full."""
+
+
 class DriverError(SeaproofError):
     """A workload could not be run, stopped or read."""
 
@@ -92,11 +97,20 @@ class ServiceError(SeaproofError):
     """An error of the SageMaker API, as a client sees it.
 
     `code` is the error code (`ValidationException`, `ResourceInUse`, `ModelError`), `status` the HTTP status,
-    `members` the further members of the error's shape (`OriginalStatusCode` and the like).
+    `members` the further members of the error's shape (`OriginalStatusCode` and the like). `message` stays as the
+    service words it, since clients branch on it; `next_step` is ours, and shown by our own command line only.
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, members: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        members: Mapping[str, Any] | None = None,
+        next_step: str = "",
+    ) -> None:
+        super().__init__(message, next_step=next_step)
         self.code = code
         self.message = message
         self.status = status

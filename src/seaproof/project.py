@@ -98,7 +98,7 @@ def find_project(start: Path) -> Project:
     """The project of `start` or of the nearest folder above it that has a seaproof.toml; else `start` itself."""
     start = start.absolute()
     for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
+        if (folder / FILE).exists():
             return load_project(folder / FILE)
     return Project(root=start, name=plain_name(start.name), image=plain_name(start.name))
 
@@ -115,6 +115,8 @@ def load_project(path: Path) -> Project:
     top = _Table(given, str(path), "")
     project = top.table("project")
     name = project.text("name", plain_name(root.name))
+    if name != plain_name(name):
+        raise project.error("name", f"{name!r} is no name that SageMaker takes; {plain_name(name)!r} would be one")
     images = top.table("images")
     result = Project(
         root=root,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from seaproof.contract.limits import PROFILES, Profile
 from seaproof.errors import ProjectError
 
 
-def _knob(default: Any, environ: str, help: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"environ": environ, "help": help, "choices": choices})
+def _knob(default: Any, environ: str, help: str, choices: tuple[str, ...] = (), highest: float | None = None) -> Any:
+    return field(default=default, metadata={"environ": environ, "help": help, "choices": choices, "highest": highest})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Settings:
         ("auto", "docker", "process", "fake"),
     )
     host: str = _knob("127.0.0.1", "SEAPROOF_HOST", "address that the local server listens on")
-    port: int = _knob(9001, "SEAPROOF_PORT", "port of the local server; 0 takes a free one")
+    port: int = _knob(9001, "SEAPROOF_PORT", "port of the local server; 0 takes a free one", highest=65535)
     region: str = _knob("us-east-1", "SEAPROOF_REGION", "region in ARNs")
     account: str = _knob("000000000000", "SEAPROOF_ACCOUNT", "account id in ARNs, 12 digits")
     limits: str = _knob("25MB", "SEAPROOF_LIMITS", "limits of real-time hosting to hold requests to", tuple(PROFILES))
@@ -96,7 +96,7 @@ class Settings:
                 ("seaproof.toml, [settings]", (file or {}).get(name)),
             ):
                 if value is not None:
-                    values[name] = _convert(name, value, type(knob.default), knob.metadata["choices"], source)
+                    values[name] = _convert(name, value, knob, source)
                     break
         return cls(**values)
 
@@ -116,7 +116,9 @@ def inherited_environ() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _convert(name: str, value: Any, kind: type, choices: tuple[str, ...], source: str) -> Any:
+def _convert(name: str, value: Any, knob: Field[Any], source: str) -> Any:
+    kind: type[Any] = type(knob.default)
+    choices, highest = knob.metadata["choices"], knob.metadata["highest"]
     try:
         converted: Any = is_true(str(value)) if kind is bool else kind(value)
     except (TypeError, ValueError):
@@ -127,4 +129,6 @@ def _convert(name: str, value: Any, kind: type, choices: tuple[str, ...], source
         raise ProjectError(f"{name} is {value!r}", where=source, next_step=f"It can be one of: {', '.join(choices)}.")
     if isinstance(converted, (int, float)) and not isinstance(converted, bool) and converted < 0:
         raise ProjectError(f"{name} is {value!r}, below zero", where=source)
+    if highest is not None and converted > highest:
+        raise ProjectError(f"{name} is {value!r}, over {highest:g}", where=source)
     return converted

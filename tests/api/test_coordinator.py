@@ -111,17 +111,24 @@ def test_shutdown_by_a_client_answers_before_it_ends(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == 0
 
 
-def test_an_attached_one_ends_with_the_command_that_brought_it(tmp_path: Path) -> None:
-    with coordinator(tmp_path, "--attached") as (process, _):
-        assert process.stdin
-        process.stdin.close()
+def test_one_that_a_command_brought_ends_once_no_command_holds_it(tmp_path: Path) -> None:
+    with coordinator(tmp_path, "--until-idle") as (process, client):
+        with client.hold():
+            with client.hold():
+                pass
+            time.sleep(1.0)
+            assert process.poll() is None
 
         assert process.wait(timeout=30) == 0
 
 
-def test_one_that_is_to_stay_until_idle_ends_by_itself(tmp_path: Path) -> None:
-    with coordinator(tmp_path, "--until-idle") as (process, _):
-        assert process.wait(timeout=30) == 0
+def test_one_that_is_told_to_stay_stays(tmp_path: Path) -> None:
+    with coordinator(tmp_path, "--until-idle") as (process, client):
+        with client.hold():
+            client.stay()
+        time.sleep(1.0)
+
+        assert process.poll() is None
 
 
 def test_a_second_one_says_which_process_lives_and_where(tmp_path: Path) -> None:
@@ -159,7 +166,7 @@ def test_a_port_that_is_taken_is_told_and_one_that_brings_its_own_server_takes_a
             str(tmp_path),
         ]
         refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        with coordinator(tmp_path, "--attached", "--port", port) as (_, client):
+        with coordinator(tmp_path, "--until-idle", "--port", port) as (_, client):
             assert client.url != f"http://127.0.0.1:{port}"
 
     assert refused.returncode == 1

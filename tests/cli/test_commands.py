@@ -143,7 +143,7 @@ def test_an_endpoint_in_the_foreground_is_deleted_by_ctrl_c(project):
         serving.send_signal(signal.SIGINT)
         serving.wait(timeout=60)
         assert serving.returncode == 0
-    assert project.run("endpoints", "list", check=False).returncode == 1
+    assert project.json("endpoints", "list") == []
 
 
 def test_a_command_that_is_killed_leaves_nothing_running(project):
@@ -177,6 +177,7 @@ def test_a_job_is_stopped_by_ctrl_c(project):
         rest = training.stdout.read()
         training.wait(timeout=60)
     assert "Stopped" in rest
+    assert training.returncode == 130
     assert project.json("jobs", "list")[0]["TrainingJobStatus"] == "Stopped"
 
 
@@ -204,6 +205,77 @@ def test_endpoints_rest_through_down_and_up(project):
 
     wait_until(lambda: project.json("endpoints", "list")[0]["EndpointStatus"] == "InService")
     assert project.run("predict", "data/sample.csv", "--accept", "text/csv").stdout.startswith("setosa")
+
+
+SLEEPER = """
+import time
+def train(job):
+    print("working", flush=True)
+    time.sleep(job.hyperparameter("seconds", float))
+    (job.model_dir / "part").write_text("saved")
+"""
+
+
+def test_a_command_that_ends_takes_no_other_commands_job_with_it(project):
+    (project.root / "train.py").write_text(SLEEPER)
+    with project.start("train", "-H", "seconds=1") as first:
+        for line in first.stdout:
+            if "working" in line:
+                break
+        with project.start("train", "-H", "seconds=4") as second:
+            assert first.wait(timeout=60) == 0
+            assert "Completed" in second.stdout.read()
+        assert second.returncode == 0
+
+
+def test_three_commands_at_the_same_moment_share_one_coordinator(project):
+    trainings = [project.start("train") for _ in range(3)]
+    for training in trainings:
+        with training:
+            assert "Completed" in training.stdout.read()
+        assert training.returncode == 0
+
+
+def test_a_job_survives_kill_9_and_a_command_that_only_looks(project):
+    (project.root / "train.py").write_text(SLEEPER)
+    pid = project.json("up")["pid"]
+    project.run("train", "--detach", "-H", "seconds=3")
+    wait_until(lambda: project.json("jobs", "list")[0]["TrainingJobStatus"] == "InProgress")
+    os.kill(pid, signal.SIGKILL)
+
+    assert project.json("jobs", "list")[0]["TrainingJobStatus"] == "InProgress"
+    wait_until(lambda: project.json("jobs", "list")[0]["TrainingJobStatus"] == "Completed")
+
+
+def test_serve_goes_on_after_down_and_from_the_foreground_leaves_what_was_there(project):
+    project.run("train")
+    project.run("serve", "--detach")
+    project.run("down")
+    assert project.json("endpoints", "list")[0]["EndpointStatus"] == "OutOfService"
+    project.run("serve", "--detach")
+
+    with project.start("serve") as serving:
+        for line in serving.stdout:
+            if "Ctrl-C leaves" in line:
+                break
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(timeout=60) == 0
+    assert project.json("endpoints", "list")[0]["EndpointStatus"] == "InService"
+
+
+def test_down_returns_when_nothing_runs_any_more(project):
+    project.environ["SEAPROOF_STOP_JOB_GRACE"] = "2"
+    (project.root / "train.py").write_text(
+        "import signal, time\ndef train(job):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    print('deaf', flush=True)\n    time.sleep(60)\n"
+    )
+    job = project.run("train", "--detach").stdout.strip()
+    wait_until(lambda: "deaf" in project.run("jobs", "logs", job).stdout)
+
+    project.run("down")
+
+    wait_until(lambda: not project.workloads(), seconds=2)  # the coordinator is leaving, the job is gone
+    assert project.json("jobs", "list")[0]["TrainingJobStatus"] == "Stopped"
 
 
 def test_every_command_of_the_readme_runs(tmp_path):

@@ -59,7 +59,7 @@ def test_a_wrong_command_line_is_told_so_in_one_paragraph(args, said, tmp_path):
 
 
 def test_without_a_local_server_the_next_step_is_named(tmp_path):
-    done = seaproof("endpoints", "list", cwd=tmp_path)
+    done = seaproof("predict", "-", cwd=tmp_path, stdin="1")
 
     assert done.returncode == 1
     assert "no local server runs for this project" in done.stderr
@@ -67,7 +67,7 @@ def test_without_a_local_server_the_next_step_is_named(tmp_path):
 
 
 def test_an_error_is_json_where_json_was_asked_for(tmp_path):
-    done = seaproof("endpoints", "list", "--json", cwd=tmp_path)
+    done = seaproof("predict", "-", "--json", cwd=tmp_path, stdin="1")
 
     assert done.returncode == 1
     assert json.loads(done.stderr)["error"]["where"] == str(tmp_path)
@@ -80,6 +80,42 @@ def test_a_misspelt_key_of_the_project_is_named(tmp_path):
     assert done.returncode == 1
     assert "'chanels'" in done.stderr
     assert "seaproof.toml, training" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["train"], "there is no seaproof.toml"),
+        (["serve"], "there is no seaproof.toml"),
+        (["init", "/proc/nowhere"], "No such file or directory (/proc/nowhere"),
+        (["up", "--port", "80000"], "port is 80000, over 65535 (--port)"),
+    ],
+)
+def test_what_cannot_be_done_here_is_said_in_one_paragraph(args, said, tmp_path):
+    done = seaproof(*args, cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".seaproof").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["train", "--name", "bad_name"], "'bad_name' is no name that SageMaker takes (--name)"),
+        (["train", "-H", "depth"], "'depth' is no NAME=VALUE (--hyperparameter)"),
+        (["train", "-c", "data"], "'data' is no NAME=PATH (--channel)"),
+        (["train", "-c", "more=nowhere.csv"], "there is no file or folder 'nowhere.csv' for channel 'more'"),
+        (["serve", "--endpoint", "a b"], "'a b' is no name that SageMaker takes (--endpoint)"),
+    ],
+)
+def test_what_a_command_is_given_is_checked_before_it_works(args, said, tmp_path):
+    seaproof("init", str(tmp_path / "p"))
+    done = seaproof(*args, "--driver", "process", cwd=tmp_path / "p")
+
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 def test_init_writes_a_project_and_overwrites_nothing(tmp_path):

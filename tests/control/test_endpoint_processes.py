@@ -282,3 +282,29 @@ def test_an_endpoint_in_docker_serves_isolated_too_is_replaced_and_leaves_nothin
         assert nothing_is_left(plane)
     finally:
         close_plane(plane)
+
+
+@pytest.mark.docker
+def test_a_chain_in_docker_goes_through_its_containers_and_is_replaced_whole(tmp_path: Path, probe_image: str):
+    plane = open_plane(tmp_path / "state", replace(QUICK, ping_interval=0.3), DockerDriver(tmp_path / "state"))
+    try:
+        chain = [{"Image": probe_image, "ContainerHostname": "first"}, {"Image": probe_image}]
+        in_service(plane, a_config(plane, Containers=chain))
+        before = {handle.name for handle in plane.driver.recover()}
+        assert len(before) == 2
+        assert invoke(plane, b"through both").body == b"through both"
+
+        second = next(handle for handle in plane.driver.recover() if handle.name.endswith("-2"))
+        subprocess.run(["docker", "kill", second.id], check=True, capture_output=True)
+        poll(lambda: len(events(plane, "ready")) == 2)
+
+        assert (
+            "Its container container-2 ended after it was ready: exit code 137"
+            in (events(plane, "died-after-ready")[0]["message"])
+        )
+        assert invoke(plane, b"again").body == b"again"
+        assert not before & {handle.name for handle in plane.driver.recover()}
+        delete(plane)
+        assert nothing_is_left(plane)
+    finally:
+        close_plane(plane)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import job_lab as lab
 import pytest
 from job_lab import channel, events, keys, members, put, request, train
 
+from seaproof.control import reserve
+from seaproof.control.store import Store
 from seaproof.drivers.fake import FakeDriver, Program, Run
+from seaproof.drivers.process import ProcessDriver
+from seaproof.errors import StoreError
+from seaproof.project import FolderImage
 
 MIB = 1024 * 1024
 Disk = Callable[[Path, int], Path]
@@ -131,3 +137,52 @@ def test_a_disk_that_fills_while_data_comes_fails_the_job_and_is_free_again(tmp_
         assert list(members(plane, after["ModelArtifacts"]["S3ModelArtifacts"])) == ["weights"]
     finally:
         lab.close_plane(plane)
+
+
+@pytest.mark.parametrize("code", [3, 0])
+def test_a_program_that_fills_the_disk_of_the_state_ends_its_job_with_that_reason(
+    code: int, tmp_path: Path, small_disk: Disk
+) -> None:
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "train").write_text(
+        '#!/bin/sh\nexec 2>/dev/null\nroot="${SAGEMAKER_BASE_DIR:-/opt/ml}"\n'
+        f'dd if=/dev/urandom of="$root/model/weights" bs=65536 count=100\nexit {code}\n'
+    )
+    (program / "train").chmod(0o755)
+    state = small_disk(tmp_path / "state", 3)
+    plane = lab.open_plane(state, driver=ProcessDriver(state, {"filler": FolderImage(folder=program)}))
+    try:
+        job = train(plane, request(image="filler"), seconds=15)
+
+        assert job["TrainingJobStatus"] == "Failed"
+        if code:
+            assert job["FailureReason"] == "AlgorithmError: the disk was full when the program ended, exit code: 3"
+        else:
+            assert job["FailureReason"].startswith("ClientError: Artifact upload failed:No space left on device")
+        assert (state / "workloads/training-job-algo-1/model/weights").stat().st_size > MIB
+        # The server still works, in the little room that is left, and so does the one after it.
+        plane.store.add_event("any", "thing", "type", "message")
+        Store(state / "seaproof.db").close()
+    finally:
+        lab.close_plane(plane)
+
+
+def test_a_store_on_a_full_disk_says_so_and_writes_again_once_there_is_room(tmp_path: Path, small_disk: Disk) -> None:
+    disk = small_disk(tmp_path / "disk", 2)
+    store = Store(disk / "x.db")
+    try:
+        with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        store.insert("job", "written into the reserve", "arn", "", {})
+        with pytest.raises(StoreError, match="Make room on the disk of") as caught:
+            store.insert("job", "much", "arn", "", {"much": "x" * 2 * MIB})
+        (disk / "filler").unlink()
+
+        assert "full" in caught.value.what
+        assert store.insert("job", "after", "arn", "", {}) is not None
+        assert store.get("job", "written into the reserve") is not None
+        assert (disk / "x.db.reserve").stat().st_size == reserve.SIZE
+    finally:
+        store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -171,3 +172,20 @@ def test_a_traceparent_that_is_none_is_left_alone(text: bytes):
 
 def test_a_later_version_of_the_traceparent_may_go_on():
     assert Span.given([(b"traceparent", b"01-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01-more")]) == Span("a" * 32)
+
+
+def test_a_chain_holds_the_bodies_of_one_step_however_many_there_are():
+    def peak(count: int) -> int:
+        under_way = chain(steps(count), CSV, b"1", deadline=1e12, hop_limit=2**21, reply_limit=2**21)
+        tracemalloc.start()
+        next(under_way)
+        try:
+            while True:
+                under_way.send(Answer(body=bytes(2**20)))
+        except StopIteration:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(15) < 2.5 * 2**20
+    assert peak(15) < peak(2) + 100_000

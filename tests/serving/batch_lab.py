@@ -23,15 +23,14 @@ seen = []
 
 def predict_fn(data, model):
     seen.append(len(data))
+    (here / "seen.part").write_text(repr(seen))
+    (here / "seen.part").rename(here / "seen")
     while not (here / "open").exists():
         time.sleep(0.005)
     rows = np.asarray(data)
     if (rows == 13).any():
         raise ValueError("thirteen")
     return rows.sum(axis=1)
-
-def execution_parameters_fn():
-    return {"seen": seen}
 """
 """Each call of predict_fn notes its rows and waits until the gate is open; 13 is refused."""
 
@@ -62,7 +61,8 @@ class Gated:
     @property
     def seen(self) -> list[int]:
         """How many rows each call of predict_fn was given."""
-        rows: list[int] = self.container.get("/execution-parameters").json["seen"]
+        path = self.container.root / "ml" / "seen"
+        rows: list[int] = json.loads(path.read_text()) if path.exists() else []
         return rows
 
     def open(self) -> None:

@@ -44,10 +44,14 @@ class ManyModels:
 
     def serve(self, **environment: str) -> ManyModels:
         """Start, and wait until /ping answers 200."""
-        given = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "", **environment}
-        self.container.restart(**given)
+        self.start(**environment)
         soon(self.container.answers)
         return self
+
+    def start(self, **environment: str) -> None:
+        """Start without waiting; what a container that is killed leaves behind lies below its own folder."""
+        given = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "", **environment}
+        self.container.restart(**{"TMPDIR": str(self.container.root), **given})
 
     def load(self, name: str, url: str) -> Reply:
         body = json.dumps({"model_name": name, "url": url})

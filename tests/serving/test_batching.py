@@ -198,7 +198,7 @@ def test_the_authors_functions_before_and_after_see_one_request_each(container: 
                 assert reply.body.split() == [str(v).encode() for v in values]
             else:
                 assert reply.body.decode() == f"{kinds[number % 3]} [0, 1] {values}"
-        assert lab.seen == [12]
+        assert container.get("/execution-parameters").json["seen"] == [12]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,8 @@ def _fail(error: BaseException) -> Response:
 
 
 def _batcher(max_rows: int) -> Batcher:
-    return Batcher(_predictor(), max_rows, _fail)
+    predictor = _predictor()
+    return Batcher(predictor, max_rows, predictor.predict, _fail)
 
 
 def _request(body: bytes, kind: bytes = b"text/csv", accept: bytes = b"text/csv") -> Request:
@@ -377,3 +378,15 @@ def test_batches_need_no_numpy_in_the_image(container: Container, tmp_path: Path
 
     assert [json.loads(replies[0][1]) for replies in asyncio.run(ask())] == [[number + 1.0] for number in range(5)]
     assert soon(lambda: container.get("/execution-parameters").json["seen"]) == [5]
+
+
+def test_metrics_tell_the_size_of_batches(container: Container) -> None:
+    with gated(container) as lab:
+        lab.send_first("1,2")
+        sent = lab.send(["1,2", "3,4\n5,6", "7,8"])
+        lab.open()
+        assert {reply.result().status for reply in sent} == {200}
+
+        lines = container.get("/metrics").body.decode().splitlines()
+        assert any("batch_rows_sum" in line and float(line.split()[-1]) == 4 for line in lines)
+        assert any("batch_requests_sum" in line and float(line.split()[-1]) == 3 for line in lines)

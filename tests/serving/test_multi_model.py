@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import pytest
 from container_process import Container, soon
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from many_models import ECHO, ManyModels, says
 
 WAITS = """
@@ -231,6 +233,23 @@ def test_a_name_is_opaque(many: ManyModels) -> None:
     assert many.names() == []
 
 
+def test_any_text_is_a_name(many: ManyModels) -> None:
+    folder = many.add("m", says("here"))
+    many.serve()
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.text(min_size=1, max_size=50).filter(lambda name: not name.endswith("/invoke")))
+    def round_trip(name: str) -> None:
+        assert many.load(name, folder).status == 200
+        assert many.names() == [name]
+        assert many.describe(name).json["modelName"] == name
+        assert many.invoke(name).body == b"here"
+        assert many.unload(name).status == 200
+        assert many.describe(name).status == 404
+
+    round_trip()
+
+
 def test_pages_hold_every_model_once(many: ManyModels) -> None:
     folder = many.add("m", says("here"))
     many.serve()
@@ -395,7 +414,7 @@ def test_a_prediction_that_takes_too_long_is_504(many: ManyModels) -> None:
 
 def test_sigterm_lets_requests_finish_and_leaves_nothing_behind(many: ManyModels) -> None:
     folder = many.add("m", SLOW)
-    many.serve(TMPDIR=str(many.container.root))
+    many.serve()
     many.load("m", folder)
     pid = many.pid("m")
     with ThreadPoolExecutor() as pool:
@@ -421,12 +440,36 @@ def test_the_container_does_not_live_without_its_front_or_its_nursery(many: Many
     soon(lambda: not any(_lives(pid) for pid in pids))
 
 
+def test_a_model_that_is_being_loaded_does_not_outlive_the_nursery(many: ManyModels) -> None:
+    folder = many.add("m", WAITS)
+    many.serve()
+    assert many.container.process is not None
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(many.load, "m", folder)
+        (began,) = soon(lambda: list(Path(folder).glob("began-*")))
+        many.container.process.kill()
+
+        assert loading.exception() is not None or loading.result().status >= 500
+    soon(lambda: not _lives(int(began.name.removeprefix("began-"))))
+
+
 def test_a_container_whose_own_script_fails_ends_before_it_is_healthy(many: ManyModels) -> None:
     many.common("raise ValueError('broken image')\n")
-    many.container.restart(SAGEMAKER_MULTI_MODEL="true")
+    many.start()
 
     assert many.container.wait() == 1
     assert "ValueError: broken image" in many.container.log
+
+
+def test_a_long_path_for_temporary_files_is_no_hindrance(many: ManyModels) -> None:
+    long = many.container.root / ("t" * 120)
+    long.mkdir()
+    folder = many.add("m", says("here"))
+    many.serve(TMPDIR=str(long))
+
+    assert many.load("m", folder).status == 200
+    assert many.invoke("m").body == b"here"
+    assert many.container.stop() == 0
 
 
 def test_a_path_with_the_encoded_and_the_plain_slash_is_one_name(many: ManyModels) -> None:

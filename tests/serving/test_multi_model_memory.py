@@ -255,7 +255,7 @@ def fill_and_empty(many: ManyModels, folders: dict[str, str]) -> None:
 
 def serve_in(cgroup: Path, many: ManyModels) -> None:
     """Start the container, and put it into the cgroup before it has read its limits."""
-    many.container.restart(SAGEMAKER_MULTI_MODEL="true", SAGEMAKER_MODEL_SERVER_WORKERS="")
+    many.start()
     assert many.container.process is not None
     (cgroup / "cgroup.procs").write_text(str(many.container.process.pid))
     soon(many.container.answers)

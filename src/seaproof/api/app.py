@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,6 +25,7 @@ from seaproof.api import operations, wire
 from seaproof.control import logs, multi_model
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
+from seaproof.control.recovery import delete_settled, resume
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.message import Request, Response
 from seaproof.invocations import flow, send
@@ -48,13 +48,19 @@ class Application:
         self._outcomes = Outcomes(plane)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
-        self.last_request = time.monotonic()
+        self.stays = True
+        """Whether it goes on when nothing runs and no command holds it."""
+        self.holds = 0
+        """Commands that rely on this coordinator now; each keeps a connection open."""
+        self.was_held = False
         self._own: dict[tuple[str, str], Callable[[dict[str, str]], Response | Awaitable[Response]]] = {
             ("GET", "/_seaproof/health"): self._health,
             ("GET", "/_seaproof/logs"): self._logs,
             ("GET", "/_seaproof/log-streams"): self._log_streams,
             ("GET", "/_seaproof/events"): self._events,
             ("GET", "/_seaproof/models"): self._models,
+            ("GET", "/_seaproof/hold"): self._hold,
+            ("POST", "/_seaproof/stay"): self._stay,
             ("POST", "/_seaproof/shutdown"): self._stop,
         }
 
@@ -65,7 +71,6 @@ class Application:
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """One request of any kind."""
-        self.last_request = time.monotonic()
         refused = self._refuse_strangers(request)
         if refused is not None:
             return refused
@@ -175,6 +180,33 @@ class Application:
         # In a thread, as it asks the containers.
         loop = asyncio.get_running_loop()
         return wire.plain(200, {"models": await loop.run_in_executor(self._threads, multi_model.listing, self._plane)})
+
+    def _hold(self, query: dict[str, str]) -> Response:
+        """An answer that does not end: while its reader is there, this coordinator stays.
+
+        With `endpoint`, that endpoint is the reader's own and is deleted when the reader goes, however it goes.
+        """
+
+        async def held() -> AsyncIterator[bytes]:
+            self.holds += 1
+            self.was_held = True
+            try:
+                yield b"held\n"
+                await asyncio.get_running_loop().create_future()
+            finally:
+                if "endpoint" in query:
+                    self._plane.spawn(
+                        f"delete {query['endpoint']}", lambda: delete_settled(self._plane, query["endpoint"])
+                    )
+                self.holds -= 1
+
+        return Response(200, [(b"Content-Type", b"text/plain")], held())
+
+    def _stay(self, query: dict[str, str]) -> Response:
+        """From now on it ends only when told to, and endpoints that rest are started again."""
+        self.stays = True
+        resume(self._plane)
+        return wire.plain(200, {"stays": True})
 
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()

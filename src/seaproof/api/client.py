@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from seaproof.contract import http as contract
-from seaproof.errors import HttpError, ServiceError
+from seaproof.errors import HttpError, SeaproofError, ServiceError
 
 STATE_FILE = "coordinator.json"
 TARGET_PREFIX = "SageMaker."
@@ -34,6 +34,24 @@ class Invocation:
     content_type: str
     variant: str
     custom_attributes: str = ""
+
+
+class Hold:
+    """A coordinator that is held; see `Client.hold`."""
+
+    def __init__(self, connection: http.client.HTTPConnection, reply: http.client.HTTPResponse) -> None:
+        self._connection, self._reply = connection, reply
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go; twice is fine."""
+        self._reply.close()
+        self._connection.close()
 
 
 class Client:
@@ -133,6 +151,28 @@ class Client:
         models: list[dict[str, Any]] = self._own("GET", "models")["models"]
         return models
 
+    def hold(self, endpoint: str | None = None) -> Hold:
+        """Keep the server from ending by itself until the hold is closed, or this process ends, however it does.
+
+        With `endpoint`, that endpoint is deleted then. HttpError or ServiceError where the server is ending.
+        """
+        query = "?" + urlencode({"endpoint": endpoint}) if endpoint else ""
+        connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
+        try:
+            connection.request("GET", f"/_seaproof/hold{query}")
+            reply = connection.getresponse()
+            if reply.status == 200 and reply.readline() == b"held\n":
+                return Hold(connection, reply)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise HttpError("closed", f"the local server cannot be held: {error}", where=self.url) from error
+        connection.close()
+        raise ServiceError("InternalFailure", "the local server is ending", status=503)
+
+    def stay(self) -> None:
+        """Ask the server to stay until told to end, and to start the endpoints again that were put to rest."""
+        self._own("POST", "stay")
+
     def shutdown(self) -> None:
         """Ask the server to end; it answers before it does."""
         self._own("POST", "shutdown")
@@ -160,6 +200,9 @@ class Client:
             self._local.connection = connection
             self._connections.add(connection)
             return self._exchange(connection, method, target, body, headers)
+        except ValueError as error:  # a line break in a header
+            self._drop(self._local.connection)
+            raise SeaproofError(f"the request cannot be sent: {error}", where=f"{method} {target}") from error
         except (OSError, http.client.HTTPException) as error:
             self._drop(self._local.connection)
             kind = "timeout" if isinstance(error, TimeoutError) else "refused"

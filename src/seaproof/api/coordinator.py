@@ -1,21 +1,19 @@
 """The coordinator: the one process of a project that owns its state while something runs.
 
 It takes the lock of the state folder, recovers what an earlier coordinator left (however that one ended), and only
-then opens its port. It ends on SIGTERM, SIGINT, `seaproof down`, the end of standard input (where a command brought
-it), or once nothing is left to run.
+then opens its port. It ends on SIGTERM, SIGINT or `seaproof down`; one that a command brought along also ends by
+itself, once no command holds it and nothing is left to run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import json
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from seaproof.api.app import Application
-from seaproof.api.client import STATE_FILE
+from seaproof.api.client import STATE_FILE, find
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park, recover
 from seaproof.control.store import Store
@@ -36,7 +34,11 @@ from seaproof.settings import Settings, state_folder
 from seaproof.storage.local import LocalStorage
 
 LOCK_FILE = "coordinator.lock"
-IDLE_SECONDS = 5.0
+START_SECONDS = 20.0
+"""How long a coordinator that a command brought waits for that command to hold it."""
+IDLE_SECONDS = 0.3
+LOCK_SECONDS = 180.0
+"""How long a new coordinator waits for one that is ending: jobs get two minutes to save their model."""
 DRAIN_SECONDS = 5.0
 JOIN_SECONDS = 10.0
 
@@ -45,32 +47,29 @@ def run(
     project: Project,
     settings: Settings,
     *,
-    attached: bool = False,
     until_idle: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Be the coordinator of this project until something ends it; `say` is told once where it answers.
 
-    `attached` ends with standard input, `until_idle` once no job and no endpoint is left. SeaproofError where
-    another coordinator lives, the driver does not work, or the port is taken (one that brings its own server takes
-    a free port instead).
+    `until_idle`: end once no command holds it, no job runs and no endpoint serves; endpoints that were put to rest
+    stay so, and another port is taken where that of the settings is not free. SeaproofError where another
+    coordinator lives, the driver does not work, or the port is taken.
     """
     folder = state_folder(settings, project.root)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(folder), _plane(project, settings, folder) as plane:
-        listener = _bind(settings, any_port=attached or until_idle)
+        listener = _bind(settings, any_port=until_idle)
         try:
-            recover(plane)
-            _run_loop(_serve(plane, listener, attached=attached, until_idle=until_idle, say=say))
+            recover(plane, resume=not until_idle)
+            _run_loop(_serve(plane, listener, until_idle=until_idle, say=say))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
             park(plane)
             plane.join(JOIN_SECONDS)
 
 
-async def _serve(
-    plane: Plane, listener: socket.socket, *, attached: bool, until_idle: bool, say: Callable[[str], None]
-) -> None:
+async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say: Callable[[str], None]) -> None:
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -80,14 +79,12 @@ async def _serve(
     server = await serve(app.handle, sock=listener, limits=limits)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    if attached:
-        _watch_stdin(loop, ended)
-    watch = loop.create_task(_end_when_idle(plane, app, ended)) if until_idle else None
+    app.stays = not until_idle
+    watch = loop.create_task(_end_when_idle(plane, app, ended))
     _announce(plane.folder, app.url)
     say(f"local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}")
     await ended.wait()
-    if watch:
-        watch.cancel()
+    watch.cancel()
     # From here on a new command starts a coordinator of its own; it waits for the lock.
     (plane.folder / STATE_FILE).unlink(missing_ok=True)
     await server.close(DRAIN_SECONDS)
@@ -95,20 +92,25 @@ async def _serve(
 
 
 async def _end_when_idle(plane: Plane, app: Application, ended: asyncio.Event) -> None:
-    """Set `ended` once nothing has run, and nobody has asked for anything, for a while."""
-    idle_since = time.monotonic()
+    """Set `ended` once nothing runs and nobody holds this coordinator, unless it has been told to stay."""
+    started = idle_since = time.monotonic()
     while True:
-        await asyncio.sleep(0.5)
-        if await asyncio.to_thread(_is_busy, plane):
-            idle_since = time.monotonic()
-        if time.monotonic() - max(idle_since, app.last_request) > IDLE_SECONDS:
+        await asyncio.sleep(0.1)
+        now = time.monotonic()
+        waits = not app.was_held and now - started < START_SECONDS
+        if app.stays or app.holds or waits or await asyncio.to_thread(_is_busy, plane):
+            idle_since = now
+        elif now - idle_since > IDLE_SECONDS:
             ended.set()
             return
 
 
 def _is_busy(plane: Plane) -> bool:
-    jobs = plane.store.records("training-job")
-    return any(job.status in ("InProgress", "Stopping") for job in jobs) or bool(plane.store.records("endpoint"))
+    """Whether a job runs or an endpoint serves, or either is about to."""
+    jobs, endpoints = plane.store.records("training-job"), plane.store.records("endpoint")
+    return any(job.status in ("InProgress", "Stopping") for job in jobs) or any(
+        endpoint.status not in ("Failed", "OutOfService") for endpoint in endpoints
+    )
 
 
 @contextmanager
@@ -133,16 +135,30 @@ def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the state folder. The lock is the kernel's: it goes with the process, also after SIGKILL."""
     with (folder / LOCK_FILE).open("a+") as file:
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + LOCK_SECONDS
         while not _try_lock(file):
-            if time.monotonic() > deadline:
+            who = _who(folder)
+            if who or time.monotonic() > deadline:
                 raise SeaproofError(
-                    "another coordinator owns this project" + _who(folder),
+                    "another coordinator owns this project" + (who or ", which does not end"),
                     where=str(folder),
                     next_step="Commands use that one; `seaproof down` ends it.",
                 )
             time.sleep(0.05)
         yield
+
+
+def wait_until_free(folder: Path, seconds: float) -> bool:
+    """Wait until no coordinator has this state folder any more, at most so many seconds; whether that is so."""
+    if not (folder / LOCK_FILE).exists():
+        return True
+    with (folder / LOCK_FILE).open("a+") as file:
+        deadline = time.monotonic() + seconds
+        while not _try_lock(file):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 def _try_lock(file: IO[str]) -> bool:
@@ -154,10 +170,13 @@ def _try_lock(file: IO[str]) -> bool:
 
 
 def _who(folder: Path) -> str:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        found = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        return f": process {found['pid']} at {found['url']}"
-    return ", which is starting or ending"
+    """The coordinator that has announced itself and lives; "" while one is starting or ending."""
+    found = find(folder)
+    if found is None:
+        return ""
+    with found:
+        health = found.health()
+    return f": process {health['pid']} at {health['url']}"
 
 
 def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
@@ -190,17 +209,6 @@ def _announce(folder: Path, url: str) -> None:
     part.touch(mode=0o600)
     part.write_text(json.dumps({"url": url, "pid": os.getpid(), "started": time.time()}), encoding="utf-8")
     part.replace(folder / STATE_FILE)
-
-
-def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    """Set `ended` when standard input ends: the command that brought this coordinator is gone."""
-
-    def read() -> None:
-        while os.read(0, 4096):
-            pass
-        loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:

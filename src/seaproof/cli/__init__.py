@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of `seaproof`: run one command, end with its exit code."""
-    from seaproof.cli.app import run
-
+    try:
+        from seaproof.cli.app import run
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     run()

@@ -84,19 +84,24 @@ def seaproof() -> None:
       seaproof down
 
     Containers run in Docker where an engine answers, and as plain processes with their own /opt/ml where none does;
-    `seaproof doctor` says which. Every command explains itself with --help.
+    `seaproof doctor` says which. Every command explains itself with --help and takes --json.
+
+    \b
+    Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 your container failed (a job, an
+    endpoint, a prediction), 130 interrupted or stopped.
     """
 
 
 def run() -> NoReturn:
     """Run the command line of this process; never returns."""
     try:
-        seaproof.main(standalone_mode=False)
-        sys.exit(0)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # Click hands back the code of ctx.exit() and of click.exceptions.Exit; commands return nothing.
+        sys.exit(seaproof.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         _complain("interrupted", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        click.echo(help_text.format_message(), err=True)
+        sys.exit(USAGE)
     except click.UsageError as error:
         context = f"\nUsage and options: {error.ctx.command_path} --help" if error.ctx else ""
         _complain(error.format_message() + context, USAGE)
@@ -116,6 +121,9 @@ def run() -> NoReturn:
         # flushes stdout on its way out.
         sys.stderr.close()
         sys.exit(FAILED)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _complain(f"{error.strerror or error}{where}", FAILED)
 
 
 def _complain(text: str, code: int, error: SeaproofError | None = None) -> NoReturn:

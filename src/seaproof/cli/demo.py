@@ -71,7 +71,7 @@ def command(driver: str | None, folder: Path, as_json: bool) -> None:
     write_example(folder)
     session = open_session(folder, as_json, driver=driver, port=0)
     started = time.monotonic()
-    with Screen(quiet=as_json) as screen, coordinator(session, stay=False) as client:
+    with Screen(quiet=as_json) as screen, coordinator(session) as client:
         demo = Demo(session, client, screen)
         runs_on = client.health()["driver"]
         play(demo)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
+from seaproof.cli.screen import Screen
 from seaproof.cli.session import open_session, project_options, show_json
 from seaproof.errors import SeaproofError
 
-WAIT_SECONDS = 180.0
+WAIT_SECONDS = 200.0
 
 
 @click.command("down")
@@ -18,22 +18,25 @@ WAIT_SECONDS = 180.0
 def command(folder: Path, as_json: bool) -> None:
     """Stop the local server of this project: jobs end as Stopped, endpoints rest until the next `up`."""
     from seaproof.api import client
+    from seaproof.api.coordinator import wait_until_free
 
     session = open_session(folder, as_json)
     found = client.find(session.state)
-    if found is None:
-        _answer(as_json, False, "No local server runs for this project.")
-        return
-    found.shutdown()
-    deadline = time.monotonic() + WAIT_SECONDS
-    while client.find(session.state) is not None:
-        if time.monotonic() > deadline:
+    with Screen(quiet=as_json) as screen:
+        if found is not None:
+            screen.step("stopping what runs: jobs may take two minutes to save their model")
+            found.shutdown()
+        elif wait_until_free(session.state, 0):
+            _answer(as_json, False, "No local server runs for this project.")
+            return
+        else:
+            screen.step("the local server is ending already; waiting for what it runs")
+        if not wait_until_free(session.state, WAIT_SECONDS):
             raise SeaproofError(
                 f"the local server did not end within {WAIT_SECONDS:.0f} s",
                 where=str(session.state / "coordinator.log"),
                 next_step="That file has what it said.",
             )
-        time.sleep(0.05)
     _answer(as_json, True, "The local server has ended; nothing of this project runs any more.")
 
 

@@ -11,7 +11,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli.jobs import StdoutLog, print_log
 from seaproof.cli.screen import facts, moment, table
-from seaproof.cli.session import living, open_session, project_options, show_json
+from seaproof.cli.session import coordinator, open_session, project_options, show_json
 from seaproof.cli.train import POLL_SECONDS, show_new_log
 from seaproof.errors import ServiceError
 
@@ -25,8 +25,8 @@ def command() -> None:
 @project_options
 def list_all(folder: Path, as_json: bool) -> None:
     """All endpoints, newest first."""
-    client = living(open_session(folder, as_json))
-    found = client.pages("ListEndpoints", {}, "Endpoints")
+    with coordinator(open_session(folder, as_json)) as client:
+        found = client.pages("ListEndpoints", {}, "Endpoints")
     if as_json:
         show_json(found)
         return
@@ -39,9 +39,9 @@ def list_all(folder: Path, as_json: bool) -> None:
 @project_options
 def describe(endpoint: str, folder: Path, as_json: bool) -> None:
     """Status, variants and history of ENDPOINT."""
-    client = living(open_session(folder, as_json))
-    found = client.call("DescribeEndpoint", {"EndpointName": endpoint})
-    events = client.events("endpoint", endpoint)
+    with coordinator(open_session(folder, as_json)) as client:
+        found = client.call("DescribeEndpoint", {"EndpointName": endpoint})
+        events = client.events("endpoint", endpoint)
     if as_json:
         show_json({**found, "Events": events})
         return
@@ -65,9 +65,10 @@ def describe(endpoint: str, folder: Path, as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 def logs(endpoint: str, folder: Path, as_json: bool, follow: bool) -> None:
     """What the containers of ENDPOINT printed."""
-    client = living(open_session(folder, as_json))
-    client.call("DescribeEndpoint", {"EndpointName": endpoint})
-    print_log(lambda offsets: show_new_log(client, "Endpoints", endpoint, offsets, StdoutLog()), lambda: follow)
+    with coordinator(open_session(folder, as_json)) as client:
+        client.call("DescribeEndpoint", {"EndpointName": endpoint})
+        screen = StdoutLog(as_json)
+        print_log(lambda offsets: show_new_log(client, "Endpoints", endpoint, offsets, screen), lambda: follow)
 
 
 @command.command()
@@ -75,9 +76,9 @@ def logs(endpoint: str, folder: Path, as_json: bool, follow: bool) -> None:
 @project_options
 def delete(endpoint: str, folder: Path, as_json: bool) -> None:
     """Stop ENDPOINT's containers and forget it; its config and models stay."""
-    client = living(open_session(folder, as_json))
-    client.call("DeleteEndpoint", {"EndpointName": endpoint})
-    wait_until_gone(client, endpoint)
+    with coordinator(open_session(folder, as_json)) as client:
+        client.call("DeleteEndpoint", {"EndpointName": endpoint})
+        wait_until_gone(client, endpoint)
     if as_json:
         show_json({"deleted": endpoint})
     else:

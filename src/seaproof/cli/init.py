@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -32,7 +33,7 @@ def command(folder: Path, as_json: bool) -> None:
     for name in written:
         print(f"  {name}")
     steps = "seaproof train && seaproof serve --detach && seaproof predict data/sample.csv"
-    print(f"Next: {steps}" if folder == Path() else f"Next: cd {folder} && {steps}")
+    print(f"Next: {steps}" if folder == Path() else f"Next: cd {shlex.quote(str(folder))} && {steps}")
 
 
 def write_template(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ def command() -> None:
 def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
     """All training jobs, newest first."""
     session = open_session(folder, as_json)
-    with coordinator(session, stay=False) as client:
+    with coordinator(session) as client:
         found = client.pages("ListTrainingJobs", {"StatusEquals": status} if status else {}, "TrainingJobSummaries")
     if as_json:
         show_json(found)
@@ -40,7 +41,7 @@ def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
 def describe(job: str, folder: Path, as_json: bool) -> None:
     """Everything that DescribeTrainingJob says about JOB."""
     session = open_session(folder, as_json)
-    with coordinator(session, stay=False) as client:
+    with coordinator(session) as client:
         found = client.call("DescribeTrainingJob", {"TrainingJobName": job})
         events = client.events("training-job", job)
     if as_json:
@@ -74,10 +75,11 @@ def describe(job: str, folder: Path, as_json: bool) -> None:
 def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
     """What the containers of JOB printed."""
     session = open_session(folder, as_json)
-    with coordinator(session, stay=False) as client:
+    with coordinator(session) as client:
         client.call("DescribeTrainingJob", {"TrainingJobName": job})
+        screen = StdoutLog(as_json)
         print_log(
-            lambda offsets: show_new_log(client, "TrainingJobs", job, offsets, StdoutLog()),
+            lambda offsets: show_new_log(client, "TrainingJobs", job, offsets, screen),
             lambda: (
                 follow
                 and client.call("DescribeTrainingJob", {"TrainingJobName": job})["TrainingJobStatus"] not in ENDED
@@ -91,7 +93,7 @@ def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
 def stop(job: str, folder: Path, as_json: bool) -> None:
     """Stop JOB: SIGTERM, two minutes to save its model, SIGKILL."""
     session = open_session(folder, as_json)
-    with Screen(quiet=as_json) as screen, coordinator(session, stay=False) as client:
+    with Screen(quiet=as_json) as screen, coordinator(session) as client:
         client.call("StopTrainingJob", {"TrainingJobName": job})
         ended = watch(client, job, screen)
     if as_json:
@@ -101,11 +103,19 @@ def stop(job: str, folder: Path, as_json: bool) -> None:
 
 
 class StdoutLog(Screen):
-    """Log lines as the result of a command: on stdout, unadorned where there is one stream only."""
+    """Log lines as the result of a command: on stdout, unadorned where there is one stream only, or as JSON lines."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__(quiet=True)
+        self._as_json = as_json
 
     def log(self, piece: bytes, prefix: str = "") -> None:
+        stream = prefix.strip(" |")
         for line in piece.decode("utf-8", "replace").splitlines():
-            print(line if prefix == "  | " else f"{prefix.strip()} {line}")
+            if self._as_json:
+                print(json.dumps({"stream": stream, "message": line}))
+            else:
+                print(f"{stream} | {line}" if stream else line)
         sys.stdout.flush()
 
 

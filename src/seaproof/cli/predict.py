@@ -53,7 +53,9 @@ def command(
     """
     session = open_session(folder, as_json)
     client = living(session)
-    name = endpoint or _only_endpoint(client.call("ListEndpoints", {})["Endpoints"])
+    name = endpoint or _only_endpoint(client.pages("ListEndpoints", {}, "Endpoints"))
+    if output and not output.absolute().parent.is_dir():
+        raise SeaproofError("there is no such folder for the answer", where=str(output.absolute().parent))
     body = sys.stdin.buffer.read() if str(payload) == "-" else payload.read_bytes()
     kind = content_type or CONTENT_TYPES.get(payload.suffix.lower(), "text/csv")
     answer = client.invoke(
@@ -71,7 +73,8 @@ def command(
 
 
 def _only_endpoint(endpoints: list[dict[str, str]]) -> str:
-    names = [endpoint["EndpointName"] for endpoint in endpoints]
+    serving = [endpoint["EndpointName"] for endpoint in endpoints if endpoint["EndpointStatus"] == "InService"]
+    names = serving or [endpoint["EndpointName"] for endpoint in endpoints]
     if len(names) == 1:
         return names[0]
     if not names:

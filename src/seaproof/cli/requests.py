@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,28 @@ BUCKET = "seaproof"
 def new_name(project: Project) -> str:
     """A name that no job has yet: the project's, and the time."""
     now = time.time()
-    return f"{project.name[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(now * 1000) % 1000:03d}"
+    return f"{project.name[:38]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(now * 1e6) % 1_000_000:06d}"
+
+
+def check_project(project: Project) -> None:
+    """ProjectError where this folder is no project: there would be no image to run."""
+    if project.file is None:
+        raise ProjectError(
+            "there is no seaproof.toml",
+            where=str(project.root),
+            next_step="`seaproof init` writes a project; --project names another folder.",
+        )
+
+
+def check_name(name: str, where: str) -> str:
+    """The name, where SageMaker takes it; ProjectError otherwise, before any work is done for it."""
+    if re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
+        return name
+    raise ProjectError(
+        f"{name!r} is no name that SageMaker takes",
+        where=where,
+        next_step="Use letters, digits and hyphens, at most 63, a letter or digit first and last.",
+    )
 
 
 def training_job(
@@ -113,12 +135,13 @@ def endpoint_config(project: Project, name: str, model_name: str) -> dict[str, A
 
 
 def parse_pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
-    """`("a=1", "b=2")` as a dictionary; ProjectError names the option where a text is no pair."""
+    """`("a=1", "b=2")` as a dictionary; ProjectError names the option (`--flag FORM`) where a text is no pair."""
     pairs = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ProjectError(f"{text!r} is no NAME=VALUE", where=option)
+            flag, _, form = option.partition(" ")
+            raise ProjectError(f"{text!r} is no {form}", where=flag, next_step=f"Write it as {flag} {form}.")
         pairs[name] = value
     return pairs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,49 @@ def command(
 ) -> None:
     """Deploy a trained model: Model, EndpointConfig and Endpoint, until it is InService.
 
-    In the foreground it shows the container's log and deletes the endpoint on Ctrl-C. With --detach it stays until
-    `seaproof endpoints delete` or `seaproof down`. An endpoint of that name is updated without losing a request.
+    In the foreground it shows the container's log, and the endpoint goes with the command (Ctrl-C). With --detach it
+    stays until `seaproof endpoints delete` or `seaproof down`. An endpoint of that name that is there already is
+    updated without losing a request, and stays.
     """
+    if source is not None and no_model:
+        raise click.UsageError("--model and --no-model exclude each other")
     session = open_session(folder, as_json, driver=driver)
-    name = endpoint or session.project.endpoint.name or session.project.name
-    with Screen(quiet=as_json) as screen, coordinator(session, stay=detach) as client:
+    requests.check_project(session.project)
+    name = requests.check_name(endpoint or session.project.endpoint.name or session.project.name, "--endpoint")
+    with Screen(quiet=as_json) as screen, coordinator(session) as client:
         url = None if no_model else find_model(session, client, source)
         screen.step(f"{name}: {url or 'no model archive'}")
-        shown = deploy(session, client, name, url)
-        described = wait_until_settled(client, name, screen, shown)
-        if as_json:
-            show_json(described)
-        else:
-            address = f"{client.url}/endpoints/{name}/invocations"
-            print(f"{name} is in service at {address}")
-            print(f"Try: seaproof predict FILE --endpoint {name}", flush=True)
-        if not detach:
-            _stay(client, name, screen, shown)
+        ours = settled(client, name, screen) in ("", "Failed", "OutOfService")
+        # Held in the foreground, an endpoint that this command creates is deleted when the command ends, however.
+        with client.hold(name) if ours and not detach else nullcontext():
+            shown = deploy(session, client, name, url)
+            described = wait_until_settled(client, name, screen, shown)
+            show(described, client.url, as_json)
+            if not detach:
+                _stay(client, name, screen, shown, ours)
+
+
+def show(endpoint: dict[str, Any], url: str, as_json: bool) -> None:
+    """What is in service now, and how to ask it."""
+    if as_json:
+        show_json(endpoint)
+        return
+    name = endpoint["EndpointName"]
+    print(f"{name} is in service at {url}/endpoints/{name}/invocations")
+    print(f"Try: seaproof predict FILE --endpoint {name}", flush=True)
+
+
+def settled(client: Client, name: str, screen: Screen) -> str:
+    """The status of an endpoint once nothing is being done to it any more; "" where there is none."""
+    while True:
+        try:
+            status = str(client.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"])
+        except ServiceError:
+            return ""
+        if status not in CHANGING:
+            return status
+        screen.step(f"{name}: {status}, waiting until that is done")
+        time.sleep(POLL_SECONDS)
 
 
 def find_model(session: Session, client: Client, source: str | None) -> str:
@@ -108,16 +134,13 @@ def deploy(session: Session, client: Client, name: str, url: str | None) -> dict
     client.call("CreateModel", requests.model(project, session.settings, version, url))
     client.call("CreateEndpointConfig", requests.endpoint_config(project, version, version))
     request = {"EndpointName": name, "EndpointConfigName": version}
-    try:
-        status = client.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"]
-    except ServiceError:
-        status = ""
+    status = settled(client, name, Screen(quiet=True))
     shown: dict[str, int] = {}
     show_new_log(client, "Endpoints", name, shown, Screen(quiet=True))
-    if status == "Failed":
+    if status in ("Failed", "OutOfService"):
         client.call("DeleteEndpoint", {"EndpointName": name})
         wait_until_gone(client, name)
-    client.call("UpdateEndpoint" if status not in ("", "Failed") else "CreateEndpoint", request)
+    client.call("UpdateEndpoint" if status == "InService" else "CreateEndpoint", request)
     return shown
 
 
@@ -145,14 +168,16 @@ def wait_until_settled(
     return found
 
 
-def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int]) -> None:
-    """Show the log until Ctrl-C, then delete the endpoint."""
-    screen.line("Ctrl-C deletes it.")
+def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], ours: bool) -> None:
+    """Show the log until Ctrl-C; an endpoint that this command created is deleted then."""
+    screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
     try:
         while True:
             show_new_log(client, "Endpoints", name, offsets, screen)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
+        if not ours:
+            return
         screen.step(f"{name}: Deleting")
         client.call("DeleteEndpoint", {"EndpointName": name})
         wait_until_gone(client, name)

@@ -1,7 +1,8 @@
 """The session of one command: which project, which settings, and the coordinator that it talks to.
 
-There is one coordinator per project folder. A command that needs one takes the one that lives; where none lives,
-it starts one: for as long as the command runs (the default), or to stay (`--detach`, `up`).
+There is one coordinator per project folder. A command that needs one takes the one that lives, and starts one where
+none does. It *holds* it by a connection that stays open: a coordinator that a command brought along ends once no
+command holds it, no job runs and no endpoint serves. So it makes no difference which command came first.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any, TypeVar
 import click
 
 from seaproof.api import client
-from seaproof.api.client import Client
-from seaproof.errors import SeaproofError
+from seaproof.api.client import Client, Hold
+from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.project import Project, find_project
 from seaproof.settings import Settings, inherited_environ, state_folder
 
-START_SECONDS = 60.0
+START_SECONDS = 200.0
 POLL_SECONDS = 0.05
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -87,65 +88,58 @@ def living(session: Session) -> Client:
 
 
 @contextmanager
-def coordinator(session: Session, *, stay: bool) -> Iterator[Client]:
-    """A client of the coordinator. One that had to be started ends with the block, unless it is to `stay`."""
-    found = client.find(session.state)
-    if found is not None:
-        _same_driver(session, found)
-        yield found
-        return
-    process = start_coordinator(session, attached=not stay)
-    try:
-        yield wait_for_coordinator(session, process)
-    finally:
-        if not stay:
-            _end(process)
+def coordinator(session: Session) -> Iterator[Client]:
+    """A client of the coordinator, which does not end before the block does."""
+    client, hold = connect(session)
+    with client, hold:
+        yield client
 
 
-def start_coordinator(session: Session, *, attached: bool, idle_exit: bool = True) -> subprocess.Popen[bytes]:
-    """Start a coordinator beside this command.
+def connect(session: Session, *, stays: bool = False) -> tuple[Client, Hold]:
+    """Find the coordinator or start one (that `stays` until told to end), and hold it.
 
-    An attached one ends when this command does, however that ends: it watches its standard input. A detached one
-    ends by `down`, or, with `idle_exit`, once nothing is left to run.
+    One that is just ending is waited for: its jobs may have two minutes to save their model.
     """
-    session.state.mkdir(parents=True, exist_ok=True)
+    process: subprocess.Popen[bytes] | None = None
+    log = session.state / "coordinator.log"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = client.find(session.state)
+        if found is not None:
+            _same_driver(session, found)
+            try:
+                return found, found.hold()
+            except (HttpError, ServiceError):
+                found.close()  # it is ending; the next one is found in a moment
+        if process is None:
+            session.state.mkdir(parents=True, exist_ok=True)
+            said = log.stat().st_size if log.exists() else 0
+            process = _start(session, log, stays=stays)
+        elif found is None and process.poll() is not None and client.find(session.state) is None:
+            raise SeaproofError(_last_words(log, said, process.returncode))
+        time.sleep(POLL_SECONDS)
+    raise SeaproofError(
+        f"the local server did not answer within {START_SECONDS:.0f} s",
+        where=str(log),
+        next_step="That file has what it said.",
+    )
+
+
+def _start(session: Session, log: Path, *, stays: bool) -> subprocess.Popen[bytes]:
+    """Start a coordinator beside this command, in a session of its own: Ctrl-C is for the command alone."""
     options = ["--project", str(session.project.root), "--foreground"]
     for name, value in session.flags.items():
         options += [f"--{name.replace('_', '-')}", str(value)]
-    if attached:
-        options.append("--attached")
-    elif idle_exit:
-        options.append("--until-idle")
-    log = session.state / "coordinator.log"
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "seaproof.cli", "up", *options],
-            stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
+            [sys.executable, "-m", "seaproof.cli", "up", *options, *([] if stays else ["--until-idle"])],
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
             cwd=session.project.root,
             env=inherited_environ(),
         )
-
-
-def wait_for_coordinator(session: Session, process: subprocess.Popen[bytes]) -> Client:
-    """Wait until the coordinator just started answers; SeaproofError with what it said where it ends instead."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        ended = process.poll()
-        found = client.find(session.state)
-        if found is not None:
-            return found
-        if ended is not None:
-            raise SeaproofError(_last_words(session.state / "coordinator.log"))
-        time.sleep(POLL_SECONDS)
-    _end(process)
-    raise SeaproofError(
-        f"the local server did not answer within {START_SECONDS:.0f} s",
-        where=str(session.state / "coordinator.log"),
-        next_step="That file has what it said.",
-    )
 
 
 def show_json(value: Any) -> None:
@@ -166,20 +160,10 @@ def _same_driver(session: Session, found: Client) -> None:
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End an attached coordinator: close its standard input and wait while it stops what it runs."""
-    if process.stdin:
-        process.stdin.close()
-    else:
-        process.terminate()
-    try:
-        process.wait(timeout=180)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-    return said.removeprefix("seaproof: ")
+def _last_words(log: Path, start: int, code: int) -> str:
+    """What a coordinator said that ended at once, from byte `start` of its log on."""
+    text = log.read_bytes()[start:].decode("utf-8", "replace")
+    said = [line for line in text.splitlines() if line.startswith("seaproof: ")]
+    if said:
+        return said[-1].removeprefix("seaproof: ")
+    return f"the local server ended with code {code} before it answered. {log} has what it said."

@@ -10,9 +10,10 @@ import click
 
 from seaproof.api.client import Client
 from seaproof.cli import requests
-from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
+from seaproof.errors import HttpError, SeaproofError
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -47,10 +48,11 @@ def command(
       seaproof train -H max_depth=8 --channel train=data/more.csv
     """
     session = open_session(folder, as_json, driver=driver)
-    hyperparameters = requests.parse_pairs(pairs, "--hyperparameter")
-    given = requests.parse_pairs(channels, "--channel")
-    job = name or requests.new_name(session.project)
-    with Screen(quiet=as_json) as screen, coordinator(session, stay=detach) as client:
+    hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
+    given = requests.parse_pairs(channels, "--channel NAME=PATH")
+    requests.check_project(session.project)
+    job = requests.check_name(name, "--name") if name else requests.new_name(session.project)
+    with Screen(quiet=as_json) as screen, coordinator(session) as client:
         screen.step("copying data into the project's storage")
         uris = requests.put_channels(session.project, session.state, job, given)
         request = requests.training_job(session.project, session.settings, job, hyperparameters, uris, instances)
@@ -61,7 +63,13 @@ def command(
             else:
                 print(job)
             return
-        ended = watch(client, job, screen)
+        try:
+            ended = watch(client, job, screen)
+        except HttpError as error:
+            raise SeaproofError(
+                f"the local server went away while {job} ran: {error.what}",
+                next_step=f"The job is on record: seaproof jobs describe {job}",
+            ) from error
     report(ended, session.state, as_json)
 
 
@@ -109,6 +117,13 @@ def report(job: dict[str, Any], state: Path, as_json: bool) -> None:
             f"training job {name} failed: {job.get('FailureReason', 'no reason given')}",
             next_step=f"Its whole log: seaproof jobs logs {name}",
         )
+    if status == "Stopped":
+        # Whoever goes on after this command (`train && serve`) must not take half a model for a whole one.
+        if not as_json:
+            facts(
+                {"training job": name, "status": status, "model": job.get("ModelArtifacts", {}).get("S3ModelArtifacts")}
+            )
+        raise click.exceptions.Exit(INTERRUPTED)
     if as_json:
         return
     metrics = {metric["MetricName"]: f"{metric['Value']:g}" for metric in job.get("FinalMetricDataList", [])}

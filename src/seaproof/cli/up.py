@@ -6,14 +6,7 @@ from pathlib import Path
 
 import click
 
-from seaproof.cli.session import (
-    driver_option,
-    open_session,
-    project_options,
-    show_json,
-    start_coordinator,
-    wait_for_coordinator,
-)
+from seaproof.cli.session import connect, driver_option, living, open_session, project_options, show_json
 
 
 @click.command("up")
@@ -21,7 +14,6 @@ from seaproof.cli.session import (
 @driver_option
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 9001]")
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C ends it.")
-@click.option("--attached", is_flag=True, hidden=True, help="End when standard input does.")
 @click.option("--until-idle", is_flag=True, hidden=True, help="End once nothing runs.")
 def command(
     folder: Path,
@@ -29,7 +21,6 @@ def command(
     driver: str | None,
     port: int | None,
     foreground: bool,
-    attached: bool,
     until_idle: bool,
 ) -> None:
     """Start the local server of this project and leave it running, until `seaproof down`.
@@ -42,13 +33,15 @@ def command(
     if foreground:
         from seaproof.api.coordinator import run
 
-        run(session.project, session.settings, attached=attached, until_idle=until_idle, say=click.echo)
+        run(session.project, session.settings, until_idle=until_idle, say=click.echo)
         return
     found = client.find(session.state)
     started = found is None
     if found is None:
-        process = start_coordinator(session, attached=False, idle_exit=False)
-        found = wait_for_coordinator(session, process)
+        connect(session, stays=True)[1].close()
+        found = living(session)
+    else:
+        found.stay()
     health = found.health()
     if as_json:
         show_json({**health, "started": started})

@@ -36,6 +36,9 @@ MAX_BATCH_DELAY_MS = "SEAPROOF_MAX_BATCH_DELAY_MS"
 # Ours: how many requests, and how many MiB of their bodies, may wait in each worker; more are answered 503.
 QUEUE = "SEAPROOF_QUEUE"
 QUEUE_MB = "SEAPROOF_QUEUE_MB"
+# Ours: which requests the access log has a line for.
+ACCESS_LOG = "SEAPROOF_ACCESS_LOG"
+LOG_OFF, LOG_ERRORS, LOG_ON, LOG_ALL = "off", "errors", "on", "all"
 
 DEFAULT_PORT = 8080
 
@@ -68,6 +71,8 @@ class ServingEnviron:
     queue: int = 1024
     """Requests, of each worker."""
     queue_bytes: int = 256 * 1024 * 1024
+    access_log: str = LOG_ERRORS
+    """`off`, `errors`, `on` (all but healthy pings) or `all`."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> ServingEnviron:
@@ -94,6 +99,7 @@ class ServingEnviron:
             max_batch_delay=_number(env, (MAX_BATCH_DELAY_MS,), 0, 0, 10_000) / 1000,
             queue=int(_number(env, (QUEUE,), 1024, 1, 1_000_000)),
             queue_bytes=int(_number(env, (QUEUE_MB,), 256, 1, 1_000_000) * 1024 * 1024),
+            access_log=_access_log(env),
         )
 
     @property
@@ -157,6 +163,22 @@ def _load(env: Mapping[str, str]) -> str:
         f"{LOAD} is {text!r}",
         where="environment of the container",
         next_step="It can be master (once, before the workers are forked; the default) or worker (in each of them).",
+    )
+
+
+def _access_log(env: Mapping[str, str]) -> str:
+    """Which requests are logged; a plain switch is read as `on` or `off`."""
+    text = env.get(ACCESS_LOG, "").strip().lower() or LOG_ERRORS
+    if text in ("false", "0", "no"):
+        return LOG_OFF
+    if is_true(text):
+        return LOG_ON
+    if text in (LOG_OFF, LOG_ERRORS, LOG_ALL):
+        return text
+    raise ContractError(
+        f"{ACCESS_LOG} is {text!r}",
+        where="environment of the container",
+        next_step="It can be off, errors (answers from 400 on; the default), on (all but /ping) or all.",
     )
 
 

@@ -7,7 +7,8 @@
                               the change had already switched over, the rest of the old instances is stopped
     RollingBack               the living old instances serve on
     Deleting                  deleted
-    parked by a shutdown      SystemUpdating: brought up again, then what had been begun goes on
+    parked by a shutdown      OutOfService until it is resumed; then SystemUpdating: brought up again, and what had
+                              been begun goes on
 
 Workloads that are not adopted are strays, which `recovery` stops.
 """
@@ -29,32 +30,43 @@ from seaproof.control.store import Body, Record
 from seaproof.drivers.driver import Handle
 from seaproof.errors import DriverError
 
+RESTING = "OutOfService"
 PARK_DRAIN = 5.0
 """Seconds that requests under way get when the coordinator shuts down."""
 
 
-def recover_endpoints(plane: Plane, living: list[Handle]) -> list[Handle]:
-    """Bring all endpoints on record back to life, or to a clear end; the handles that were adopted."""
+def recover_endpoints(plane: Plane, living: list[Handle], *, resume: bool = True) -> list[Handle]:
+    """Bring all endpoints on record back to life, or to a clear end; the handles that were adopted.
+
+    Without `resume`, those that were parked stay at rest.
+    """
     by_name = {handle.name: handle for handle in living}
     adopted: list[Handle] = []
     for record in plane.store.records(KIND):
         if record.status == "Deleting":
             life.delete(plane, record.name)
-        elif record.body.get("_parked") or record.status in ("Creating", "SystemUpdating"):
+        elif record.body.get("_parked"):
+            if resume:
+                _start_again(plane, record)
+        elif record.status in ("Creating", "SystemUpdating"):
             _start_again(plane, record)
         elif record.status != "Failed":
             adopted += _adopt(plane, record, by_name)
     return adopted
 
 
-def park_endpoints(plane: Plane) -> None:
-    """Stop all instances and note in the records that the next coordinator is to start them again."""
+def resume_endpoints(plane: Plane) -> None:
+    """Start the endpoints again that are parked."""
     for record in plane.store.records(KIND):
-        if record.status not in ("Failed", "Deleting"):
-            plane.store.update(KIND, record.name, _park)
-            plane.store.add_event(
-                KIND, record.name, "parked", "The local server ends; its next start goes on with this."
-            )
+        if record.body.get("_parked") and record.status == RESTING:
+            _start_again(plane, record)
+
+
+def park_endpoints(plane: Plane) -> None:
+    """Stop all instances and note in the records that they are to be started again, and where they were."""
+    for record in plane.store.records(KIND):
+        if record.status not in ("Failed", "Deleting", RESTING):
+            _rest(plane, record)
     until = time.monotonic() + PARK_DRAIN + plane.settings.stop_endpoint_grace + 5.0
     while time.monotonic() < until:
         fleets = [fleet for fleet in plane.fleets.all() if fleet.seats]
@@ -66,8 +78,9 @@ def park_endpoints(plane: Plane) -> None:
         time.sleep(0.1)
 
 
-def _park(body: Body) -> None:
-    body["_parked"] = True
+def _rest(plane: Plane, record: Record) -> None:
+    plane.store.update(KIND, record.name, lambda body: body.update(_parked=record.status), status=RESTING)
+    plane.store.add_event(KIND, record.name, "parked", "The local server ends; `seaproof up` goes on with this.")
 
 
 def _start_again(plane: Plane, record: Record) -> None:
@@ -76,7 +89,8 @@ def _start_again(plane: Plane, record: Record) -> None:
         body["_instances"] = {}
         body["_since"] = time.time()
 
-    life.transition(plane, record.name, "Creating" if record.status == "Creating" else "SystemUpdating", begin)
+    was = record.body.get("_parked") or record.status
+    life.transition(plane, record.name, "Creating" if was == "Creating" else "SystemUpdating", begin)
     life.create(plane, record.name)
 
 

@@ -108,9 +108,11 @@ def _occupy(plane: Plane, fleet: Fleet, seat: Seat, go_on: Callable[[], None]) -
         _event(plane, seat, "ready", f"Instance {id} {how}{_names(running)}.", instance=id)
         lost = health.watch(plane, containers.patients(running), go_on)
         at = running[lost.number]
+        # Read first: who hears of the end may look for the last lines at once.
+        reason = f"{lost.reason} {at.last_lines()}".strip()
         if lost.exit:
             fleet.ended(id, at.name, lost.exit)
-        return Lost(lost.type, f"{lost.reason} {at.last_lines()}".strip())
+        return Lost(lost.type, reason)
     except (SeaproofError, OSError) as error:
         at = running[error.number] if isinstance(error, NotReady) else at
         raise _not_ready(plane, seat, id, at, error) from error

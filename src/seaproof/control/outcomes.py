@@ -23,8 +23,8 @@ EVENT = "invocation-failed"
 _AGAIN_AFTER = 60.0
 _LOG_ARRIVES = 0.25
 """Seconds until what a container printed before it answered has been copied to its log."""
-_END_IS_SEEN = 1.0
-"""Seconds until the end of a container that broke a connection off has been noticed."""
+_END_IS_SEEN = 2.0
+"""Seconds until the end of a container that broke a connection off has been noticed, and its log copied."""
 
 Key = tuple[str, str, str, str, int]
 

@@ -9,7 +9,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from seaproof.control import model_data
-from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints
+from seaproof.control.containers import KIND as ENDPOINT
+from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints, resume_endpoints
+from seaproof.control.endpoints import delete_endpoint
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import recover_training_jobs, stop_training_job
 from seaproof.drivers.driver import Handle
@@ -21,13 +23,16 @@ _JOB = "training-job"
 _POLL = 0.1
 
 
-def recover(plane: Plane) -> None:
-    """Take over what runs: adopt it, stop strays, fail what is lost. Called once, before the port opens."""
+def recover(plane: Plane, *, resume: bool = True) -> None:
+    """Take over what runs: adopt it, stop strays, fail what is lost. Called once, before the port opens.
+
+    `resume` is whether endpoints that a graceful end put to rest are started again.
+    """
     living = plane.driver.recover()
     on_record = [handle for _, _, handle in plane.store.handles()]
     folders = list((plane.folder / "workloads").glob("endpoint-*"))
     kept = {handle.name for handle in recover_training_jobs(plane, living)}
-    kept |= {handle.name for handle in recover_endpoints(plane, living)}
+    kept |= {handle.name for handle in recover_endpoints(plane, living, resume=resume)}
     strays = [handle for handle in living if handle.name not in kept]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda handle: _stop_stray(plane, handle), strays))
@@ -38,6 +43,24 @@ def recover(plane: Plane) -> None:
         # Folders of jobs are theirs: an artefact may still have to be uploaded from one.
         if folder.name not in kept:
             model_data.remove(folder)
+
+
+def resume(plane: Plane) -> None:
+    """Start the endpoints again that a graceful end has put to rest."""
+    resume_endpoints(plane)
+
+
+def delete_settled(plane: Plane, name: str) -> None:
+    """Delete an endpoint as soon as what is being done to it is done; one that is gone is passed over."""
+    while not plane.closing.is_set():
+        record = plane.store.get(ENDPOINT, name)
+        if record is None or record.status == "Deleting":
+            return
+        try:
+            delete_endpoint(plane, {"EndpointName": name})
+            return
+        except ServiceError:
+            time.sleep(_POLL)
 
 
 def park(plane: Plane) -> None:

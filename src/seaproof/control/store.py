@@ -12,13 +12,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from seaproof.control import reserve
 from seaproof.drivers.driver import Handle
+from seaproof.errors import StoreError
 
 Body = dict[str, Any]
 
@@ -72,8 +74,11 @@ class Store:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._reserve = path.with_name(f"{path.name}.reserve")
         with self.transaction() as db:
-            db.executescript(_SCHEMA)
+            # One by one: a script would be a transaction of its own.
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
         path.chmod(0o600)
 
     def close(self) -> None:
@@ -85,19 +90,31 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: all of it is stored, or, where the block raises, nothing. Nests into the outer one."""
-        db = self._connection()
-        if db.in_transaction:
-            yield db
+        """A write transaction: all of it is stored, or, where the block raises, nothing. Nests into the outer one.
+
+        StoreError where the database cannot be written, on a disk that is full above all.
+        """
+        outer: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if outer is not None and outer.in_transaction:
+            yield outer
             return
-        db.execute("BEGIN IMMEDIATE")
+        reserve.give_way(self._reserve)
         try:
-            yield db
-            # Inside the block: a commit that fails (a full disk) leaves the transaction open.
-            db.commit()
-        except BaseException:
-            db.rollback()
-            raise
+            db = self._connection()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                # Inside the block: a commit that fails (a full disk) leaves the transaction open.
+                db.commit()
+            except BaseException:
+                # SQLite has rolled back by itself where the disk was full.
+                with suppress(sqlite3.OperationalError):
+                    db.rollback()
+                raise
+        except sqlite3.OperationalError as error:
+            self._make_room()
+            raise _unusable(error, self._path) from error
+        reserve.restore(self._reserve)
 
     def insert(self, kind: str, name: str, arn: str, status: str, body: Body) -> Record | None:
         """Store a new record; None, and nothing stored, where the name is taken."""
@@ -111,17 +128,17 @@ class Store:
 
     def get(self, kind: str, name: str) -> Record | None:
         """One record by its exact name, or None."""
-        row = self._connection().execute("SELECT * FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
-        return _record(row) if row else None
+        rows = self._read("SELECT * FROM records WHERE kind = ? AND name = ?", (kind, name))
+        return _record(rows[0]) if rows else None
 
     def by_arn(self, arn: str) -> Record | None:
         """One record by its ARN, or None."""
-        row = self._connection().execute("SELECT * FROM records WHERE arn = ?", (arn,)).fetchone()
-        return _record(row) if row else None
+        rows = self._read("SELECT * FROM records WHERE arn = ?", (arn,))
+        return _record(rows[0]) if rows else None
 
     def records(self, kind: str, *, status: str | None = None) -> list[Record]:
         """All records of a kind, oldest first."""
-        rows = self._connection().execute(
+        rows = self._read(
             "SELECT * FROM records WHERE kind = ? AND (? IS NULL OR status = ?) ORDER BY created, name",
             (kind, status, status),
         )
@@ -166,7 +183,7 @@ class Store:
 
     def events(self, kind: str, name: str) -> list[Event]:
         """The history of a record, oldest first."""
-        rows = self._connection().execute(
+        rows = self._read(
             "SELECT time, kind, name, event FROM events WHERE kind = ? AND name = ? ORDER BY id", (kind, name)
         )
         return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
@@ -185,7 +202,7 @@ class Store:
 
     def handles(self, kind: str | None = None, owner: str | None = None) -> list[tuple[str, str, Handle]]:
         """What is on record as running: (kind, owner, handle)."""
-        rows = self._connection().execute(
+        rows = self._read(
             "SELECT kind, owner, handle FROM handles WHERE (? IS NULL OR kind = ?) AND (? IS NULL OR owner = ?)"
             " ORDER BY workload",
             (kind, kind, owner, owner),
@@ -206,8 +223,21 @@ class Store:
 
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of a resource, by key."""
-        rows = self._connection().execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
-        return dict(rows.fetchall())
+        rows = self._read("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
+        return dict(rows)
+
+    def _make_room(self) -> None:
+        """After a write that failed: the write-ahead log becomes part of the database, and the reserve gives way."""
+        reserve.give_way(self._reserve, 2 * reserve.NEEDED)
+        with suppress(sqlite3.OperationalError):
+            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _read(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows of a query. StoreError where the database cannot be read."""
+        try:
+            return self._connection().execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise _unusable(error, self._path) from error
 
     def _connection(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
@@ -219,6 +249,15 @@ class Store:
             with self._lock:
                 self._connections.append(db)
         return db
+
+
+def _unusable(error: sqlite3.OperationalError, path: Path) -> StoreError:
+    full = "full" in str(error)
+    return StoreError(
+        f"the project's state cannot be used: {error}",
+        where=str(path),
+        next_step=f"Make room on the disk of {path.parent} and try again." if full else "",
+    )
 
 
 def _record(row: tuple[Any, ...]) -> Record:

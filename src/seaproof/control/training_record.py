@@ -2,13 +2,13 @@
 
 Keys of the record's body that Describe does not show: `_step` (the step it is in), `_hosts`, `_streams` (host -> log
 stream), `_exits` (host -> how its container ended, in the order they did), `_failures` (host -> text of
-output/failure), `_ending` (how the job will end), `_kept` (folders that were left because saving failed).
+output/failure), `_full` (hosts whose disk was full when they failed), `_ending` (how the job will end), `_kept`
+(folders that were left because saving failed).
 """
 
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.control.training_status import KIND, STOPPING, Ending
 from seaproof.drivers.driver import Handle
-from seaproof.errors import SeaproofError
+from seaproof.errors import SeaproofError, StoreError
 
 _RETRY = 1.0
 
@@ -82,7 +82,7 @@ class Job:
             try:
                 write()
                 return
-            except sqlite3.OperationalError:
+            except StoreError:
                 self.drop_inputs()
                 if self.plane.closing.wait(_RETRY):
                     return

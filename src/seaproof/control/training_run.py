@@ -14,19 +14,20 @@ from functools import partial
 from pathlib import Path
 
 from seaproof.contract.environ import TRAINING_JOB_ARN, TRAINING_JOB_NAME
-from seaproof.control import checkpoints
+from seaproof.control import checkpoints, reserve
 from seaproof.control.artifacts import read_failure
 from seaproof.control.logs import follow
 from seaproof.control.metrics import final_metrics
 from seaproof.control.store import Body
 from seaproof.control.training_record import Job, explain
-from seaproof.control.training_status import KIND, OUT_OF_TIME, STOP, STOPPING, Ending, algorithm_error
+from seaproof.control.training_status import DISK_FULL, KIND, OUT_OF_TIME, STOP, STOPPING, Ending, algorithm_error
 from seaproof.drivers.driver import Exit, Handle, Workload
 from seaproof.errors import DriverError, ImageNotFound, SeaproofError, StartFailed
 
 POLL = 0.2
 CHECKPOINT_SECONDS = 3.0
 _LOG_END = 15.0
+_NEXT_TO_NOTHING = 64 * 1024
 
 
 @dataclass
@@ -94,6 +95,9 @@ def _take(job: Job, running: _Running, host: str, handle: Handle) -> None:
     running.handles[host] = handle
     job.plane.store.put_handle(KIND, job.name, handle)
     running.logs[host] = follow(job.plane, handle, _log(job, host))
+    note = handle.detail.get("note")
+    if note and len(running.handles) == 1 and handle.name not in job.living:
+        job.tell("driver", str(note))
 
 
 def _workload(job: Job, body: Body, host: str) -> Workload:
@@ -140,10 +144,16 @@ def _watch(job: Job, handles: Mapping[str, Handle]) -> Ending | None:
             except DriverError as error:
                 return Ending.failed(f"InternalServerError: the container of {host} was lost: {error}")
             if ended is not None:
-                job.update(partial(_note_exit, host=host, ended=ended))
-                job.tell("exit", f"{host} ended with code {ended.code}")
+                full = bool(ended.code) and disk_is_full(job.root(host))
+                job.update(partial(_note_exit, host=host, ended=ended, full=full))
+                job.tell("exit", f"{host} ended with code {ended.code}" + (f"; {DISK_FULL}" if full else ""))
                 del left[host]
     return None
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Whether next to nothing can be written where a host has its /opt/ml."""
+    return reserve.free(folder) < _NEXT_TO_NOTHING
 
 
 def _is_over(job: Job) -> bool:
@@ -157,8 +167,10 @@ def _deadline(body: Body) -> float:
     return float(body["TrainingStartTime"] + body["StoppingCondition"]["MaxRuntimeInSeconds"])
 
 
-def _note_exit(body: Body, host: str, ended: Exit) -> None:
+def _note_exit(body: Body, host: str, ended: Exit, full: bool) -> None:
     body["_exits"][host] = asdict(ended)
+    if full:
+        body.setdefault("_full", []).append(host)
 
 
 def _reap(job: Job, running: _Running) -> None:
@@ -192,7 +204,8 @@ def _verdict(job: Job) -> Ending | None:
     exits = record.body["_exits"]
     for host, ended in exits.items():
         if ended["code"]:
-            reason = algorithm_error(Exit(**ended), record.body.get("_failures", {}).get(host, ""))
+            text = record.body.get("_failures", {}).get(host, "")
+            reason = algorithm_error(Exit(**ended), text, disk_full=host in record.body.get("_full", ()))
             return Ending.failed(reason, save=True)
     if record.status == STOPPING:
         return STOP

@@ -36,6 +36,8 @@ MESSAGES: Mapping[str, str] = {
     MAX_RUNTIME_EXCEEDED: "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
 
+DISK_FULL = "the disk was full when the program ended"
+
 _EXITS: Mapping[int, str] = {
     126: "`train` was found but cannot be executed: the execute bit is missing, or its format is wrong",
     127: "no executable `train` was found, or the interpreter in its first line is not in the image",
@@ -99,14 +101,20 @@ def finish(body: Body, ending: Ending) -> None:
         body["FailureReason"] = ending.reason
 
 
-def algorithm_error(exit: Exit, failure: str) -> str:
-    """FailureReason of a container that ended with a code other than 0; `failure` is the text of its failure file."""
+def algorithm_error(exit: Exit, failure: str, *, disk_full: bool = False) -> str:
+    """FailureReason of a container that ended with a code other than 0; `failure` is the text of its failure file.
+
+    `disk_full` says that it could write nothing any more, its failure file included.
+    """
     code = f", exit code: {exit.code}"
     if exit.out_of_memory:
         explained = "memory ran out and the program was killed (SIGKILL)"
+    elif disk_full:
+        explained = DISK_FULL
     else:
         explained = _EXITS.get(exit.code, "")
-    text = failure.strip() or explained
+    # The exit code follows after a comma: a full stop before it would read as a slip.
+    text = (failure.strip() or explained).removesuffix(".")
     return f"AlgorithmError: {text[: REAL_TIME.failure_text.value - len('AlgorithmError: ') - len(code)]}{code}"
 
 

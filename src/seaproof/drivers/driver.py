@@ -55,7 +55,8 @@ class Handle:
     port: int | None = None
     """Where the coordinator reaches the workload's port; None for a job."""
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the driver needs to find it again; JSON values only."""
+    """Whatever else the driver needs to find it again; JSON values only. A `note` is a sentence for the history of
+    what it runs for: how this driver, on this machine, does less than a container would."""
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -35,24 +35,19 @@ class Asked:
 
 def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: bool) -> Asked:
     """Read the request; `replies` is what it gets where it does not say. RequestError 400 where it is not clear."""
-    given: dict[str, list[str]] = {}
-    if request.query:
-        try:
-            given = parse_qs(request.query, keep_blank_values=True, max_num_fields=100)
-        except ValueError as error:
-            raise RequestError(400, f"the query cannot be read: {error}") from error
+    headers = _HAZALS_HEADERS if hazal_headers else _forwarded(request.headers)
+    named = request.header(_TARGET_MODEL)
+    if not request.query:
+        return Asked(_models([named] if named else [], chain), replies, False, headers)
+    try:
+        given = parse_qs(request.query, keep_blank_values=True, max_num_fields=100)
+    except ValueError as error:
+        raise RequestError(400, f"the query cannot be read: {error}") from error
     wanted = given.get("replies", [replies])[-1]
     if wanted not in (LAST, ALL):
         raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
-    models = [*given.get("model", [])]
-    if not models and (header := request.header(_TARGET_MODEL)):
-        models = [header]
-    return Asked(
-        models=_models(models, chain),
-        replies=wanted,
-        trace=is_true(given.get("trace", [""])[-1]),
-        headers=_HAZALS_HEADERS if hazal_headers else _forwarded(request.headers),
-    )
+    models = given.get("model") or ([named] if named else [])
+    return Asked(_models(models, chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
 
 
 def _forwarded(headers: Headers) -> Headers:
@@ -62,7 +57,7 @@ def _forwarded(headers: Headers) -> Headers:
 
 def _models(given: list[str], chain: Sequence[Seat]) -> tuple[str, ...]:
     """The model of each step: one name for all multi-model containers, or one for each of them, in order."""
-    multi = sum(seat.container.multi for seat in chain)
+    multi = sum([seat.container.multi for seat in chain])
     if not multi:
         return ("",) * len(chain)
     names = " and ".join(dict.fromkeys(seat.name for seat in chain if seat.container.multi))

@@ -51,11 +51,11 @@ class Containers:
             self._take_lock()
         keepers = [self._keeper(number, seat) for number, seat in enumerate(self.seats, 1)]
         self._clear_leftovers()
-        self._all(keepers, Keeper.open)
+        self._all(keepers, lambda keeper: keeper.open())
 
     def close(self) -> None:
         """Stop what was started, all at once."""
-        self._all([seat.keeper for seat in self.seats if seat.keeper], Keeper.close)
+        self._all([seat.keeper for seat in self.seats if seat.keeper], lambda keeper: keeper.close())
         self._sender.close()
         if self._lock:
             self._lock.close()

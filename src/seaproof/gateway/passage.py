@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 from seaproof.contract.http import INVOCATIONS, TARGET_MODEL
 from seaproof.errors import HttpError
@@ -73,6 +74,8 @@ class Passage:
         )
 
     def _step(self, seat: Seat, place: Place, model: str) -> Step:
+        if not model and not self.hazal_headers:
+            return _plain_step(seat.name, place)
         exchange: Callable[[Call], Exchange] | None = None
         target, headers = INVOCATIONS, Headers()
         if model:
@@ -96,7 +99,12 @@ class Passage:
             while True:
                 assert isinstance(call, Call)  # its own loads are over by now, so that there is nothing to wait for
                 try:
-                    reply = await self._send(call)
+                    try:
+                        reply = await self._request(call, call.host, call.port, call.timeout)
+                    except HttpError as error:
+                        if error.kind != "refused":
+                            raise
+                        reply = await self._followed(call, error)
                 except HttpError as error:
                     call = steps.throw(error)
                 else:
@@ -107,22 +115,18 @@ class Passage:
         finally:
             steps.close()
 
-    async def _send(self, call: Call) -> Reply:
-        try:
-            return await self._request(call, call.host, call.port, call.timeout)
-        except HttpError as error:
-            if error.kind != "refused":
-                raise
-            begun = time.monotonic()
-            number = [place.peer for place in self.places].index((call.host, call.port))
-            await _look(self.seats[number])
-            place, left = self.seats[number].place, call.timeout - (time.monotonic() - begun)
-            if place is None or place.peer == (call.host, call.port) or left <= 0:
-                raise
-            return await self._request(call, place.host, place.port, left)
+    async def _followed(self, call: Call, error: HttpError) -> Reply:
+        """The reply of a container that is no longer where it was; else the error."""
+        begun = time.monotonic()
+        number = [place.peer for place in self.places].index((call.host, call.port))
+        await _look(self.seats[number])
+        place, left = self.seats[number].place, call.timeout - (time.monotonic() - begun)
+        if place is None or place.peer == (call.host, call.port) or left <= 0:
+            raise error
+        return await self._request(call, place.host, place.port, left)
 
-    async def _request(self, call: Call, host: str, port: int, timeout: float) -> Reply:
-        return await self.client.request(
+    def _request(self, call: Call, host: str, port: int, timeout: float) -> Coroutine[Any, Any, Reply]:
+        return self.client.request(
             host,
             port,
             call.method,
@@ -134,6 +138,12 @@ class Passage:
             # What killed one container is not sent to the next.
             resend=False,
         )
+
+
+@lru_cache(256)
+def _plain_step(name: str, place: Place) -> Step:
+    """Of a single-model container: the same for every request."""
+    return Step(name, place.host, place.port)
 
 
 async def _look(seat: Seat) -> None:

@@ -24,6 +24,8 @@ from seaproof.invocations.send import Sender
 from seaproof.settings import Settings
 
 RESTARTS = 5
+FIRST_PAUSE = 1.0
+"""Seconds before the second restart in a row; the first is at once, and each later pause is twice as long."""
 _LIVED_WELL = 60.0
 _SLICE = 0.2
 _LOG_BYTES = 64 * 1024
@@ -40,8 +42,18 @@ class Started:
     """Keeps a seat filled with a workload of its own; see `seats.Keeper`."""
 
     def __init__(
-        self, seat: Seat, workload: str, driver: Driver, state: Path, settings: Settings, sender: Sender, say: Say
+        self,
+        seat: Seat,
+        workload: str,
+        driver: Driver,
+        state: Path,
+        settings: Settings,
+        sender: Sender,
+        say: Say,
+        *,
+        first_pause: float = FIRST_PAUSE,
     ) -> None:
+        self._first_pause = first_pause
         self._seat, self._driver, self._settings, self._sender, self._say = seat, driver, settings, sender, say
         self._opt_ml = state / "opt-ml" / workload
         self._workload = self._describe(workload)
@@ -149,7 +161,7 @@ class Started:
             self._seat.emptied(f"it ended ({ended}) and is being started again")
             self._say(f"{self._seat.name}: ended ({ended}); started again ({deaths} of {RESTARTS})")
             self._stop(0)
-            if self._closing.wait(0.0 if deaths == 1 else 2.0 ** (deaths - 2)):
+            if self._closing.wait(0.0 if deaths == 1 else self._first_pause * 2 ** (deaths - 2)):
                 return
             began = time.monotonic()
             try:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from seaproof.errors import RequestError
@@ -18,6 +21,7 @@ from seaproof.http.inbound import BODY, ENDED, HEAD, IDLE, RequestReader
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import Outbound, close_body, pump
+from seaproof.http.watch import CLIENT_GONE
 
 if TYPE_CHECKING:
     from seaproof.http.server import Server
@@ -42,6 +46,8 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._handler = handler
         self._limits = limits
+        self._watch = server.watch
+        self._began = 0.0
         self._reader = RequestReader(limits, self, server.may_stream)
         self._feed = self._reader.feed
         self._pending: deque[tuple[Request | Response, bool, bool]] = deque()
@@ -122,7 +128,7 @@ class Connection(asyncio.Protocol):
         if self._running is not None or self._pending:
             self._pending.append((response, False, False))
         elif not self._finished:
-            self._answer_whole(response, False, False, False)
+            self._refuse(response)
 
     def expects(self) -> None:
         if self._running is None and not self._pending and not self._finished:
@@ -152,9 +158,16 @@ class Connection(asyncio.Protocol):
 
     # Serving, one request at a time.
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._running is not None
+
     def _begin(self, request: Request, keep_alive: bool, old: bool) -> None:
         if request.stream is not None:
             self._unread = cast(BodyStream, request.stream)
+        if self._watch is not None:
+            self._began = monotonic()
         outcome: Response | asyncio.Future[Any]
         try:
             outcome = self._handler(request)  # type: ignore[assignment]
@@ -172,6 +185,7 @@ class Connection(asyncio.Protocol):
         self._running = None
         if self._lost:
             response = None if done.cancelled() or done.exception() is not None else done.result()
+            self._tell(request, CLIENT_GONE, 0)
             self._close_and_forget(getattr(response, "body", None))
             return
         if done.cancelled():
@@ -203,7 +217,7 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 item, keep_alive, old = self._pending.popleft()
                 if isinstance(item, Response):
-                    self._answer_whole(item, False, False, False)
+                    self._refuse(item)
                 else:
                     self._begin(item, keep_alive, old)
             elif self._stopped & _FULL:
@@ -224,14 +238,29 @@ class Connection(asyncio.Protocol):
         try:
             if isinstance(response.body, bytes):
                 self._answer_whole(response, head_only, keep_alive, old)
-                return
-            if not hasattr(response.body, "__aiter__"):
+                head = None
+            elif not hasattr(response.body, "__aiter__"):
                 raise TypeError(f"a body is bytes or an async iterator, not {type(response.body).__name__}")
-            head = encode.stream_head(response, head_only, keep_alive, old)
+            else:
+                head = encode.stream_head(response, head_only, keep_alive, old)
         except Exception as error:
-            self._answer_whole(_explain_failure(request, error), head_only, keep_alive, old)
-            return
-        self._answer_stream(response.body, head)
+            response, head = _explain_failure(request, error), None
+            self._answer_whole(response, head_only, keep_alive, old)
+        if head is None:
+            if self._watch is not None:
+                self._watch.ended(request, response.status, len(response.body), self._began, True)  # type: ignore[arg-type]
+        else:
+            self._answer_stream(request, response.status, cast("AsyncIterator[bytes]", response.body), head)
+
+    def _refuse(self, response: Response) -> None:
+        """Answer what never became a request."""
+        self._answer_whole(response, False, False, False)
+        if self._watch is not None:
+            self._watch.ended(None, response.status, len(cast(bytes, response.body)), monotonic(), True)
+
+    def _tell(self, request: Request, status: int, sent: int, whole: bool = True) -> None:
+        if self._watch is not None:
+            self._watch.ended(request, status, sent, self._began, whole)
 
     def _answer_whole(self, response: Response, head_only: bool, keep_alive: bool, old: bool) -> None:
         head, keep_alive, follows = encode.whole_head(response, head_only, keep_alive, old)
@@ -246,25 +275,51 @@ class Connection(asyncio.Protocol):
             self._out.write(body)
         self._after_answer(keep_alive)
 
-    def _answer_stream(self, body: AsyncIterator[bytes], head: encode.StreamHead) -> None:
+    def _answer_stream(
+        self, request: Request, status: int, body: AsyncIterator[bytes], head: encode.StreamHead
+    ) -> None:
         self._out.write(head.wire)
+        self._out.streamed = 0
         sending = close_body(body) if head.empty else pump(self._out, body, head)
         self._running = asyncio.ensure_future(sending, loop=self._server.loop)
-        self._running.add_done_callback(lambda done: self._on_pumped(done, body, head.keep_alive))
+        self._running.add_done_callback(lambda done: self._on_pumped(done, request, status, body, head))
 
-    def _on_pumped(self, done: asyncio.Future[None], body: AsyncIterator[bytes], keep_alive: bool) -> None:
+    def _on_pumped(
+        self,
+        done: asyncio.Future[None],
+        request: Request,
+        status: int,
+        body: AsyncIterator[bytes],
+        head: encode.StreamHead,
+    ) -> None:
         self._running = None
         error = None if done.cancelled() else done.exception()
+        whole = not self._lost and not done.cancelled() and error is None
+        self._tell(request, status, 0 if head.empty else self._out.streamed, whole)
         if self._lost:
             # A task that was cancelled before its first step has closed nothing.
             self._close_and_forget(body)
-        elif done.cancelled() or error is not None:
-            if error is not None:
+        elif not whole:
+            if error is not None and not isinstance(error, RequestError):  # which was logged by who raised it
                 log.error("a streamed reply failed on its way", exc_info=error)
-            self._transport.abort()
+            self._break_off(head)
         else:
-            self._after_answer(keep_alive)
+            self._after_answer(head.keep_alive)
             self._work()
+
+    def _break_off(self, head: encode.StreamHead) -> None:
+        """End a stream so that the client cannot take it for whole; what was made of it still goes out."""
+        self._finished = True
+        self._pending.clear()
+        self._held.clear()
+        if head.chunked or head.length is not None:
+            self._transport.close()
+            return
+        # Its end is that of the connection: only a reset differs from that.
+        connected = self._transport.get_extra_info("socket")
+        if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _after_answer(self, keep_alive: bool) -> None:
         self._served = True

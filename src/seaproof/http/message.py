@@ -23,6 +23,8 @@ class Request:
     """Empty where the body is a stream."""
     stream: AsyncIterator[bytes] | None = None
     """The parts of the body as they come, where the server was told to stream it (see `serve`); else None."""
+    taken: float = 0.0
+    """When the work on it began (monotonic seconds), where the handler says so: until then it waited."""
 
     def header(self, name: bytes, default: str = "") -> str:
         """The first header of this (lower-case) name, as text."""

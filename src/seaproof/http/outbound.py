@@ -11,7 +11,7 @@ from seaproof.http import encode
 class Outbound:
     """Writes to one transport, which gathers what is written until the loop's next turn."""
 
-    __slots__ = ("_mark", "_transport", "blocked", "lost", "write")
+    __slots__ = ("_mark", "_transport", "blocked", "lost", "streamed", "write")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -19,6 +19,8 @@ class Outbound:
         self.write: Callable[[bytes], None] = transport.write
         """Send these bytes: the transport's own method, as every call counts here."""
         self.lost = False
+        self.streamed = 0
+        """Bytes of the streamed body that goes out now, or went out last."""
         self.blocked: asyncio.Future[None] | None = None
         """Done as soon as the client has taken enough; None while it does."""
 
@@ -60,7 +62,8 @@ def _drop(data: bytes) -> None:
 
 async def pump(out: Outbound, body: AsyncIterator[bytes], head: encode.StreamHead) -> None:
     """Send the parts of a streamed body as they come; ValueError where they do not fit the length announced."""
-    sent, length = 0, head.length
+    length = head.length
+    out.streamed = sent = 0
     try:
         async for part in body:
             if not part:
@@ -69,6 +72,7 @@ async def pump(out: Outbound, body: AsyncIterator[bytes], head: encode.StreamHea
             if length is not None and sent > length:
                 raise ValueError(f"a streamed body is longer than its Content-Length of {length}")
             out.write(encode.chunk(part) if head.chunked else part)
+            out.streamed = sent
             if out.blocked is not None:
                 await out.blocked
     finally:

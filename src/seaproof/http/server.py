@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from seaproof.http.connection import Connection, Handler
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request
+from seaproof.http.watch import Watch
 
-__all__ = ["Handler", "Server", "ServerLimits", "run", "serve"]
+__all__ = ["Handler", "Server", "ServerLimits", "Watch", "run", "serve"]
 
 T = TypeVar("T")
 
@@ -19,9 +20,12 @@ T = TypeVar("T")
 class Server:
     """A listening server, made by `serve`."""
 
-    def __init__(self, limits: ServerLimits, stream_bodies: bool | Callable[[Request], bool]) -> None:
+    def __init__(
+        self, limits: ServerLimits, stream_bodies: bool | Callable[[Request], bool], watch: Watch | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
+        self.watch = watch
         self.port = 0
         """The TCP port it listens on; 0 for a socket of another kind."""
         self.closing = False
@@ -38,6 +42,11 @@ class Server:
         """Whether the body of this request goes to the handler as a stream."""
         choose = self._stream_bodies
         return choose if isinstance(choose, bool) else choose(request)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered now."""
+        return sum(connection.is_busy for connection in self._connections)
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False if there are too many."""
@@ -94,14 +103,16 @@ async def serve(
     sock: socket.socket | None = None,
     limits: ServerLimits = ServerLimits(),  # noqa: B008 - frozen
     stream_bodies: bool | Callable[[Request], bool] = False,
+    watch: Watch | None = None,
 ) -> Server:
     """Serve `handler` on a TCP port (0: any free one) or on a socket that is bound already.
 
     A handler that returns a Response is answered at once; one that returns an awaitable is run as a task, and is
     cancelled when the client goes away. `stream_bodies` (or what it says of a request whose headers are there)
-    decides whether a body comes as `Request.stream` instead of `Request.body`. OSError where the port is taken.
+    decides whether a body comes as `Request.stream` instead of `Request.body`. `watch` is told
+    of every answer. OSError where the port is taken.
     """
-    server = Server(limits, stream_bodies)
+    server = Server(limits, stream_bodies, watch)
 
     def connect() -> Connection:
         return Connection(server, handler, limits)

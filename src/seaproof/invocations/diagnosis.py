@@ -269,8 +269,8 @@ def _content_type(e: Evidence) -> Diagnosis | None:
             "content-type-parameters",
             f'The container was sent "{e.sent_type}", as {origin} said, and refuses it: it seems to compare the '
             f'whole text with "{bare}", so that "; {parameters}" makes it another type.',
-            f'Have the container look at the part before the semicolon alone, or have {origin} say "{bare}". The platform '
-            "passes the type on exactly as given, too.",
+            f'Have the container look at the part before the semicolon alone, or have {origin} say "{bare}". The '
+            "platform passes the type on exactly as given, too.",
         )
     return Diagnosis(
         "content-type",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from random import Random
 
 from seaproof.http.message import Headers
 
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 _SAMPLED = "01"
+# Ids have to differ, not to be secret; a call of the operating system for each would cost more than all the rest.
+_IDS = Random(secrets.randbits(128))
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
@@ -29,7 +32,7 @@ class Span:
     @classmethod
     def new(cls) -> Span:
         """A trace that begins here."""
-        return cls(secrets.token_hex(16))
+        return cls(f"{_IDS.getrandbits(128) or 1:032x}")
 
     @classmethod
     def given(cls, headers: Headers) -> Span | None:
@@ -43,7 +46,7 @@ class Span:
 
     def child(self) -> Headers:
         """The headers for one more container: the same trace, a new span."""
-        parent = f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.flags}".encode()
+        parent = f"00-{self.trace_id}-{_IDS.getrandbits(64) or 1:016x}-{self.flags}".encode()
         return [(TRACEPARENT, parent), *((TRACESTATE, value) for value in self.state)]
 
 

@@ -26,10 +26,11 @@ class Loading:
     """Bytes that it had when last looked at."""
     pid: int = 0
     """0 until its process is there."""
+    refused: RequestError | None = None
+    """What to answer: it was killed for want of memory, which is about to be free."""
 
     async def watch(self, process: Process, kill: Callable[[], None]) -> RequestError | None:
         """Wait until the process is settled; kill it where memory gets short, and return what to answer then."""
-        refused = None
         pause = LOOK
         while not process.settled.is_set():
             try:
@@ -37,20 +38,22 @@ class Loading:
             except (TimeoutError, asyncio.TimeoutError):
                 began = time.monotonic()
                 self.pid = process.pid
-                if refused is None and process.pid and self.admission.is_short(self):
-                    refused = self.admission.refusal("memory ran short while it was loading", None)
-                    kill()
+                self._look("memory ran short while it was loading", kill)
                 # To look costs more the more there is to see, and must not become the main work.
                 pause = max(LOOK, 5 * (time.monotonic() - began))
         # One after the other, or two that were quicker than a look would each be refused for the other's sake.
         async with self.admission.settling:
             self.pid = process.pid
-            if refused is None and process.ready and self.admission.is_short(self):
-                refused = self.admission.refusal("it took more than there is", None)
-                kill()
-            if refused is not None or not process.ready:
+            if process.ready:
+                self._look("it took more than there is", kill)
+            if self.refused is not None or not process.ready:
                 await process.ended.wait()
-        return refused
+        return self.refused
+
+    def _look(self, why: str, kill: Callable[[], None]) -> None:
+        if self.refused is None and self.pid and self.admission.is_short(self):
+            self.refused = self.admission.refusal(why, None)
+            kill()
 
 
 class Admission:
@@ -91,7 +94,7 @@ class Admission:
 
     def is_short(self, loading: Loading) -> bool:
         """Whether this one is to go. Of several that load, it is the one that has taken most."""
-        if self._room() >= 0:
+        if self._room() >= 0 or any(other.refused for other in self._loading):
             return False
         self._look()
         return loading.taken >= max(other.taken for other in self._loading)

@@ -7,6 +7,7 @@ author's promise does not hold, and nothing is joined any more.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from seaproof.http.message import Request, Response
 from seaproof.serving.bodies import Small, decode_together, encode_together, look
 from seaproof.serving.context import Context
 from seaproof.serving.joining import join, rows_of, signature, split
+from seaproof.serving.metrics import observe_batch
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import log
 
@@ -53,14 +55,20 @@ Answers = list[tuple[Any, Answer]]
 class Batcher:
     """Answers many requests with few predict calls. One thread at a time uses it."""
 
-    def __init__(self, predictor: Predictor, max_rows: int, fail: Callable[[BaseException], Response]) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        max_rows: int,
+        alone: Callable[[Request], Answer],
+        fail: Callable[[BaseException], Response],
+    ) -> None:
         self._predictor = predictor
         self._max_rows = max_rows
+        self._answer_alone = alone
+        """The predictor's own `predict`, or what is put around it."""
         self._fail = fail
         """What a request is answered whose functions raised."""
         self._trusted = predictor.row_wise
-        self.on_call: Callable[[int, int], None] = _ignore
-        """Told of each joined call: how many requests and how many rows are in it."""
 
     def answers(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         """The answers, some at a time, as they are there; those whose ticket is done by then are left out.
@@ -68,6 +76,9 @@ class Batcher:
         Between two yields there is at most one predict call of so many rows as are allowed, or of one request.
         """
         jobs = [job for job in jobs if not job.ticket.done()]
+        now = time.monotonic()
+        for job in jobs:
+            job.request.taken = now
         if len(jobs) == 1:
             yield [(jobs[0].ticket, self._by_itself(jobs[0].request))]
             return
@@ -82,7 +93,7 @@ class Batcher:
 
     def _by_itself(self, request: Request) -> Answer:
         try:
-            return self._predictor.predict(request)
+            return self._answer_alone(request)
         except BaseException as error:
             return self._fail(error)
 
@@ -113,7 +124,7 @@ class Batcher:
         if matrix is None:
             return None
         counts = [small.rows for _, small in group]
-        self.on_call(len(group), len(matrix))
+        observe_batch(len(matrix), len(group))
         try:
             result = self._predictor.predict_rows(matrix)
         except BaseException:  # it is raised again where it is one request's own
@@ -158,7 +169,7 @@ class Batcher:
                 yield [(given.job.ticket, self._alone(given))]
             return
         counts = [given.rows for given in group]
-        self.on_call(len(group), sum(counts))
+        observe_batch(sum(counts), len(group))
         try:
             answers = self._answered(
                 self._predictor.predict_rows(join([given.value for given in group])), counts, group
@@ -234,7 +245,3 @@ def _described(result: Any) -> str:
     if shape is not None:
         return f"{type(result).__name__} of shape {tuple(shape)}"
     return f"{type(result).__name__} of length {len(result)}" if hasattr(result, "__len__") else type(result).__name__
-
-
-def _ignore(_requests: int, _rows: int) -> None:
-    return

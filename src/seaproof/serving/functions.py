@@ -72,7 +72,8 @@ class Functions:
     @property
     def predicts_async(self) -> bool:
         """Whether a request needs an event loop of the author's."""
-        return any(self.found[name].is_async for name in (*STEPS, "transform_fn") if name in self.found)
+        answering = (*STEPS, "transform_fn", "execution_parameters_fn")
+        return any(self.found[name].is_async for name in answering if name in self.found)
 
 
 def read_functions(module: ModuleType, where: str) -> Functions:
@@ -108,7 +109,7 @@ def _check(found: dict[str, Function], where: str) -> None:
 def _check_batch(found: dict[str, Function], where: str) -> None:
     """Say what stands against `batch = True`."""
     predict = found.get("predict_fn")
-    waiting = [name for name in STEPS if name in found and found[name].is_async]
+    waiting = [name for name in (*STEPS, "execution_parameters_fn") if name in found and found[name].is_async]
     if "transform_fn" in found:
         what, next_step = "transform_fn does all of the work for one request", "Define predict_fn in its place"
     elif predict and predict.wants_context:

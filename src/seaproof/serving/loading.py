@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import inspect
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from seaproof.contract.environ import ServingEnviron
+from seaproof.serving import metrics
 from seaproof.serving.context import Context
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.predictor import Predictor
@@ -47,7 +49,9 @@ def load_predictor(functions: Functions, environ: ServingEnviron, run_async: Run
         result = function.call(*arguments, context) if function else None
         return run_async(result) if run_async and inspect.iscoroutine(result) else result
 
+    began, before = time.monotonic(), metrics.resident()
     call("pre_model_fn", model_dir)
     model = call("model_fn", model_dir)
     call("model_warmup_fn", model_dir, model)
+    metrics.observe_load(time.monotonic() - began, max(0, metrics.resident() - before))
     return Predictor(functions, model, environ, model_dir)

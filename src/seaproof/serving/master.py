@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.serving import metrics
 from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.replies import log
@@ -44,6 +45,7 @@ def serve(environ: ServingEnviron) -> int:
     signal.signal(signal.SIGINT, leave)
     sockets = bind(environ.port, environ.workers)
     share_cpus(environ.workers)
+    metrics.start(environ.workers)
     try:
         author = load(environ)
     except (Leave, SeaproofError):
@@ -52,7 +54,6 @@ def serve(environ: ServingEnviron) -> int:
         sys.stderr.write(authors_traceback(error))
         log.error("the container ends before it is ready: %s", said(error))
         return FAILED
-    settle()
     what = author.functions.where if author.functions else "the model"
     return Master(author, environ, sockets).run(
         lambda seconds: log.info(
@@ -108,6 +109,7 @@ class Master:
     def run(self, when_ready: Callable[[float], None]) -> int:
         """Run the workers to the end of the container; its exit code."""
         woken = self._watch_signals()
+        settle()
         for worker in self._workers:
             self._start(worker)
         while self._code is None or any(worker.pid for worker in self._workers):
@@ -174,7 +176,9 @@ class Master:
             for other in self._workers:
                 if other.listener is not worker.listener:
                     other.listener.close()
-            code = run_worker(self._author, self._environ, Wires(worker.listener, ready, self._lifeline_read))
+            metrics.become(worker.number)
+            wires = Wires(worker.listener, ready, self._lifeline_read, worker.number)
+            code = run_worker(self._author, self._environ, wires)
         except SeaproofError as error:
             log.error("%s", error)
         except BaseException as error:
@@ -197,6 +201,7 @@ class Master:
             if worker.pid and (status := ended(worker.pid)) is not None:
                 worker.pid = 0
                 if self._code is None:
+                    metrics.died(worker.number)
                     self._mourn(worker, status)
         if os.getpid() == 1:  # the first process of a container inherits what others leave behind
             reap_strangers({worker.pid for worker in self._workers})

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.serving import metrics
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.loading import load_functions, load_predictor
 from seaproof.serving.master import FAILED, Master, said
@@ -68,6 +69,7 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
     """Load the model and serve it until SIGTERM; the exit code. Where there are to be several workers, this is their
     master."""
     try:
+        _end_with_parent()
         _rank(_LOADING)
         environ = replace(environ, model_dir=order.folder)
         listeners = [_bind(path) for path in order.sockets]
@@ -76,7 +78,7 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
         if environ.workers == 1:
             # A copy, which the worker closes; what goes wrong up to then is said through the other.
             return run_worker(author, environ, Wires(listeners[0], os.dup(order.status), order.lifeline))
-        _end_with_parent()
+        metrics.start(environ.workers)
         return Master(author, environ, listeners).run(lambda _: _say(order.status, READY))
     except SeaproofError as error:
         log.error("%s", error)
@@ -136,6 +138,6 @@ def _rank(score: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """SIGTERM when the parent is gone: a master of workers listens to signals only."""
+    """SIGTERM when the parent is gone: while a model loads, and in a master of workers, nobody watches the lifeline."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)

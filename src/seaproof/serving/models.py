@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from seaproof.contract import http
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import HttpError, RequestError
-from seaproof.http.client import Client, StreamedReply
+from seaproof.http.client import Client
 from seaproof.http.message import Request, Response
 from seaproof.serving.admission import Admission
 from seaproof.serving.children import how
 from seaproof.serving.memory import MIB, Memory, family, private, proportional, size_on_disk
 from seaproof.serving.orders import Process, Processes
+from seaproof.serving.relay import relay
 from seaproof.serving.replies import log
 from seaproof.serving.worker import DRAIN
 
@@ -28,11 +29,6 @@ HOPELESS = 3
 """So many deaths in a row unload the model."""
 GRACE = 5.0
 """Seconds that a model's own time-out has to be answered, before the front answers for it."""
-
-# What belongs to one connection and not to the request or its answer.
-_OF_THE_CONNECTION = frozenset(
-    (b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"host", b"expect", b"te", b"upgrade")
-)
 
 
 @dataclass
@@ -133,20 +129,10 @@ class Models:
             raise _not_loaded(name)
         if model.up is not None:
             await self._until_up(model, model.up)
-        process = model.process
-        headers = [(key, value) for key, value in request.headers if key not in _OF_THE_CONNECTION]
-        timeout = self._environ.timeout + GRACE
-        socket = min(process.busy, key=process.busy.__getitem__)
-        process.busy[socket] += 1
         try:
-            reply = await self._client.stream(
-                socket, 0, "POST", http.INVOCATIONS, headers, request.body, timeout=timeout
-            )
-            return await _response(reply)
+            return await relay(self._client, model.process, request, self._environ.timeout + GRACE)
         except HttpError as error:
             raise _no_answer(model, error) from error
-        finally:
-            process.busy[socket] -= 1
 
     async def close(self) -> None:
         """Let go of everything; the nursery ends the processes."""
@@ -287,20 +273,3 @@ def _no_answer(model: Model, error: HttpError) -> RequestError:
         where=model.url,
         next_step="Send the request again: the model is being loaded anew. Why it ended is in the log.",
     )
-
-
-async def _response(reply: StreamedReply) -> Response:
-    """A reply that comes chunked goes on piece by piece, any other whole."""
-    headers = [(key, value) for key, value in reply.headers if key not in _OF_THE_CONNECTION]
-    if reply.header(b"transfer-encoding"):
-        return Response(reply.status, headers, _pieces(reply))
-    parts = [part async for part in reply]
-    return Response(reply.status, headers, parts[0] if len(parts) == 1 else b"".join(parts))
-
-
-async def _pieces(reply: StreamedReply) -> AsyncIterator[bytes]:
-    try:
-        async for part in reply:
-            yield part
-    finally:
-        await reply.aclose()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from seaproof.contract.environ import ServingEnviron, share_cpus
-from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.errors import ContractError, SeaproofError, authors_traceback
 from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.codecs import preload
 from seaproof.serving.front import run_front
@@ -53,11 +53,24 @@ def serve_models(environ: ServingEnviron) -> int:
         sys.stderr.write(authors_traceback(error))
         log.error("the container ends before it is ready: %s", said(error))
         return FAILED
-    folder = tempfile.mkdtemp(prefix="seaproof-")
+    folder = _temporary_folder()
     try:
         return Nursery(environ, common, folder, listener).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder() -> str:
+    """Where the sockets of the models lie; their paths may have no more than some hundred characters."""
+    try:
+        place = tempfile.gettempdir()
+        return tempfile.mkdtemp(prefix="seaproof-", dir=place if len(place) <= 75 else "/tmp")
+    except OSError as error:
+        raise ContractError(
+            f"there is no place for temporary files: {error}",
+            where="TMPDIR",
+            next_step="Make /tmp writable, or name another folder with TMPDIR.",
+        ) from error
 
 
 @dataclass

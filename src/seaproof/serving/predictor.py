@@ -7,7 +7,7 @@ types parsed: text arrives as str whatever its charset parameter says, and an Ac
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -36,11 +36,11 @@ class Content:
 
 @dataclass(frozen=True)
 class Parts:
-    """An answer whose body comes piece by piece, from a generator that the author returned."""
+    """An answer whose body comes piece by piece, from an iterator that the author returned: of bytes or str."""
 
     status: int
     headers: Headers
-    pieces: Generator[Any, Any, Any] | AsyncGenerator[Any, Any]
+    pieces: Iterator[Any] | AsyncIterator[Any]
 
 
 class Predictor:
@@ -151,11 +151,13 @@ class Predictor:
             result, content_type = result
         else:
             content_type = "" if "*" in accept else accept
+        if type(result) is Unencoded and isinstance(result.value, (Iterator, AsyncIterator)):
+            result = result.value
         if type(result) is str:
             body, kind = result.encode(), content_type or "text/plain; charset=utf-8"
         elif isinstance(result, (bytes, bytearray, memoryview)):
             body, kind = bytes(result), content_type or "application/octet-stream"
-        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        elif isinstance(result, (Iterator, AsyncIterator)):
             headers, status = _head(content_type or "application/octet-stream", context)
             return Parts(status, headers, result)
         else:

@@ -1,4 +1,4 @@
-"""The routes of a serving container: /ping, /invocations, /execution-parameters."""
+"""The routes of a serving container: /ping, /invocations, /execution-parameters, /metrics."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from seaproof.contract import http
 from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import RequestError
 from seaproof.http.message import Request, Response
-from seaproof.serving.functions import Functions
+from seaproof.serving import metrics
+from seaproof.serving.functions import Function, Functions
 from seaproof.serving.overload import Bound
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import error_reply, failure_reply, json_reply
 from seaproof.serving.streams import stream
+from seaproof.serving.tracing import traced, traced_async
+from seaproof.serving.transforms import authors_parameters, execution_parameters
 
 if TYPE_CHECKING:
     from seaproof.serving.queue import BatchQueue
-
-MIB = 1024 * 1024
-# What batch transform takes where nobody has an opinion, and its ceiling for all payloads in flight together.
-PAYLOAD_MIB = 6
-IN_FLIGHT_MIB = 100
 
 Answer = Response | Awaitable[Response]
 
@@ -32,9 +30,20 @@ Answer = Response | Awaitable[Response]
 class Routes:
     """Answers requests; the handler that the HTTP server calls on its event loop."""
 
-    def __init__(self, predictor: Predictor, thread: PlainThread | AsyncThread, environ: ServingEnviron) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        thread: PlainThread | AsyncThread,
+        environ: ServingEnviron,
+        answer_metrics: Callable[[Request], Answer],
+    ) -> None:
         self._predictor = predictor
+        self._functions = predictor.functions
+        self._run = traced(predictor.predict)
+        self._run_async = traced_async(predictor.predict_async)
         self._thread = thread
+        self._loop_of_streams: AsyncThread | None = None
+        """For asynchronous iterators that a plain function returned; there is none before it is needed."""
         self._environ = environ
         self._script = predictor.functions.where
         self._bound = Bound(thread.waiting, environ.queue, environ.queue_bytes)
@@ -43,6 +52,7 @@ class Routes:
             http.INVOCATIONS: {"POST": self._invocation(predictor.functions)},
             http.PING: {"GET": self._answer_ping, "POST": self._answer_ping},
             http.EXECUTION_PARAMETERS: {"GET": self._execution_parameters},
+            http.METRICS: {"GET": answer_metrics},
         }
 
     def __call__(self, request: Request) -> Answer:
@@ -53,6 +63,7 @@ class Routes:
 
     def expire(self) -> None:
         """Answer 504 to each request that has waited longer than the time-out; called now and then."""
+        metrics.set_queue_depth(len(self._thread.waiting))
         limit = self._environ.timeout
         # 504, because the server lives and it is the author's function behind it that gave no answer.
         error = RequestError(
@@ -91,8 +102,8 @@ class Routes:
         from seaproof.serving.batching import Batcher
         from seaproof.serving.queue import BatchQueue
 
-        batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._failure)
-        on_loop = self._predictor.functions.quick
+        batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._run, self._failure)
+        on_loop = self._functions.quick
         return BatchQueue(batcher, thread, self._environ, self._stream, on_loop=on_loop)
 
     def _invoke(self, request: Request) -> asyncio.Future[Response]:
@@ -103,8 +114,9 @@ class Routes:
 
     def _predict(self, request: Request) -> Any:
         """In the thread of predictions; on the event loop for functions that are quick."""
+        request.taken = time.monotonic()
         try:
-            answer = self._predictor.predict(request)
+            answer = self._run(request)
         except BaseException as error:
             return failure_reply(error, self._script)
         return self._stream(answer) if type(answer) is Parts else answer
@@ -117,37 +129,45 @@ class Routes:
         return await self._stream(answer) if type(answer) is Parts else answer
 
     async def _predict_async(self, request: Request) -> Any:
+        request.taken = time.monotonic()
         try:
-            return await self._predictor.predict_async(request)
+            return await self._run_async(request)
         except Exception as error:
             return failure_reply(error, self._script)
 
     async def _stream(self, parts: Parts) -> Response:
+        thread = self._thread
+        if hasattr(parts.pieces, "__anext__") and not isinstance(thread, AsyncThread):
+            thread = self._loop_of_streams = self._loop_of_streams or AsyncThread()
         try:
-            return await stream(parts, self._thread)
+            return await stream(parts, thread)
         except Exception as error:
             return failure_reply(error, self._script)
 
     def _answer_ping(self, request: Request) -> Response:
         return self._ping
 
-    def _execution_parameters(self, request: Request) -> Response:
-        own = self._predictor.functions.get("execution_parameters_fn")
-        if own:
-            try:
-                value = own.call(None)
-            except Exception as error:
-                return failure_reply(error, self._script)
-            if isinstance(value, dict):
-                return json_reply(200, value)
-            return Response(200, [(b"content-type", b"application/json")], str(value).encode())
-        env = self._environ
-        payload = env.max_body // MIB if env.max_body else PAYLOAD_MIB
-        at_once = env.max_concurrent_transforms or min(env.workers, max(1, IN_FLIGHT_MIB // max(1, payload)))
-        strategy = env.batch_strategy or "MULTI_RECORD"
-        return json_reply(
-            200, {"MaxConcurrentTransforms": at_once, "BatchStrategy": strategy, "MaxPayloadInMB": payload}
-        )
+    def _execution_parameters(self, request: Request) -> Answer:
+        own = self._functions.get("execution_parameters_fn")
+        if own is None:
+            return json_reply(200, execution_parameters(self._environ))
+        # In the thread, as everything of the author's: it may well ask the model.
+        if isinstance(self._thread, AsyncThread):
+            return self._thread.submit(self._ask_async, own)
+        return self._thread.submit(self._ask, own)
+
+    def _ask(self, function: Function) -> Response:
+        try:
+            return authors_parameters(function.call(None))
+        except Exception as error:
+            return failure_reply(error, self._script)
+
+    async def _ask_async(self, function: Function) -> Response:
+        try:
+            value = function.call(None)
+            return authors_parameters(await value if function.is_async else value)
+        except Exception as error:
+            return failure_reply(error, self._script)
 
     def _refuse(self, request: Request, methods: dict[str, Any] | None) -> Response:
         """404 and 405, each naming what there is."""

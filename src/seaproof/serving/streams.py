@@ -1,75 +1,185 @@
-"""Answers that come piece by piece: a generator of the author's becomes a body that goes out as it is made.
+"""Answers that come piece by piece: an iterator of the author's becomes a body that goes out as it is made.
 
-Each piece is made where predictions run, never on the event loop. The first one is waited for before the head of
-the answer goes out, so that a function which fails at once still gets its 500.
+Each piece is made where predictions run, never on the event loop: between two pieces of a stream the thread takes up
+what else has come, so that a stream holds up others for as long as one piece takes, and the author's plain functions
+still never run twice at once. The first piece is waited for before the head of the answer goes out, so that a
+function which fails at once still gets its 500.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import contextvars
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+from seaproof.contract.limits import REAL_TIME
+from seaproof.errors import RequestError, authors_traceback
 from seaproof.http.message import Response
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts
+from seaproof.serving.replies import log
 
+LONGEST = float(REAL_TIME.streaming.value)
+"""Seconds that the platform gives a streamed answer, from its request to its last byte."""
 _END = object()
 
 
-async def stream(parts: Parts, thread: PlainThread | AsyncThread) -> Response:
-    """The answer made of the pieces, each of which the thread is asked for."""
-    is_async = isinstance(parts.pieces, AsyncGenerator)
-    if is_async and isinstance(thread, PlainThread):
-        raise TypeError("a function returned an asynchronous generator; make the function an `async def`")
-    submit: Any = thread.submit
-    take: Any
-    close: Any
-    if isinstance(thread, AsyncThread):
-        take, close = (_take_async, _close_async) if is_async else (_take_plain, _close_plain)
-    else:
-        take, close = _take, _close
+async def stream(parts: Parts, thread: PlainThread | AsyncThread, longest: float = LONGEST) -> Response:
+    """The answer made of the pieces, each of which the thread is asked for; what making the first one raises
+    passes through."""
+    source = _Source(parts.pieces, thread, longest)
     try:
-        first = await submit(take, parts.pieces)
-    except asyncio.CancelledError:
-        submit(close, parts.pieces, limited=False)
+        first = await source.take(limited=True)
+    except BaseException:
+        source.close()
         raise
     if isinstance(first, Response):  # the request took too long, and this is what it is answered instead
-        submit(close, parts.pieces, limited=False)
+        source.close()
         return first
-    return Response(parts.status, parts.headers, _pieces(first, parts.pieces, submit, take, close))
+    return Response(parts.status, parts.headers, _body(first, source))
 
 
-async def _pieces(first: Any, source: Any, submit: Any, take: Any, close: Any) -> AsyncIterator[bytes]:
-    # Its caller closes it when the client has gone; the author's generator is closed then too.
+async def _body(first: bytes, source: _Source) -> AsyncIterator[bytes]:
+    # Its caller closes it when the client has gone; the author's iterator is closed then too.
     try:
-        piece = first
+        piece: Any = first
         while piece is not _END:
-            yield piece.encode() if isinstance(piece, str) else bytes(piece)
-            piece = await submit(take, source, limited=False)
+            yield piece
+            piece = await source.take(limited=False)
+    except RequestError as error:
+        log.error("a stream was broken off: %s", error)
+        raise
+    except Exception as error:
+        log.error("a stream failed after its first part and was broken off\n%s", authors_traceback(error).rstrip())
+        raise RequestError(500, "the function failed") from error
     finally:
-        submit(close, source, limited=False)
+        source.close()
 
 
-def _take(source: Any) -> Any:
-    return next(source, _END)
+class _Source:
+    """The author's iterator, asked piece by piece where predictions run."""
+
+    def __init__(self, pieces: Any, thread: PlainThread | AsyncThread, longest: float) -> None:
+        self._thread: Any = thread
+        self._longest = longest
+        self._until = time.monotonic() + longest
+        self._made: Any = _OnLoop(pieces) if isinstance(thread, AsyncThread) else _InThread(pieces)
+
+    async def take(self, *, limited: bool) -> Any:
+        """The next piece as bytes, or the end; RequestError where the stream's time is over."""
+        future = self._thread.submit(self._made.take, None, limited=limited)
+        late = asyncio.get_running_loop().call_later(self._until - time.monotonic(), self._expire, future)
+        try:
+            return await future
+        finally:
+            late.cancel()
+
+    def close(self) -> None:
+        """Run what the author's iterator does at its end; a plain one first ends the piece that it is at."""
+        self._thread.submit(self._made.close, None, limited=False)
+
+    def _expire(self, future: asyncio.Future[Any]) -> None:
+        if not future.done():
+            what = f"it was not complete within {self._longest:g} s, which is all that the platform gives"
+            future.set_exception(RequestError(504, what, next_step="Send less in one answer."))
 
 
-def _close(source: Any) -> None:
-    source.close()
+# An iterator that sets context variables (as a span does that is open while a part is sent) finds them again at its
+# next step, and nobody else does: each stream has one context from its first step to its end.
 
 
-async def _take_plain(source: Any) -> Any:
-    return next(source, _END)
+class _InThread:
+    """Steps of a plain iterator in a plain thread."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+        self._context = contextvars.copy_context()
+
+    def take(self, _: None) -> Any:
+        piece = self._context.run(next, self._pieces, _END)
+        return piece if piece is _END else _encoded(piece)
+
+    def close(self, _: None) -> None:
+        try:
+            if hasattr(self._pieces, "close"):
+                self._context.run(self._pieces.close)
+        except Exception as error:
+            _complain(error)
 
 
-async def _close_plain(source: Any) -> None:
-    source.close()
+class _OnLoop:
+    """Steps of an iterator of either kind on the author's event loop, all of them made by one task."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+        self._is_async = hasattr(pieces, "__anext__")
+        self._asked: asyncio.Queue[asyncio.Future[Any]] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ending = False
+
+    async def take(self, _: None) -> Any:
+        if self._asked is None:
+            self._asked = asyncio.Queue()
+            self._task = asyncio.create_task(self._make(self._asked))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked.put_nowait(answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._end()
+            raise
+
+    async def close(self, _: None) -> None:
+        if self._task is None:
+            await self._close()
+        self._end()
+
+    def _end(self) -> None:
+        # Once: a second time would cut off what the author does at the end.
+        if self._task is not None and not self._ending:
+            self._ending = True
+            self._task.cancel()
+
+    async def _make(self, asked: asyncio.Queue[asyncio.Future[Any]]) -> None:
+        """Answer those who ask, until the end of the iterator or of this task."""
+        piece: Any = None
+        try:
+            while piece is not _END:
+                answer = await asked.get()
+                try:
+                    piece = await anext(self._pieces, _END) if self._is_async else next(self._pieces, _END)
+                    result = piece if piece is _END else _encoded(piece)
+                except Exception as error:
+                    if not answer.done():
+                        answer.set_exception(error)
+                    return
+                if not answer.done():
+                    answer.set_result(result)
+        except asyncio.CancelledError:
+            return
+        finally:
+            self._ending = True
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            if self._is_async and hasattr(self._pieces, "aclose"):
+                await self._pieces.aclose()
+            elif not self._is_async and hasattr(self._pieces, "close"):
+                self._pieces.close()
+        except Exception as error:
+            _complain(error)
 
 
-async def _take_async(source: Any) -> Any:
-    return await anext(source, _END)
+def _encoded(piece: Any) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode()
+    if isinstance(piece, (bytes, bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"a part of a streamed answer is {type(piece).__name__}, and is to be bytes or str")
 
 
-async def _close_async(source: Any) -> None:
-    await source.aclose()
+def _complain(error: Exception) -> None:
+    log.error("a stream failed as it was closed\n%s", authors_traceback(error).rstrip())

@@ -17,6 +17,7 @@ from seaproof.contract.environ import ServingEnviron
 from seaproof.http.server import ServerLimits, run, serve
 from seaproof.serving.functions import Functions
 from seaproof.serving.loading import load_functions, load_predictor, settle
+from seaproof.serving.observer import Observer
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.replies import log
@@ -46,6 +47,8 @@ class Wires:
     """File descriptor to write READY to."""
     lifeline: int
     """File descriptor that ends when the master does."""
+    number: int = 1
+    """Which of the workers this is, from 1."""
 
 
 def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
@@ -68,8 +71,10 @@ async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: Se
     loop = asyncio.get_running_loop()
     thread = own_loop or PlainThread(loop)
     _allow_open_files()
-    routes = Routes(predictor, thread, environ)
-    server = await serve(routes, sock=wires.listener, limits=server_limits(environ))
+    observer = Observer(environ, wires.number)
+    routes = Routes(predictor, thread, environ, observer.answer_metrics)
+    server = await serve(routes, sock=wires.listener, limits=server_limits(environ), watch=observer)
+    observer.server = server
     stopped: asyncio.Future[int] = loop.create_future()
 
     def stop(code: int = 0) -> None:
@@ -85,6 +90,7 @@ async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: Se
     watch.cancel()
     loop.remove_reader(wires.lifeline)
     await server.close(drain=DRAIN if code == 0 else 1.0)
+    observer.close()
     return code
 
 

@@ -38,6 +38,8 @@ class Spec:
     """A file to be seen as /etc/hosts."""
     visible: tuple[str, ...] = ()
     memory: int | None = None
+    note: str = ""
+    """What is not as in a container, to be told to whoever started it."""
 
     def write(self, folder: Path) -> None:
         """Keep it for the supervisor, and for a later coordinator."""

@@ -30,6 +30,8 @@ from seaproof.drivers.driver import Handle
 from seaproof.drivers.sandbox import init_process, namespaces, processes
 from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 
+_RESERVED = 256
+
 
 def launch(folder: Path, listener: socket.socket | None) -> str:
     """Start a supervisor for the Spec in `folder`; returns when the program was executed.
@@ -92,6 +94,8 @@ def _complain(report: int, what: str, next_step: str) -> None:
 
 def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report: int) -> None:
     namespaces.adopt_orphans()
+    # The workload may fill the disk to the last byte, and how it ended has to be written all the same.
+    exit_file = _Reserved(folder / EXIT)
     _write_handle(spec, folder)
     if spec.namespaces:
         if spec.join_network and not _join(spec):
@@ -108,7 +112,21 @@ def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report:
         listener.close()
     watch = _Watch(spec, folder, child, output)
     code = watch.run()
-    _write_json(folder / EXIT, {"code": code, "out_of_memory": watch.out_of_memory})
+    exit_file.write({"code": code, "out_of_memory": watch.out_of_memory})
+
+
+class _Reserved:
+    """A small file whose place on the disk is taken now, and which appears, whole, once it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._part = path, path.with_suffix(".part")
+        self._part.write_bytes(b" " * _RESERVED)
+
+    def write(self, value: dict[str, Any]) -> None:
+        """Overwrite what was kept; spaces after JSON do no harm."""
+        with self._part.open("r+b") as file:
+            file.write(json.dumps(value).encode().ljust(_RESERVED))
+        self._part.replace(self._path)
 
 
 class _Watch:
@@ -198,7 +216,10 @@ def _write_handle(spec: Spec, folder: Path) -> None:
         host="127.0.0.1" if spec.host_port else None,
         port=spec.host_port,
         # Without namespaces there is no /opt/ml of its own: paths in it are told as they are on the host.
-        detail={} if spec.namespaces else {"opt_ml": spec.opt_ml},
+        detail={
+            **({"note": spec.note} if spec.note else {}),
+            **({} if spec.namespaces else {"opt_ml": spec.opt_ml}),
+        },
     )
     _write_json(folder / HANDLE, asdict(handle))
 

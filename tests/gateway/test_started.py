@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline_process import until
+
+from seaproof.drivers.process import ProcessDriver
+from seaproof.gateway.seats import Seat
+from seaproof.gateway.started import RESTARTS, Started
+from seaproof.inference_pipeline import PipelineContainer
+from seaproof.invocations.send import Sender
+from seaproof.project import FolderImage
+from seaproof.settings import Settings
+
+SHORT_LIVED = """
+import os, socketserver, sys
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+        self.wfile.flush()
+        print("had enough", flush=True)
+        os._exit(9)
+socketserver.TCPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).handle_request()
+"""
+
+
+def test_what_dies_again_and_again_is_given_up(tmp_path: Path):
+    (tmp_path / "serve.py").write_text(SHORT_LIVED)
+    image = FolderImage(tmp_path, serve=(sys.executable, "serve.py"), accept_bind_to_port=True)
+    container = PipelineContainer("pre", program=image)
+    seat, sender, said = Seat(container), Sender(), list[str]()
+    driver = ProcessDriver(tmp_path / "state", {"pre": image})
+    keeper = Started(
+        seat, "pipeline-1-pre", driver, tmp_path, Settings(startup_timeout=10), sender, said.append, first_pause=0.01
+    )
+    try:
+        keeper.open()
+        until(lambda: "not started again" in seat.problem)
+        ended = keeper.ended(0.0)
+        log = keeper.last_lines(0.0)
+    finally:
+        keeper.close()
+        sender.close()
+
+    assert seat.place is None
+    assert sum("started again (" in line for line in said) == RESTARTS
+    assert ended is not None
+    assert (ended.code, log) == (9, "had enough")
+    assert driver.recover() == []

@@ -1,0 +1,152 @@
+"""Spans: children of the caller's, with what there is to know; and nothing at all without OpenTelemetry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from container_process import Container, soon
+
+from seaproof.serving.tracing import trace_id
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+AUTHOR = """
+import json
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from seaproof.errors import RequestError
+
+exporter = InMemorySpanExporter()
+
+def model_fn(model_dir):
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+def transform_fn(model, data, content_type, accept, context):
+    if data == "spans":
+        return json.dumps([told(span) for span in exporter.get_finished_spans()])
+    with trace.get_tracer("author").start_as_current_span("inner"):
+        if data == "fail":
+            raise ValueError("no")
+        if data == "unfit":
+            raise RequestError(422, "unfit")
+        return parts() if data == "parts" else context.traceparent
+
+def parts():
+    for number in range(2):
+        with trace.get_tracer("author").start_as_current_span(f"part {number}"):
+            yield "p"
+
+def told(span):
+    return {"name": span.name, "trace": f"{span.context.trace_id:032x}", "id": f"{span.context.span_id:016x}",
+            "parent": f"{span.parent.span_id:016x}" if span.parent else "", "status": span.status.status_code.name,
+            "attributes": dict(span.attributes), "events": [event.name for event in span.events]}
+"""
+ASYNC_AUTHOR = AUTHOR.replace("def transform_fn", "async def transform_fn").replace("def parts", "async def parts")
+
+
+def spans(container: Container, *bodies: str) -> list[dict[str, Any]]:
+    """What is exported after these requests, in the order in which it ended."""
+    for body in bodies:
+        container.invoke(body, X_Amzn_SageMaker_Inference_Id="i-1", traceparent=f"00-{TRACE}-{PARENT}-01")
+    found: list[dict[str, Any]] = container.invoke("spans").json
+    return found
+
+
+@pytest.mark.parametrize("script", [AUTHOR, ASYNC_AUTHOR], ids=["plain", "async"])
+def test_a_prediction_is_a_child_of_the_callers_span_and_parent_of_the_authors(
+    container: Container, script: str
+) -> None:
+    container.serve(script)
+
+    inner, outer = spans(container, "hello")
+
+    assert (outer["name"], outer["trace"], outer["parent"]) == ("seaproof.predict", TRACE, PARENT)
+    assert (inner["trace"], inner["parent"]) == (TRACE, outer["id"])
+    assert outer["status"] == "UNSET"
+    assert outer["attributes"] == {
+        "url.path": "/invocations",
+        "http.request.method": "POST",
+        "http.request.body.size": 5,
+        "http.request.header.content-type": "text/csv",
+        "seaproof.inference_id": "i-1",
+        "http.response.status_code": 200,
+        "http.response.body.size": 55,
+    }
+
+
+@pytest.mark.parametrize("script", [AUTHOR, ASYNC_AUTHOR], ids=["plain", "async"])
+def test_a_failure_is_an_error_and_what_the_caller_did_is_none(container: Container, script: str) -> None:
+    container.serve(script)
+
+    _, failed, _, unfit = spans(container, "fail", "unfit")
+
+    assert (failed["status"], failed["events"]) == ("ERROR", ["exception"])
+    assert failed["attributes"]["http.response.status_code"] == 500
+    assert (unfit["status"], unfit["events"]) == ("UNSET", [])
+    assert unfit["attributes"]["http.response.status_code"] == 422
+
+
+@pytest.mark.parametrize("script", [AUTHOR, ASYNC_AUTHOR], ids=["plain", "async"])
+def test_the_span_of_a_stream_ends_with_its_last_part(container: Container, script: str) -> None:
+    container.serve(script)
+
+    found = spans(container, "parts")
+
+    assert [span["name"] for span in found] == ["inner", "part 0", "part 1", "seaproof.predict"]
+    assert {span["parent"] for span in found[:3]} == {found[3]["id"]}
+    assert "Traceback" not in container.log
+    assert "ended span" not in container.log
+
+
+def test_without_a_traceparent_a_prediction_begins_a_trace(container: Container) -> None:
+    container.serve(AUTHOR)
+    container.invoke("hello")
+
+    inner, outer = spans(container)
+
+    assert outer["parent"] == ""
+    assert inner["trace"] == outer["trace"] != TRACE
+
+
+def test_without_opentelemetry_nothing_of_it_is_imported(container: Container, tmp_path: Path) -> None:
+    # In the place of the package, one without `trace`, as images have that hold something else of this name.
+    (tmp_path / "ml" / "model" / "code" / "opentelemetry").mkdir(parents=True)
+    (tmp_path / "ml" / "model" / "code" / "opentelemetry" / "__init__.py").write_text("")
+    container.serve(
+        "import json, sys\ndef transform_fn(model, data, content_type, accept):\n"
+        "    return json.dumps([name for name in sys.modules if name.startswith('opentelemetry.')])\n"
+    )
+
+    reply = container.invoke("1", traceparent=f"00-{TRACE}-{PARENT}-01")
+
+    assert (reply.status, json.loads(reply.body)) == (200, [])
+
+
+def test_an_author_who_sets_up_nothing_is_served_as_ever(container: Container) -> None:
+    container.serve("def transform_fn(model, data, content_type, accept):\n    return data\n")
+
+    assert soon(lambda: container.invoke("1").body == b"1")
+
+
+@pytest.mark.parametrize(
+    ("header", "seen"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", TRACE),
+        (f"cc-{TRACE}-{PARENT}-01-more", TRACE),
+        (f"ff-{TRACE}-{PARENT}-01", ""),
+        (f"00-{'0' * 32}-{PARENT}-01", ""),
+        (f"00-{TRACE}-{'0' * 16}-01", ""),
+        (f"00-{TRACE.upper()}-{PARENT}-01", ""),
+        ("00-1-2-01", ""),
+        ("", ""),
+    ],
+)
+def test_a_traceparent_is_read_as_the_standard_says(header: str, seen: str) -> None:
+    assert trace_id(header) == seen
