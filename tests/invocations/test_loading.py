@@ -369,3 +369,26 @@ def test_many_callers_of_many_models_with_little_room_get_their_own_answers(make
     assert counted["most"] <= 3
     assert counted["wrong"] == 0
     assert sum(counts.evictions for counts in lab.tally.snapshot().values()) == counted["unloads"]
+
+
+def test_with_little_memory_little_disk_and_a_forgetful_container_everybody_gets_an_answer(make_lab: MakeLab):
+    lab = make_lab(at_most=2, disk_bytes=500)
+    targets = [f"m{number:02d}" for number in range(20)]
+    for number, target in enumerate(targets):
+        lab.put(target, **({"slow": "0.02"} if number % 3 == 0 else {}))
+    over = threading.Event()
+
+    def forget() -> None:
+        while not over.wait(0.1):
+            with lab.container.lock:
+                lab.container.models.clear()
+
+    thread = threading.Thread(target=forget)
+    thread.start()
+    answers = [lab.all_at_once(targets * 3) for _ in range(4)]
+    over.set()
+    thread.join()
+
+    assert answers == [[answer(target) for target in targets * 3]] * 4
+    assert lab.loader.disk_bytes <= 500
+    assert lab.statistics()["most"] == 2

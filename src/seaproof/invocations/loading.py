@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from seaproof.errors import HttpError, ServiceError
@@ -94,8 +95,9 @@ class Loader:
         self._queue: deque[Model] = deque()
         self._working = 0
         self._closed = False
-        for name, target, size in shelf.held():
-            self._cache.keep(name, target, size)
+        self._line: deque[Model] = deque()
+        """Loads that found no memory, in the order of their asking; the first alone tries again."""
+        self._inherit(shelf.held())
 
     @property
     def patience(self) -> float:
@@ -158,6 +160,21 @@ class Loader:
             self._closed = True
             self._note_change()
 
+    def _inherit(self, held: list[tuple[str, str, int]]) -> None:
+        """Take over what an earlier coordinator stored, and had the container load."""
+        listed: set[str] = set()
+        if held:
+            # One that does not answer is asked to load again, and says 409 then.
+            with suppress(HttpError):
+                listed = set(self._api.names())
+        for name, target, size in held:
+            self._cache.keep(name, target, size)
+            if name in listed:
+                model, _ = self._cache.lease(target, name)
+                self._cache.loaded(model)
+                model.ready.set_result(Outcome(was_loaded=True))
+                self._cache.release(model)
+
     def _begin(self, model: Model) -> None:
         self._queue.append(model)
         if self._working < self._options.parallel:
@@ -209,19 +226,16 @@ class Loader:
         self._wait(model, lambda: self._may_begin(model), deadline)
         self._store(model, deadline)
         url = self._shelf.url(model.name)
-        looked = False
-        while True:
-            self._check(deadline)
-            reply = self._api.load(model.name, url, self._left(deadline))
-            if reply.status in (LOADED, ALREADY_LOADED):
-                return Outcome(was_loaded=reply.status == ALREADY_LOADED)
-            if reply.status != NO_MEMORY:
-                return Outcome(refusal=reply)
-            if self._make_room(model, deadline):
-                continue
-            if looked or not self._unload_unknown():
-                return Outcome(refusal=reply)
-            looked = True
+        try:
+            while True:
+                self._check(deadline)
+                reply = self._api.load(model.name, url, self._left(deadline))
+                if reply.status in (LOADED, ALREADY_LOADED):
+                    return Outcome(was_loaded=reply.status == ALREADY_LOADED)
+                if reply.status != NO_MEMORY or not self._make_room(model, deadline):
+                    return Outcome(refusal=reply)
+        finally:
+            self._step_out(model)
 
     def _stopping(self) -> HttpError:
         # As if nothing listened: another instance may take the request.
@@ -234,16 +248,34 @@ class Loader:
         return left and not (kept and kept.removing)
 
     def _make_room(self, model: Model, deadline: float) -> bool:
-        """Unload one model, or wait until something else changes; False where there is nothing of either."""
+        """Unload one model, or wait until there may be room; False where neither is left to do.
+
+        Who finds nobody to unload waits in line and only the first tries again: many that ask at each change would
+        keep the container busy with refusing.
+        """
+        with self._changed:
+            if model not in self._line:
+                self._line.append(model)
+            is_first = self._line[0] is model
+        if not is_first:
+            self._wait(model, lambda: self._line[0] is model, deadline)
+            return True
         with self._changed:
             victim = self._cache.victim()
             moving = self._cache.is_moving(model)
             seen = self._changes
         if victim is not None:
+            self._step_out(model)
             self._unload(victim, evicted=True)
         elif moving:
-            self._await_change(model, seen, deadline)
+            self._wait(model, lambda: self._changes != seen or not self._cache.is_moving(model), deadline)
         return victim is not None or moving
+
+    def _step_out(self, model: Model) -> None:
+        with self._changed:
+            if model in self._line:
+                self._line.remove(model)
+                self._changed.notify_all()
 
     def _unload(self, model: Model, *, evicted: bool = False) -> None:
         """Wait until the last lease is given back, and have the container forget the model."""
@@ -259,71 +291,71 @@ class Loader:
             self._cache.gone(model)
             self._note_change()
 
-    def _unload_unknown(self) -> bool:
-        """Unload what the container has without our doing, such as from before a restart of the coordinator."""
-        listed = self._api.names()
-        # Looked at after it: what has been loaded since is ours, and not on the list.
-        with self._changed:
-            ours = self._cache.names()
-        unknown = [name for name in listed if name not in ours]
-        for name in unknown:
-            self._api.unload(name)
-        return bool(unknown)
-
     def _store(self, model: Model, deadline: float) -> None:
-        """Have the model's data on the disk, within the bound."""
+        """Have the model's data on the disk, within the bound. An archive says too little: where it does not fit
+        unpacked it is removed, and fetched again once there is room for all of it."""
         size = self._shelf.missing(model.target, model.name)
         if size is None:
             return
-        with self._changed:
-            self._cache.keep(model.name, model.target, size)
-        try:
-            self._free_disk(model, deadline)
-            size = self._shelf.fetch(model.target, model.name, lambda: self._check(deadline))
-            with self._changed:
-                self._cache.keep(model.name, model.target, size)
-            self._free_disk(model, deadline)
-        except BaseException:
-            self._shelf.remove(model.name)
-            with self._changed:
-                self._cache.forget(model.name)
-                self._note_change()
-            raise
+        self._clear(model.name)
+        while True:
+            self._reserve(model, size, deadline)
+            try:
+                size = self._shelf.fetch(model.target, model.name, lambda: self._check(deadline))
+                with self._changed:
+                    self._cache.keep(model.name, model.target, size)
+                if self._trim(size):
+                    return
+            except BaseException:
+                self._clear(model.name)
+                raise
+            self._clear(model.name)
 
-    def _free_disk(self, model: Model, deadline: float) -> None:
-        """Remove folders of other models until all fit; ServiceError where they cannot."""
+    def _reserve(self, model: Model, size: int, deadline: float) -> None:
+        """Set so many bytes of the disk aside, removing others; ServiceError where there can never be so many."""
         bound = self._options.disk_bytes
+        if bound and size > bound:
+            raise ServiceError(
+                "ValidationError",
+                f"Failed to store model data of {model.target}: its {size:,} bytes are more than the {bound:,} that "
+                "all models of an instance may take on the disk (setting models_disk).",
+            )
         while True:
             with self._changed:
-                if not bound or self._cache.disk_bytes <= bound:
+                if not bound or self._cache.disk_bytes + size <= bound:
+                    self._cache.keep(model.name, model.target, size)
                     return
-                own = self._cache.kept(model.name)
-                fits = own is None or own.bytes <= bound
-                found = self._cache.disk_victim() if fits else None
-                moving = fits and self._cache.is_moving(model)
+                found = self._cache.disk_victim()
                 seen = self._changes
             if found is not None:
-                self._clear(*found)
-            elif moving:
-                self._await_change(model, seen, deadline)
+                self._discard(*found)
             else:
-                raise ServiceError(
-                    "ValidationError",
-                    f"Failed to store model data of {model.target}: it needs more than the "
-                    f"{bound:,} bytes that all models may take on the disk (setting models_disk).",
-                )
+                # All that is there is being loaded; it is to be unloaded once it is.
+                self._wait(model, partial(self._has_changed, seen), deadline)
 
-    def _clear(self, kept: Kept, model: Model | None) -> None:
+    def _trim(self, own: int) -> bool:
+        """Remove others until the disk holds no more than it may; False where that is not possible now."""
+        bound = self._options.disk_bytes
+        while bound:
+            with self._changed:
+                if self._cache.disk_bytes <= bound:
+                    break
+                found = self._cache.disk_victim() if own <= bound else None
+            if found is None:
+                return False
+            self._discard(*found)
+        return True
+
+    def _discard(self, kept: Kept, model: Model | None) -> None:
         if model is not None:
             self._unload(model, evicted=True)
-        self._shelf.remove(kept.name)
-        with self._changed:
-            self._cache.forget(kept.name)
-            self._note_change()
+        self._clear(kept.name)
 
-    def _await_change(self, model: Model, seen: int, deadline: float) -> None:
-        """Wait until some model came or went after `seen`, or none is on its way in or out any more."""
-        self._wait(model, lambda: self._changes != seen or not self._cache.is_moving(model), deadline)
+    def _clear(self, name: str) -> None:
+        self._shelf.remove(name)
+        with self._changed:
+            self._cache.forget(name)
+            self._note_change()
 
     def _wait(self, model: Model, condition: Callable[[], bool], deadline: float) -> None:
         """Wait until the condition holds, asked after every change. Others do not count on this load meanwhile."""
@@ -335,6 +367,9 @@ class Loader:
                 self._changed.wait_for(lambda: condition() or self._closed, self._left(deadline))
                 model.idle = False
         self._check(deadline)
+
+    def _has_changed(self, seen: int) -> bool:
+        return self._changes != seen
 
     def _note_change(self) -> None:
         self._changes += 1
