@@ -51,14 +51,20 @@ def park(plane: Plane) -> None:
     Returns when nothing of the project runs any more, as far as the driver can tell and bring about: what is left of
     a job or an endpoint whose own way of stopping it failed is killed here.
     """
+    stopping: list[str] = []
     try:
         stopping = _stop_jobs(plane)
         park_endpoints(plane)
-        until = time.monotonic() + plane.settings.stop_job_grace + STRAY_GRACE
-        while any(_in_progress(plane, name) for name in stopping) and time.monotonic() < until:
-            time.sleep(_POLL)
+        _await_jobs(plane, stopping, plane.settings.stop_job_grace + STRAY_GRACE)
     finally:
         _stop_rest(plane)
+    _await_jobs(plane, stopping, STRAY_GRACE)
+
+
+def _await_jobs(plane: Plane, names: list[str], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while any(_in_progress(plane, name) for name in names) and time.monotonic() < until:
+        time.sleep(_POLL)
 
 
 def _stop_rest(plane: Plane) -> None:
