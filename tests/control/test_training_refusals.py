@@ -1,4 +1,4 @@
-"""What CreateTrainingJob refuses at once, and what a job tells that ended well and is of no use."""
+"""What CreateTrainingJob refuses at once, and what a job tells although nothing failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from job_lab import request, train
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import create_training_job, list_training_jobs
 from seaproof.drivers.fake import Run
+from seaproof.drivers.process import ProcessDriver
 from seaproof.errors import ServiceError
+from seaproof.project import FolderImage
 
 
 def _leaves_a_model(run: Run) -> None:
@@ -55,3 +57,20 @@ def test_a_job_that_completes_without_a_model_says_so(plane: Plane, image: str, 
     assert job["TrainingJobStatus"] == ("Failed" if "3" in image else "Completed")
     assert len(told) == count
     assert all("nothing in /opt/ml/model, so there is no model.tar.gz" in text for text in told)
+
+
+def test_a_job_is_told_once_that_there_are_no_namespaces(tmp_path: Path) -> None:
+    folder = tmp_path / "program"
+    folder.mkdir()
+    (folder / "train").write_text("#!/bin/sh\nexit 0\n")
+    (folder / "train").chmod(0o755)
+    driver = ProcessDriver(tmp_path, {"mine": FolderImage(folder=folder)}, namespaces=False)
+    plane = lab.open_plane(tmp_path / "state", driver=driver)
+    try:
+        train(plane, request(image="mine", ResourceConfig={"InstanceCount": 2}))
+        told = [e.event["message"] for e in plane.store.events("training-job", "job") if e.event["type"] == "driver"]
+
+        assert len(told) == 1
+        assert "Namespaces are not allowed here" in told[0]
+    finally:
+        lab.close_plane(plane)
