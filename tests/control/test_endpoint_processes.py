@@ -92,7 +92,7 @@ server.serve_forever()
 """
 
 
-def a_driver(folder: Path) -> ProcessDriver:
+def a_driver(folder: Path, namespaces: bool | None = None) -> ProcessDriver:
     program = folder / "program"
     program.mkdir(parents=True, exist_ok=True)
     (program / "server.py").write_text(SERVER, encoding="utf-8")
@@ -103,6 +103,7 @@ def a_driver(folder: Path) -> ProcessDriver:
             "real": FolderImage(program, serve=(sys.executable, "server.py", "serve"), accept_bind_to_port=True),
             "broken": FolderImage(program, serve=(sys.executable, "broken.py", "serve"), accept_bind_to_port=True),
         },
+        namespaces=namespaces,
     )
 
 
@@ -197,6 +198,18 @@ def test_a_container_whose_pings_take_too_long_never_gets_ready(plane: Plane):
     assert "1 x timeout" in found["FailureReason"]
     assert "does not answer within 2 s" in found["FailureReason"]
     assert "Last lines of its log: listening ['serve']" in found["FailureReason"]
+
+
+def test_an_endpoint_is_told_once_that_there_are_no_namespaces(tmp_path: Path):
+    plane = open_plane(tmp_path / "state", QUICK, a_driver(tmp_path, namespaces=False))
+    try:
+        in_service(plane, a_config(plane, {"InitialInstanceCount": 2}, Image="real"))
+        told = [event["message"] for event in events(plane, "driver")]
+
+        assert len(told) == 1
+        assert "Namespaces are not allowed here" in told[0]
+    finally:
+        close_plane(plane)
 
 
 def test_a_program_that_cannot_start_shows_its_traceback(plane: Plane):

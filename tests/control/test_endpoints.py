@@ -133,16 +133,29 @@ def test_endpoints_are_listed(plane: Plane):
     assert [(e["EndpointName"], e["EndpointStatus"]) for e in found["Endpoints"]] == [("b", "InService")]
 
 
+NEVER_HEARD_OF = [
+    "logs for this endpoint. Here that is: seaproof endpoints logs e.",
+    "within 0.3 s",
+    "refused",
+    "either it has not finished loading",
+    "on port 8080 of all interfaces ($SAGEMAKER_BIND_TO_PORT where that is set)",
+]
+
+
 @pytest.mark.parametrize(
     ("image", "settings", "expected"),
     [
         (
             "fake:say=no module named x,exit=3,after=0.1",
             {},
-            ["did not pass the ping health check", "ended before it answered /ping: exit code 3", "no module named x"],
+            [
+                "did not pass the ping health check. Please check CloudWatch logs for this endpoint. Here",
+                "ended before it answered /ping: exit code 3",
+                "no module named x",
+            ],
         ),
         ("fake:out_of_memory,after=0.1", {}, ["exit code 137, out of memory"]),
-        ("fake:never_ready", {"startup_timeout": 0.3}, ["within 0.3 s", "refused", "must listen on port 8080"]),
+        ("fake:never_ready", {"startup_timeout": 0.3}, NEVER_HEARD_OF),
         ("fake:serve,ping=404", {"startup_timeout": 0.3}, ["GET /ping gave: ", " x 404.", "has no route /ping"]),
         ("fake:serve,ping=502", {"startup_timeout": 0.3}, [" x 502.", "the server behind it does not"]),
         ("fake:missing", {}, ["image of the primary container for production variant v0 does not exist"]),

@@ -169,6 +169,7 @@ def test_entrypoint_and_arguments_replace_train(
     ("image", "reason"),
     [
         ("told", "AlgorithmError: ValueError: no column y, exit code: 255"),
+        ("sentence", "AlgorithmError: Give it as a float, exit code: 1"),
         ("silent", "AlgorithmError: , exit code: 1"),
         ("fake:exit=127", "AlgorithmError: no executable `train` was found"),
         ("fake:exit=126", "AlgorithmError: `train` was found but cannot be executed"),
@@ -180,7 +181,8 @@ def test_entrypoint_and_arguments_replace_train(
     ],
 )
 def test_a_job_that_fails_says_why(image: str, reason: str, opened: Opener) -> None:
-    plane = opened({"told": fails(255, "ValueError: no column y\n"), "silent": fails(1)})
+    sentence = fails(1, "Give it as a float.\n")
+    plane = opened({"told": fails(255, "ValueError: no column y\n"), "sentence": sentence, "silent": fails(1)})
 
     job = train(plane, request(image=image))
 

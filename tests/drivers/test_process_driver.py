@@ -21,6 +21,8 @@ from seaproof.project import FolderImage
 from seaproof.testing import probe
 from seaproof.testing.driver_contract import answers, eventually, output
 
+namespaces_only = pytest.mark.skipif(bool(supervisor.probe()), reason="namespaces are not allowed here")
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
@@ -64,13 +66,65 @@ def test_an_exact_key_wins_over_a_shorter_one(tmp_path: Path, program: Path) -> 
     driver.stop(handle, 0)
 
 
-def test_an_unknown_image_shows_what_is_mapped_and_the_lines_to_add(tmp_path: Path, program: Path) -> None:
+@pytest.mark.parametrize(
+    ("image", "port", "key", "verb"),
+    [
+        ("nosuch:1", None, "nosuch:1", "train"),
+        ("1.dkr.ecr.eu-west-1.amazonaws.com/yours:3", 8080, "yours:3", "serve"),
+    ],
+)
+def test_an_unknown_image_shows_what_is_mapped_and_what_to_add(
+    tmp_path: Path, program: Path, image: str, port: int | None, key: str, verb: str
+) -> None:
     driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
 
     with pytest.raises(ImageNotFound) as caught:
-        driver.start(_workload(tmp_path, "train", image="1.dkr.ecr.eu-west-1.amazonaws.com/yours:3"))
-    assert "mapped are: mine" in str(caught.value)
-    assert '[images."yours"]\nfolder = "."' in str(caught.value)
+        driver.start(Workload("one", image, tmp_path / "ml", arguments=(verb,), port=port))
+    said = str(caught.value)
+    assert "mapped are: mine" in said
+    assert f'[images."{key}"]' in said
+    assert f'{verb} = ["python", "{verb}.py"]' in said
+    assert "\n" not in said
+    # What is advised is also what is looked up.
+    (program / verb).write_text("#!/bin/sh\nexit 0\n")
+    (program / verb).chmod(0o755)
+    driver = ProcessDriver(tmp_path / "state", {key: FolderImage(folder=program)})
+    handle = driver.start(Workload("one", image, tmp_path / "ml", arguments=(verb,)))
+    driver.stop(handle, 0)
+
+
+def test_without_namespaces_the_programs_of_the_folder_are_found_though_the_image_names_its_own(
+    tmp_path: Path, program: Path
+) -> None:
+    _script(program, "train", '#!/bin/sh\necho found in "$PYTHONPATH"\n')
+    variables = {"PATH": "/opt/program:/usr/bin:/bin", "PYTHONPATH": "/opt/program/lib"}
+    image = FolderImage(folder=program, environment=variables)
+    whole = FolderImage(folder=program, train=("/opt/program/train",), environment=variables)
+    driver = ProcessDriver(tmp_path / "state", {"mine": image, "whole": whole}, namespaces=False)
+    handles = [driver.start(_workload(tmp_path, "train", image=name, name=name)) for name in ("mine", "whole")]
+
+    for handle in handles:
+        assert output(driver, handle) == f"found in {program}/lib\n".encode()
+        assert "Namespaces are not allowed here (switched off)" in handle.detail["note"]
+        assert driver.recover()[0].detail == handle.detail
+        driver.stop(handle, 0)
+
+
+def test_without_namespaces_a_program_that_is_not_found_is_told_so(tmp_path: Path, program: Path) -> None:
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)}, namespaces=False)
+
+    with pytest.raises(StartFailed, match="Namespaces are not allowed here"):
+        driver.start(_workload(tmp_path, "train"))
+
+
+@namespaces_only
+def test_with_namespaces_there_is_nothing_to_note(tmp_path: Path, program: Path) -> None:
+    _script(program, "train", "#!/bin/sh\nexit 0\n")
+    driver = ProcessDriver(tmp_path / "state", {"mine": FolderImage(folder=program)})
+    handle = driver.start(_workload(tmp_path, "train"))
+
+    assert handle.detail == {}
+    driver.stop(handle, 0)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +187,6 @@ def test_the_folders_own_virtual_environment_is_on_the_path(tmp_path: Path, prog
 
     assert output(driver, handle) == b"mine\n"
     driver.stop(handle, 0)
-
-
-namespaces_only = pytest.mark.skipif(bool(supervisor.probe()), reason="namespaces are not allowed here")
 
 
 @namespaces_only

@@ -157,6 +157,8 @@ def test_no_answer_in_time_is_a_model_error_with_status_0():
     assert error.message.startswith(
         "Your invocation timed out while waiting for a response from container primary. Review the latency metrics"
     )
+    assert "Here that is: seaproof endpoints logs e, " in error.message
+    assert "had 60 s (SEAPROOF_INVOCATION_TIMEOUT); it may still be busy" in error.message
 
 
 @pytest.mark.parametrize("kind", ["closed", "malformed"])

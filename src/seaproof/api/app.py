@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
-from seaproof.api import operations, wire
+from seaproof.api import next_steps, operations, wire
 from seaproof.control import logs, multi_model
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
@@ -33,6 +33,17 @@ from seaproof.invocations import flow, send
 log = logging.getLogger("seaproof.api")
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+ABOUT = {
+    "what": f"seaproof {__version__}: the SageMaker API of one project, on this machine",
+    "routes": {
+        "POST /": "operations of SageMaker, as SDKs send them: boto3.client('sagemaker', endpoint_url=...)",
+        "POST /endpoints/NAME/invocations": "InvokeEndpoint: boto3.client('sagemaker-runtime', endpoint_url=...)",
+        "GET /ping": "200 while this server lives",
+        "GET /metrics": "counts and times of invocations, for Prometheus",
+    },
+    "next_step": "`seaproof --help` lists the commands that talk to this server.",
+}
+"""What a browser, or whoever tries an address that is not there, is shown."""
 RUNTIME_PREFIX, RUNTIME_SUFFIX = "/endpoints/", "/invocations"
 CONTROL_THREADS = 8
 
@@ -77,8 +88,8 @@ class Application:
         path = request.path
         if path.startswith(RUNTIME_PREFIX) and path.endswith(RUNTIME_SUFFIX):
             return self._invoke(path[len(RUNTIME_PREFIX) : -len(RUNTIME_SUFFIX)], request)
-        if path == "/" and request.method == "POST":
-            return self._operate(request)
+        if path == "/":
+            return self._root(request)
         if path == "/ping":
             return wire.plain(200, {"status": "ok"})
         if path == "/metrics" and request.method == "GET":
@@ -86,7 +97,15 @@ class Application:
         own = self._own.get((request.method, path))
         if own is not None:
             return self._answer_own(own, request)
-        return wire.plain(404, {"error": f"nothing answers {request.method} {path}", "next_step": __doc__})
+        absent = operations.absent_runtime(path) if path.startswith(RUNTIME_PREFIX) else None
+        if absent is not None:
+            return wire.runtime_error(absent)
+        return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
+
+    def _root(self, request: Request) -> Response | Awaitable[Response]:
+        if request.method == "POST":
+            return self._operate(request)
+        return wire.plain(200, ABOUT) if request.method in ("GET", "HEAD") else _not_allowed(request, "GET, POST")
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
@@ -103,13 +122,13 @@ class Application:
 
     async def _invoke(self, endpoint: str, request: Request) -> Response:
         if request.method != "POST":
-            return Response(405, [(b"Allow", b"POST")], b"")
+            return _not_allowed(request, "POST")
         try:
             plane = self._plane
             steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
             return await send.invoke(self._client, steps)
         except ServiceError as error:
-            return wire.runtime_error(error)
+            return wire.runtime_error(next_steps.add_to_invocation(self._plane, endpoint, error))
 
     async def _operate(self, request: Request) -> Response:
         operation = wire.operation_of(request)
@@ -211,3 +230,8 @@ class Application:
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()
         return wire.plain(200, {"ending": True})
+
+
+def _not_allowed(request: Request, allowed: str) -> Response:
+    error = f"{request.path} answers {allowed.replace(', ', ' and ')}, not {request.method}"
+    return wire.plain(405, {"error": error}, (b"Allow", allowed.encode()))

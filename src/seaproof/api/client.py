@@ -21,6 +21,8 @@ from seaproof.errors import HttpError, SeaproofError, ServiceError
 
 STATE_FILE = "coordinator.json"
 TARGET_PREFIX = "SageMaker."
+NEXT_STEP = "seaproofNextStep"
+"""Member of an error's body beside those of the service: what the reader can do."""
 TIMEOUT_SECONDS = 130.0
 FIND_SECONDS = 5.0
 """Whatever listens at a stale address may never answer."""
@@ -84,7 +86,8 @@ class Client:
         if status != 200:
             code = str(answer.pop("__type", "InternalFailure"))
             message = str(answer.pop("message", body.decode("utf-8", "replace")))
-            raise ServiceError(code, message, status=status, members=answer)
+            next_step = str(answer.pop(NEXT_STEP, ""))
+            raise ServiceError(code, message, status=status, members=answer, next_step=next_step)
         return answer
 
     def pages(self, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
@@ -116,7 +119,8 @@ class Client:
             members = _json_object(reply)
             message = str(members.pop("Message", members.pop("message", reply.decode("utf-8", "replace"))))
             code = answered.get(contract.ERROR_TYPE.lower(), "InternalFailure")
-            raise ServiceError(code, message, status=status, members=members)
+            next_step = str(members.pop(NEXT_STEP, ""))
+            raise ServiceError(code, message, status=status, members=members, next_step=next_step)
         return Invocation(
             reply,
             answered.get("content-type", ""),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from seaproof.api import operations, wire
+from seaproof.api import next_steps, operations, wire
 from seaproof.api.client import Invocation, all_pages, seconds
 from seaproof.contract import http as contract
 from seaproof.control import logs
@@ -54,7 +54,11 @@ class InProcess:
         headers = [(name.lower(), value) for name, value in wire.runtime_headers(members)]
         request = Request("POST", f"/endpoints/{quote(endpoint)}/invocations", "", headers, body)
         plane = self._plane
-        answer = plane.sender.invoke(flow.invocation(plane.fleets.routes, endpoint, request, plane.settings))
+        try:
+            answer = plane.sender.invoke(flow.invocation(plane.fleets.routes, endpoint, request, plane.settings))
+        except ServiceError as error:
+            next_steps.add_to_invocation(plane, endpoint, error)
+            raise
         assert isinstance(answer.body, bytes)
         given = {name.lower().decode(): value.decode("latin-1") for name, value in answer.headers}
         return Invocation(

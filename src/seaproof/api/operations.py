@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cache
 
 from seaproof import control
-from seaproof.api import spec, validate, wire
+from seaproof.api import next_steps, spec, validate, wire
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body
 from seaproof.errors import ServiceError
@@ -28,7 +28,11 @@ def run(plane: Plane, operation: str, request: Body) -> Body:
     function = functions().get(operation)
     if function is None:
         raise _absent(operation)
-    answer = function(plane, validate.check(operation, request))
+    try:
+        answer = function(plane, validate.check(operation, request))
+    except ServiceError as error:
+        next_steps.add(error)
+        raise
     return wire.shaped(spec.output_shape(operation), answer)
 
 
@@ -51,6 +55,21 @@ def functions() -> dict[str, Operation]:
                 raise TypeError(f"{name} is defined in {module.__name__} and in {found[names[name]].__module__}")
             found[names[name]] = function
     return found
+
+
+def absent_runtime(path: str) -> ServiceError | None:
+    """The refusal of a runtime operation that is not here yet, by the path that it is called at; None for others."""
+    ending = path.rpartition("/")[2]
+    for name in spec.service(spec.RUNTIME).operation_names:
+        uri: str = spec.service(spec.RUNTIME).operation_model(name).http["requestUri"]
+        if name != "InvokeEndpoint" and uri.partition("?")[0].rpartition("/")[2] == ending:
+            return ServiceError(
+                "UnknownOperationException",
+                f"seaproof does not have the operation {name} of the runtime yet. It has: InvokeEndpoint."
+                " Send this one to AWS, or use InvokeEndpoint here.",
+                status=501,
+            )
+    return None
 
 
 def _absent(operation: str) -> ServiceError:

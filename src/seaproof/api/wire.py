@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from seaproof.api import spec
+from seaproof.api.client import NEXT_STEP
 from seaproof.api.spec import Shape
 from seaproof.contract import http as contract
 from seaproof.errors import ServiceError
@@ -104,19 +105,24 @@ def json_answer(body: dict[str, Any]) -> Response:
 
 def json_error(error: ServiceError) -> Response:
     """An error of the control plane: its code in `__type`, its members beside the message."""
-    body = {"__type": error.code, "message": error.message, **error.members}
+    body = {"__type": error.code, "message": error.message, **error.members, **_next_step(error)}
     return Response(error.status, _headers(JSON_1_1), _dump(body))
 
 
 def runtime_error(error: ServiceError) -> Response:
     """An error of the runtime: its code in a header, its members (OriginalStatusCode ...) in the body."""
     headers = [*_headers(b"application/json"), (contract.ERROR_TYPE.encode(), error.code.encode())]
-    return Response(error.status, headers, _dump({"Message": error.message, **error.members}))
+    return Response(error.status, headers, _dump({"Message": error.message, **error.members, **_next_step(error)}))
 
 
-def plain(status: int, body: dict[str, Any]) -> Response:
+def plain(status: int, body: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:
     """An answer of the local server's own routes."""
-    return Response(status, [(b"Content-Type", b"application/json")], _dump(body))
+    return Response(status, [(b"Content-Type", b"application/json"), *headers], _dump(body))
+
+
+def _next_step(error: ServiceError) -> dict[str, str]:
+    """A member of ours; SDKs pass over members that they do not know."""
+    return {NEXT_STEP: error.next_step} if error.next_step else {}
 
 
 def _headers(content_type: bytes) -> Headers:

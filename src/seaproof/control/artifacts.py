@@ -36,6 +36,12 @@ def save(storage: Storage, request: Body, roots: Sequence[Path]) -> list[str]:
     return told + _save(storage, request, roots, "data", [OptMl(root).output_data for root in roots])
 
 
+def leaves_no_model(roots: Sequence[Path]) -> bool:
+    """Whether /opt/ml/model is empty on all hosts: there is then no model.tar.gz, here as on the platform."""
+    folders = [OptMl(root).model for root in roots]
+    return not any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
+
+
 def read_failure(root: Path) -> str:
     """The text of output/failure, at most 64 KiB of it; "" where there is none."""
     path = OptMl(root).failure

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from seaproof.contract.environ import DEFAULT_PORT
 from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Exit, Handle
 from seaproof.errors import DriverError, DriverUnavailable, SeaproofError
@@ -27,11 +28,19 @@ _HINTS = {
     "500": "The program's own code for /ping fails.",
     "502": "A proxy answers, but the server behind it does not.",
     "503": "The program says that it is not ready.",
-    "refused": "Nothing listens there: it must listen on port {port} of all interfaces, not of 127.0.0.1 alone.",
-    "closed": "Connections are closed without an answer: it must speak HTTP on port {port} of all interfaces.",
+    "refused": "Nothing listens on its port.",
+    "closed": "Connections are closed without an answer: it must speak HTTP.",
     "timeout": "It accepts the connection and does not answer within {timeout:g} s.",
     "malformed": "What it answers is not HTTP.",
 }
+
+
+# Of a program that still runs and was never heard of; "closed" too, as a relay may stand before its port.
+_NEVER_HEARD = (
+    "The program still runs, and nothing answers on its port: either it has not finished loading (a model_fn that never"
+    " returns looks like this), or it does not listen, and speak HTTP, on port {port} of all interfaces"
+    " ($SAGEMAKER_BIND_TO_PORT where that is set)."
+)
 
 
 class NotReady(SeaproofError):
@@ -85,7 +94,9 @@ def await_ready(plane: Plane, patients: Sequence[Patient], timeout: float, go_on
             return max(each.total() for each in history)
         if time.monotonic() - started > timeout:
             number = waiting[0]
-            pings = f"{_pings(history[number])} {_hint(last[number])}"
+            never_heard = set(history[number]) <= {"refused", "closed"}
+            hint = _NEVER_HEARD.format(port=DEFAULT_PORT) if never_heard else _hint(last[number])
+            pings = f"{_pings(history[number])} {hint}"
             raise NotReady(f"No GET /ping was answered with 200 within {timeout:g} s. {pings}", number)
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
@@ -162,4 +173,4 @@ def _pings(history: Counter[str]) -> str:
 
 
 def _hint(last: Ping) -> str:
-    return _HINTS.get(str(last), "").format(port=8080, timeout=2)
+    return _HINTS.get(str(last), "").format(timeout=2)

@@ -101,6 +101,7 @@ def _occupy(plane: Plane, fleet: Fleet, seat: Seat, go_on: Callable[[], None]) -
             for at in running:
                 containers.start(plane, seat, id, at, go_on)
             _event(plane, seat, "started", f"Instance {id} was started{_names(running)}.", instance=id)
+            _note(plane, seat, running)
             attempts = health.await_ready(plane, containers.patients(running), seat.variant["startup"], go_on)
             how = f"answered /ping with 200 (attempt {attempts})"
         instance = containers.routed(plane, fleet, seat, id, running)
@@ -137,7 +138,11 @@ def _drain(plane: Plane, seat: Seat, instance: Instance) -> None:
 def _not_ready(plane: Plane, seat: Seat, id: str, member: Member, error: Exception) -> NotReady:
     log, who = member.last_lines(""), f"the {member.name} container for production variant {seat.variant['name']}"
     if isinstance(error, NotReady):
-        headline = f"T{who[1:]} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
+        # The first two sentences are the platform's.
+        headline = (
+            f"T{who[1:]} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
+            f" Here that is: seaproof endpoints logs {seat.endpoint}."
+        )
     elif isinstance(error, ImageNotFound):
         headline = f"The image of {who} does not exist here."
     elif isinstance(error, DriverError):
@@ -168,6 +173,17 @@ def _pause(seconds: float, go_on: Callable[[], None]) -> None:
         if left <= 0:
             return
         time.sleep(min(0.1, left))
+
+
+def _note(plane: Plane, seat: Seat, running: list[Member]) -> None:
+    """Tell once for each endpoint what its driver does otherwise than a container would."""
+    note = next((str(m.handle.detail["note"]) for m in running if m.handle and "note" in m.handle.detail), "")
+    if not note:
+        return
+    with plane.store.transaction():  # seats start side by side
+        told = {(event.event["type"], event.event["message"]) for event in plane.store.events(KIND, seat.endpoint)}
+        if ("driver", note) not in told:
+            _event(plane, seat, "driver", note)
 
 
 def _event(plane: Plane, seat: Seat, type: str, message: str, **more: str) -> None:

@@ -72,12 +72,20 @@ def _run(definitions: Sequence[Mapping[str, str]], logs: Sequence[Path], seconds
     return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
+def regex_problem(regex: str) -> str:
+    """Why this is no regular expression, or ""."""
+    try:
+        re.compile(regex)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"{regex!r} is no regular expression that Python understands: {error}"
+    return ""
+
+
 def last_match(regex: str, logs: Sequence[Path]) -> dict[str, Any]:
     """The last number that group 1 of `regex` finds, as `{"Value", "Timestamp"}`, or `{"problem"}`."""
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        return {"problem": f"{regex!r} is no regular expression that Python understands: {error}"}
+    if problem := regex_problem(regex):
+        return {"problem": problem}
+    pattern = re.compile(regex)
     if not pattern.groups:
         return {"problem": f"{regex!r} has no group; put parentheses around the number"}
     result: dict[str, Any] = {"problem": f"{regex!r} matches a number nowhere in the log"}

@@ -5,6 +5,7 @@ Between the two, whatever kills the coordinator leaves records, handles and work
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,10 @@ STRAY_GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL for workloads that belong to nothing."""
 _JOB = "training-job"
 _POLL = 0.1
+_ATTEMPTS = 5
+_PAUSE = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 def recover(plane: Plane, *, resume: bool = True) -> None:
@@ -64,12 +69,52 @@ def delete_settled(plane: Plane, name: str) -> None:
 
 
 def park(plane: Plane) -> None:
-    """Stop all that runs, before a graceful end: endpoints start again with the next coordinator, jobs are Stopped."""
-    stopping = _stop_jobs(plane)
-    park_endpoints(plane)
-    until = time.monotonic() + plane.settings.stop_job_grace + STRAY_GRACE
-    while any(_in_progress(plane, name) for name in stopping) and time.monotonic() < until:
+    """Stop all that runs, before a graceful end: endpoints start again with the next coordinator, jobs are Stopped.
+
+    Returns when nothing of the project runs any more, as far as the driver can tell and bring about: what is left of
+    a job or an endpoint whose own way of stopping it failed is killed here.
+    """
+    stopping: list[str] = []
+    try:
+        stopping = _stop_jobs(plane)
+        park_endpoints(plane)
+        _await_jobs(plane, stopping, plane.settings.stop_job_grace + STRAY_GRACE)
+    finally:
+        _stop_rest(plane)
+    _await_jobs(plane, stopping, STRAY_GRACE)
+
+
+def _await_jobs(plane: Plane, names: list[str], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while any(_in_progress(plane, name) for name in names) and time.monotonic() < until:
         time.sleep(_POLL)
+
+
+def _stop_rest(plane: Plane) -> None:
+    """Kill what the driver still knows; a few times, as an engine may be busy with the end of a container."""
+    for _ in range(_ATTEMPTS):
+        try:
+            left = plane.driver.recover()
+        except DriverError as error:
+            _log.warning("what still runs cannot be found: %s", error)
+            return
+        if not left:
+            return
+        with ThreadPoolExecutor(8) as pool:
+            problems = [problem for problem in pool.map(lambda handle: _kill(plane, handle), left) if problem]
+        for problem in problems:
+            _log.warning("%s", problem)
+        if problems:
+            time.sleep(_PAUSE)
+
+
+def _kill(plane: Plane, handle: Handle) -> str:
+    """Kill a workload: "", or why that failed."""
+    try:
+        plane.driver.stop(handle, 0.0)
+    except DriverError as error:
+        return f"{handle.name} cannot be stopped: {error}"
+    return ""
 
 
 def _stop_jobs(plane: Plane) -> list[str]:

@@ -8,6 +8,7 @@ from seaproof.contract.opt_ml import host_names
 from seaproof.control import channels, checkpoints, fields
 from seaproof.control.artifacts import model_uri
 from seaproof.control.listing import FIELDS, page
+from seaproof.control.metrics import regex_problem
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.control.training_record import Job
@@ -137,11 +138,13 @@ def _check(request: Body) -> None:
             "ValidationException",
             "AlgorithmSpecification.TrainingImage is required: only jobs with an image of their own run here.",
         )
-    if not request.get("ResourceConfig", {}).get("InstanceCount"):
-        raise ServiceError(
-            "ValidationException",
-            "ResourceConfig.InstanceCount is required, and InstanceGroups are not supported here.",
-        )
+    for definition in request["AlgorithmSpecification"].get("MetricDefinitions", []):
+        if problem := regex_problem(definition["Regex"]):
+            raise ServiceError(
+                "ValidationException",
+                f"AlgorithmSpecification.MetricDefinitions: the Regex of the metric {definition['Name']!r}: {problem}",
+            )
+    _check_count(request.get("ResourceConfig", {}))
     uris = {"OutputDataConfig.S3OutputPath": request["OutputDataConfig"]["S3OutputPath"]}
     if request.get("CheckpointConfig"):
         uris["CheckpointConfig.S3Uri"] = request["CheckpointConfig"]["S3Uri"]
@@ -150,6 +153,19 @@ def _check(request: Body) -> None:
             parse_address(uri)
         except StorageError as error:
             raise ServiceError("ValidationException", f"{where}: {error}") from error
+
+
+def _check_count(resources: Body) -> None:
+    count = resources.get("InstanceCount")
+    if count is None:
+        raise ServiceError(
+            "ValidationException",
+            "ResourceConfig.InstanceCount is required, and InstanceGroups are not supported here.",
+        )
+    if count < 1:
+        raise ServiceError(
+            "ValidationException", f"ResourceConfig.InstanceCount is {count}; a training job needs at least 1 instance."
+        )
 
 
 def _new_body(request: Body, arn: str, ignored: list[str]) -> Body:

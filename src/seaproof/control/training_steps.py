@@ -32,6 +32,13 @@ from seaproof.control.training_status import (
 from seaproof.errors import SeaproofError
 
 _TRACE_LIMIT = 8000
+NO_MODEL = "no-model"
+"""Type of the event of a job that ended well and left no model."""
+_NO_MODEL_TEXT = (
+    "The program left nothing in /opt/ml/model, so there is no model.tar.gz at S3ModelArtifacts: an endpoint made of"
+    " this job's model would fail. Check that train.py has a function train(job) that writes to job.model_dir, or that"
+    " the image's program writes to /opt/ml/model."
+)
 
 Step = Callable[[Job], "Ending | None"]
 """Does its part; what it returns decides how the job will end."""
@@ -121,6 +128,8 @@ def _uploading(job: Job) -> Ending | None:
             checkpoints.save(storage, uri, roots, folder, checkpoints.stored(storage, uri))
         for message in artifacts.save(storage, body, roots):
             job.tell("artifacts", message)
+        if ending_of(body) is None and artifacts.leaves_no_model(roots):
+            job.tell(NO_MODEL, _NO_MODEL_TEXT)
     except (SeaproofError, OSError) as error:
         return _unsaved(job, explain(error).rstrip("."))
     return None

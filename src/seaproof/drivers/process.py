@@ -34,6 +34,7 @@ from seaproof.errors import DriverError, ImageNotFound, StartFailed
 from seaproof.project import FolderImage
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATHS = frozenset(("PATH", "PYTHONPATH", "LD_LIBRARY_PATH"))
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +63,7 @@ class ProcessDriver:
 
     def start(self, workload: Workload) -> Handle:
         """See Driver.start."""
-        image = self._image(workload.image)
+        image = self._image(workload.image, "train" if workload.port is None else "serve")
         folder = self._folder / workload.name
         with suppress(FileNotFoundError):
             self.stop(self._handle(folder), 0)
@@ -77,7 +78,7 @@ class ProcessDriver:
                 if listener:
                     listener.close()
             if problem:
-                raise _failed(problem, workload, image)
+                raise _failed(problem, workload, image, spec.note)
             return self._handle(folder)
         except BaseException as error:
             with suppress(OSError, ValueError):
@@ -141,6 +142,8 @@ class ProcessDriver:
             )
         own = spaces and (workload.isolated or (workload.port is not None and _wants_own_network(image)))
         command = _command(workload, image)
+        if not spaces:
+            command = [_real(word, image) for word in command]
         variables = _environment(workload, image, folder, spaces)
         host_port, listener = None, None
         if workload.port is not None and own:
@@ -174,6 +177,7 @@ class ProcessDriver:
             hosts=hosts,
             visible=tuple(sorted(visible_paths([*command, str(image.folder)], {**variables, **python}))),
             memory=workload.memory,
+            note="" if spaces else self._without_namespaces(),
         )
         return spec, listener
 
@@ -202,16 +206,23 @@ class ProcessDriver:
                 )
         return not self._refused
 
-    def _image(self, reference: str) -> FolderImage:
+    def _without_namespaces(self) -> str:
+        return (
+            f"Namespaces are not allowed here ({self._refused}): the program runs as an ordinary process, without an"
+            f" /opt/ml of its own. It finds its folder through {environ.BASE_DIR}."
+        )
+
+    def _image(self, reference: str, verb: str) -> FolderImage:
         for key in _spellings(reference):
             if key in self._images:
                 return self._images[key]
         mapped = ", ".join(sorted(self._images)) or "none"
-        key = _spellings(reference)[-1]
         raise ImageNotFound(
             f"no folder is mapped to the image {reference!r}; mapped are: {mapped}",
             where="seaproof.toml, [images]",
-            next_step=f'Add to seaproof.toml:\n\n[images."{key}"]\nfolder = "."\nserve = ["python", "serve.py"]\n',
+            next_step=f'Add a table [images."{_without_registry(reference)}"] to seaproof.toml with folder = "." and,'
+            f' unless the folder has a program `{verb}`, {verb} = ["python", "{verb}.py"];'
+            " or run the image with --driver docker.",
         )
 
     def _handle(self, folder: Path) -> Handle:
@@ -233,10 +244,14 @@ class ProcessDriver:
             return Exit(137)
 
 
+def _without_registry(reference: str) -> str:
+    first, _, rest = reference.partition("/")
+    return rest if rest and (re.search(r"[.:]", first) or first == "localhost") else reference
+
+
 def _spellings(reference: str) -> list[str]:
     """The keys that an image reference is looked up by: as given, without the registry, without tag or digest."""
-    first, _, rest = reference.partition("/")
-    plain = rest if rest and (re.search(r"[.:]", first) or first == "localhost") else reference
+    plain = _without_registry(reference)
     untagged = plain.partition("@")[0]
     if ":" in untagged.rpartition("/")[2]:
         untagged = untagged.rpartition(":")[0]
@@ -284,7 +299,17 @@ def _environment(workload: Workload, image: FolderImage, folder: Path, spaces: b
         }
     if workload.hostname:
         variables["HOSTNAME"] = workload.hostname
-    return {**variables, **image.environment, **workload.environment}
+    variables |= {**image.environment, **workload.environment}
+    if not spaces:
+        for name in _PATHS & variables.keys():
+            variables[name] = ":".join(_real(entry, image) for entry in variables[name].split(":"))
+    return variables
+
+
+def _real(entry: str, image: FolderImage) -> str:
+    """A path of the program's folder as it is on this machine: an image's own variables name it as in a container."""
+    inside = entry == image.program or entry.startswith(f"{image.program}/")
+    return str(image.folder) + entry[len(image.program) :] if inside else entry
 
 
 def _free_port() -> int:
@@ -322,11 +347,13 @@ def _write_hosts(folder: Path, hostname: str) -> str:
     return str(target)
 
 
-def _failed(problem: str, workload: Workload, image: FolderImage) -> StartFailed:
+def _failed(problem: str, workload: Workload, image: FolderImage, note: str) -> StartFailed:
     try:
         said = json.loads(problem)
     except ValueError:
         said = {"what": problem, "next_step": ""}
     return StartFailed(
-        said["what"], where=f"{workload.name}, image {workload.image} = {image.folder}", next_step=said["next_step"]
+        said["what"],
+        where=f"{workload.name}, image {workload.image} = {image.folder}",
+        next_step=f"{said['next_step']} {note}".strip(),
     )

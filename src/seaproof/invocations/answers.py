@@ -56,7 +56,9 @@ def no_answer(settings: Settings, endpoint: str, container: str, error: HttpErro
     if error.kind == "timeout":
         message = (
             f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
-            "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+            "metrics for each container in Amazon CloudWatch, resolve the issue, and try again. Here that is: seaproof "
+            f"endpoints logs {endpoint}, and GET /metrics of the local server. The container had "
+            f"{settings.invocation_timeout:g} s (SEAPROOF_INVOCATION_TIMEOUT); it may still be busy with this request."
         )
         return _model_error(settings, endpoint, message, code=TIMEOUT, status=0, original=message)
     return model_error(settings, endpoint, container, 500, error.what.encode())

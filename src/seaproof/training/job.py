@@ -110,7 +110,7 @@ class Job:
             raise ContractError(
                 f"no file of channel {channel} matches {pattern}",
                 where=str(folder),
-                next_step="Look at the prefix in S3 that the channel was given.",
+                next_step="Look at what the channel was given: the folder or file, or the prefix in S3.",
             )
         return found
 
