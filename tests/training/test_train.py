@@ -216,7 +216,7 @@ def test_an_exception_ends_with_255_and_its_message_first_in_the_failure_file(tr
         ),
         (
             "def train(job):\n    job.hyperparameter('name', float)\n",
-            "the hyperparameter name is 'abc', and not a number (float) (hyperparameters.json). Correct it where the job",
+            "the hyperparameter name is 'abc', and not a number (float) (hyperparameters.json). Correct it where",
         ),
         ("def train(job):\n    job.channel('test')\n", "there is no channel test"),
         ("def train(job):\n    job.files('train', '*.parquet')\n", "no file of channel train matches *.parquet"),
