@@ -80,10 +80,18 @@ def _serve() -> int:
 
 
 def _train() -> int:
-    from seaproof.contract.environ import TrainingEnviron
+    from seaproof.contract.environ import BASE_DIR, TrainingEnviron
     from seaproof.training.entry import train
 
-    return train(TrainingEnviron.read())
+    environ = TrainingEnviron.read()
+    if not Path(environ.base_dir).is_dir():
+        # The platform always makes it. On a bare host it is not ours to make.
+        sys.stderr.write(
+            f"seaproof-container: there is no folder {environ.base_dir}, so this is no training container. "
+            f"`seaproof train` runs one here; or set {BASE_DIR} to a folder that stands in for /opt/ml.\n"
+        )
+        return USAGE
+    return train(environ)
 
 
 def _plain_lines() -> None:

@@ -119,6 +119,15 @@ def test_a_failing_training_program_ends_with_its_traceback_and_exit_code_3(proj
     ).stdout  # fmt: skip
 
 
+def test_a_job_that_leaves_no_model_says_so(project):
+    (project.root / "train.py").write_text("def train(job):\n    print('nothing to keep')\n")
+
+    done = project.run("train")
+
+    assert "note: " in done.stderr
+    assert "none: the program left nothing in the model folder" in done.stdout
+
+
 def test_a_model_that_does_not_load_fails_the_endpoint_with_the_reason(project):
     project.run("train")
     (project.root / "inference.py").write_text("def model_fn(model_dir):\n    raise OSError('weights are gone')\n")

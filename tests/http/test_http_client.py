@@ -116,13 +116,21 @@ def test_an_idle_connection_that_is_too_old_is_not_used(run: Run) -> None:
     run(main())
 
 
-def test_a_unix_socket_is_a_peer_too(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "abstract"])
+def test_a_unix_socket_is_a_peer_too(run: Run, tmp_path: Path, kind: str) -> None:
     async def main() -> None:
         path = str(tmp_path / "peer")
+        if kind == "abstract":
+            path = f"\0{path}"
         server = await asyncio.start_unix_server(saying_closed(OK), path)
         async with calling() as client:
             assert (await client.request(path, 0, "GET", "/", timeout=5)).body == b"ok"
-        server.close()
+            server.close()
+            await server.wait_closed()
+            if kind == "abstract":
+                with pytest.raises(HttpError, match="refused") as refused:
+                    await client.request(path, 0, "GET", "/", timeout=5)
+                assert refused.value.where == f"@{path[1:]}"
 
     run(main())
 

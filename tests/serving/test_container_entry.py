@@ -49,6 +49,7 @@ def test_a_link_named_serve_or_train_needs_no_word(tmp_path: Path) -> None:
     link = tmp_path / "train"
     link.write_text("import sys\nfrom seaproof.container import main\nsys.exit(main())\n")
     (tmp_path / "train.py").write_text("print('trained')\n")
+    (tmp_path / "ml").mkdir()
     env = {**os.environ, "PYTHONPATH": str(SOURCE), "SAGEMAKER_BASE_DIR": str(tmp_path / "ml")}
 
     done = subprocess.run(

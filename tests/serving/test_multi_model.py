@@ -430,14 +430,16 @@ def test_sigterm_lets_requests_finish_and_leaves_nothing_behind(many: ManyModels
 @pytest.mark.parametrize("who", ["front", "nursery"])
 def test_the_container_does_not_live_without_its_front_or_its_nursery(many: ManyModels, who: str) -> None:
     folder = many.add("m", says("here"))
-    many.serve(SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    many.serve(SAGEMAKER_MODEL_SERVER_WORKERS="2", TMPDIR=str(many.container.root))
     many.load("m", folder)
     assert many.container.process is not None
+    before = sorted(path.name for path in many.container.root.iterdir())
     pids = [many.container.process.pid, *many.container.workers(), many.pid("m")]
     os.kill(many.container.workers()[0] if who == "front" else pids[0], signal.SIGKILL)
 
     assert many.container.wait() not in (0, None)
     soon(lambda: not any(_lives(pid) for pid in pids))
+    assert sorted(path.name for path in many.container.root.iterdir()) == before == ["log", "ml"]
 
 
 def test_a_model_that_is_being_loaded_does_not_outlive_the_nursery(many: ManyModels) -> None:

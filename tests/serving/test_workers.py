@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import time
@@ -156,20 +157,50 @@ def test_a_prediction_over_the_time_limit_is_answered_504(container: Container) 
     waited = time.monotonic() - began
 
     assert reply.status == 504
-    assert reply.json["error"] == "there was no prediction within 0.4 s"
+    assert re.fullmatch(
+        r"there was no prediction within 0.4 s; one has been running for 0\.\d s in this worker", reply.json["error"]
+    )
+    assert "SAGEMAKER_MODEL_SERVER_TIMEOUT" in reply.json["next_step"]
+    assert "SAGEMAKER_MODEL_SERVER_WORKERS" in reply.json["next_step"]
     assert 0.35 < waited < 0.7
     assert soon(lambda: container.invoke("0").status == 200)
 
 
-def test_a_prediction_that_never_ends_costs_its_worker_and_no_more(container: Container) -> None:
-    container.serve(SLOW, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.3")
+ENDLESS_ASYNC = (
+    "import time\ndef model_fn(model_dir):\n    return 0\n"
+    "async def predict_fn(data, model):\n"
+    "    time.sleep(float(data[0][0]))\n    return 1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [(SLOW, "time.sleep("), (ENDLESS_ASYNC, "time.sleep(float(data[0][0]))")],
+    ids=["plain", "async"],
+)
+def test_a_prediction_that_never_ends_costs_its_worker_and_no_more(
+    container: Container, script: str, line: str
+) -> None:
+    container.serve(script, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4")
     before = container.workers()
 
+    began = time.monotonic()
     assert container.invoke("600").status == 504
+    waiting = container.invoke("0")
+    waited = time.monotonic() - began
 
+    assert waiting.status == 503
+    assert waited < 1.5, "it is refused at once, and does not wait behind what does not end"
+    assert re.match(
+        r"a prediction has been running for \d\.\d s in this worker, over the limit of 0.4 s", waiting.json["error"]
+    )
+    assert "SAGEMAKER_MODEL_SERVER_TIMEOUT" in waiting.json["next_step"]
+    assert "SAGEMAKER_MODEL_SERVER_WORKERS" in waiting.json["next_step"]
     soon(lambda: set(container.workers()) - set(before))
+    assert time.monotonic() - began < 4
     assert soon(lambda: container.invoke("0").status == 200)
-    assert "a prediction has run for more than 0.6 s" in container.log
+    assert "inference.py" in container.log.partition("It is at:")[2]
+    assert line in container.log
     assert container.stop() == 0
 
 

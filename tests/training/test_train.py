@@ -210,7 +210,14 @@ def test_an_exception_ends_with_255_and_its_message_first_in_the_failure_file(tr
     ("source", "message"),
     [
         ("def train(job):\n    job.hyperparameter('rate', float)\n", "the hyperparameter rate is missing"),
-        ("def train(job):\n    job.hyperparameter('name', int)\n", "the hyperparameter name is 'abc', which is no int"),
+        (
+            "def train(job):\n    job.hyperparameter('name', int)\n",
+            "the hyperparameter name is 'abc', and not a whole number (int)",
+        ),
+        (
+            "def train(job):\n    job.hyperparameter('name', float)\n",
+            "the hyperparameter name is 'abc', and not a number (float) (hyperparameters.json). Correct it where",
+        ),
         ("def train(job):\n    job.channel('test')\n", "there is no channel test"),
         ("def train(job):\n    job.files('train', '*.parquet')\n", "no file of channel train matches *.parquet"),
         ("def train(job, data):\n    pass\n", "train takes job, data, and nothing in the file calls it"),
@@ -227,15 +234,67 @@ def test_every_failure_says_what_was_wrong(trial: Trial, source: str, message: s
     assert trial.failure.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import json\ndef trainn(job):\n    pass\n", "there is no function train"),
+        ("import logging\nlog = logging.getLogger('x')\ndef trainn(job):\n    pass\n", "it defines trainn"),
+        ("def fit(job):\n    pass\nclass Model:\n    pass\nRATE = 0.1\n", "it defines fit, Model"),
+        ("async def train(job):\n    pass\n", "train is `async def`"),
+        ("", "there is no function train"),
+        ('"""Words alone."""\n', "there is no function train"),
+    ],
+)
+def test_a_file_that_would_do_nothing_fails(trial: Trial, source: str, said: str) -> None:
+    code, _, err = trial.run(source)
+
+    assert code == 255
+    assert said in trial.failure
+    assert str(trial.program / "train.py") in trial.failure
+    assert "Define `def train(job):`" in trial.failure
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import fit\n", "imported\n"),
+        ("def unused():\n    pass\nfor _ in [1]:\n    print('loop')\n", "loop\n"),
+        ("def run(f):\n    print(f.__name__)\n@run\ndef train_it():\n    pass\n", "train_it\n"),
+        ("def train(*, rounds=3):\n    print(rounds)\n", "3\n"),
+    ],
+)
+def test_a_file_that_does_something_in_its_own_way_runs(trial: Trial, source: str, expected: str) -> None:
+    (trial.program / "fit.py").write_text("print('imported')\n")
+
+    assert trial.run(source) == (0, expected, "")
+
+
+def test_without_the_folder_that_the_platform_makes_nothing_is_made(trial: Trial, tmp_path: Path) -> None:
+    nowhere = tmp_path / "opt" / "ml"
+    trial.environment["SAGEMAKER_BASE_DIR"] = str(nowhere)
+
+    code, out, err = trial.run("print('never')\n")
+
+    assert (code, out) == (2, "")
+    assert f"there is no folder {nowhere}" in err
+    assert "SAGEMAKER_BASE_DIR" in err
+    assert not nowhere.parent.exists()
+
+
 def test_missing_things_name_what_there_is(trial: Trial) -> None:
     trial.given({"rate": "1"}, train="1\n", extra="2\n")
 
     trial.run("def train(job):\n    job.channel('test')\n")
-    assert "channels are: extra, train." in trial.failure
+    assert "channels are: extra, train\n" in trial.failure
+
+    (trial.root / "output" / "failure").unlink()
+    trial.run("def train(job):\n    job.files('train', '*.parquet')\n")
+    assert "The channel holds rows.csv. Look at the folder, file or prefix that the channel was given" in trial.failure
 
     (trial.root / "output" / "failure").unlink()
     trial.run("def train(job):\n    job.hyperparameter('depth')\n")
-    assert "given are: rate." in trial.failure
+    assert "given are: rate\n" in trial.failure
 
 
 def test_a_failure_file_of_the_authors_is_kept(trial: Trial) -> None:

@@ -70,7 +70,17 @@ def command(
                 f"the local server went away while {job} ran: {error.what}",
                 next_step=f"The job is on record: seaproof jobs describe {job}",
             ) from error
-    report(ended, session.state, as_json)
+        empty = show_events(client, job, screen)
+    report(ended, session.state, as_json, empty=empty)
+
+
+def show_events(client: Client, job: str, screen: Screen) -> bool:
+    """Show what the history of a job says that its log does not; whether it left no model."""
+    events = client.events("training-job", job)
+    for event in events:
+        if event["type"] in ("driver", "no-model"):
+            screen.line(f"note: {event['message']}")
+    return any(event["type"] == "no-model" for event in events)
 
 
 def watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
@@ -107,7 +117,7 @@ def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int]
             screen.log(piece, prefix=f"  {host} | " if len(streams) > 1 else "  | ")
 
 
-def report(job: dict[str, Any], state: Path, as_json: bool) -> None:
+def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = False) -> None:
     """Show how a job ended; WorkloadFailed where it did not complete."""
     if as_json:
         show_json(job)
@@ -127,14 +137,14 @@ def report(job: dict[str, Any], state: Path, as_json: bool) -> None:
     if as_json:
         return
     metrics = {metric["MetricName"]: f"{metric['Value']:g}" for metric in job.get("FinalMetricDataList", [])}
-    uri = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    uri = None if empty else job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     seconds = job.get("TrainingTimeInSeconds")
     facts(
         {
             "training job": name,
             "status": status + (f" after {seconds} s of training" if seconds is not None else ""),
             **metrics,
-            "model": uri,
+            "model": uri or "none: the program left nothing in the model folder",
             "file": LocalStorage(state / "s3").path(parse_address(uri)) if uri else None,
         }
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 
 from seaproof.errors import HttpError
@@ -15,6 +16,7 @@ from seaproof.http.wire import Wire
 __all__ = ["Client", "Reply", "StreamedReply"]
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNIX = ("/", "\0")
 _TARGET = re.compile(r"[!-~]+")
 
 Body = bytes | AsyncIterator[bytes]
@@ -45,7 +47,7 @@ class Client:
         max_body: int | None = None,
         resend: bool = True,
     ) -> Reply:
-        """Send one request and return its reply, body whole; a `host` that begins with `/` is a Unix socket.
+        """Send one request and return its reply, body whole; a `host` that begins with `/` or NUL is a Unix socket.
 
         `timeout` is for all of it, in seconds. A request that met a kept-alive connection which its peer closed before
         a byte of the reply came is sent once more, on a new connection, if its body is bytes and `resend` is left True.
@@ -157,8 +159,8 @@ class Client:
 
         seconds = max(0.0, min(self._connect_timeout, left))
         try:
-            if host.startswith("/"):
-                _, wire = await asyncio.wait_for(loop.create_unix_connection(make, host), seconds)
+            if host.startswith(_UNIX):
+                _, wire = await asyncio.wait_for(_connect_unix(loop, make, host), seconds)
             else:
                 _, wire = await asyncio.wait_for(loop.create_connection(make, host, port), seconds)
         except (TimeoutError, asyncio.TimeoutError) as error:
@@ -194,7 +196,7 @@ def _head(
         raise HttpError("malformed", str(error), where=_where((host, port))) from error
     lines = [f"{method} {target} HTTP/1.1\r\n".encode()]
     if not block.has_host:
-        name = "localhost" if host.startswith("/") else f"[{host}]" if ":" in host else host
+        name = "localhost" if host.startswith(_UNIX) else f"[{host}]" if ":" in host else host
         lines.append((f"Host: {name}\r\n" if not port else f"Host: {name}:{port}\r\n").encode())
     lines.append(block.wire)
     if not isinstance(body, bytes):
@@ -217,4 +219,23 @@ def _expire(wire: Wire, peer: Peer, timeout: float) -> None:
 
 
 def _where(peer: Peer) -> str:
-    return peer[0] if peer[0].startswith("/") else f"{peer[0]}:{peer[1]}"
+    host, port = peer
+    if host.startswith("\0"):
+        return f"@{host[1:]}"
+    return host if host.startswith("/") else f"{host}:{port}"
+
+
+async def _connect_unix(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], Wire], path: str
+) -> tuple[asyncio.BaseTransport, Wire]:
+    if not path.startswith("\0"):
+        return await loop.create_unix_connection(make, path)
+    # uvloop takes no abstract name, but a socket that is connected.
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, path)
+        return await loop.create_unix_connection(make, sock=sock)
+    except BaseException:
+        sock.close()
+        raise

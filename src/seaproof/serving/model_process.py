@@ -42,7 +42,7 @@ class Order:
     folder: str
     """The model's folder."""
     sockets: list[str]
-    """Paths of the Unix sockets to answer on, one for each worker."""
+    """Names of the Unix sockets to answer on, one for each worker."""
     status: int
     """File descriptor for READY, or for a JSON object that says why it cannot be."""
     lifeline: int

@@ -21,7 +21,7 @@ from seaproof.serving.memory import MIB, Memory, family, private, proportional, 
 from seaproof.serving.orders import Process, Processes
 from seaproof.serving.relay import relay
 from seaproof.serving.replies import log
-from seaproof.serving.worker import DRAIN
+from seaproof.serving.worker import DRAIN, STUCK
 
 STEADY = 10.0
 """Seconds after which a model's process counts as healthy, and its earlier deaths no more."""
@@ -208,7 +208,8 @@ class Models:
         await process.ended.wait()
         if self.closing or self._models.get(model.name) is not model:
             return
-        model.deaths = 1 if time.monotonic() - began > STEADY else model.deaths + 1
+        steady = time.monotonic() - began > STEADY or process.code == STUCK
+        model.deaths = 1 if steady else model.deaths + 1
         hopeless = model.deaths >= HOPELESS
         next_step = f"it is unloaded, after {HOPELESS} times in a row" if hopeless else "it is loaded again"
         log.error("the process of the model %s %s; %s", shown(model.name), how(process.code), next_step)

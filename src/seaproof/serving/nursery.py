@@ -10,20 +10,18 @@ from __future__ import annotations
 import gc
 import json
 import os
+import secrets
 import selectors
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from seaproof.contract.environ import ServingEnviron, share_cpus
-from seaproof.errors import ContractError, SeaproofError, authors_traceback
+from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.codecs import preload
 from seaproof.serving.front import run_front
@@ -53,24 +51,7 @@ def serve_models(environ: ServingEnviron) -> int:
         sys.stderr.write(authors_traceback(error))
         log.error("the container ends before it is ready: %s", said(error))
         return FAILED
-    folder = _temporary_folder()
-    try:
-        return Nursery(environ, common, folder, listener).run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _temporary_folder() -> str:
-    """Where the sockets of the models lie; their paths may have no more than some hundred characters."""
-    try:
-        place = tempfile.gettempdir()
-        return tempfile.mkdtemp(prefix="seaproof-", dir=place if len(place) <= 75 else "/tmp")
-    except OSError as error:
-        raise ContractError(
-            f"there is no place for temporary files: {error}",
-            where="TMPDIR",
-            next_step="Make /tmp writable, or name another folder with TMPDIR.",
-        ) from error
+    return Nursery(environ, common, listener).run()
 
 
 @dataclass
@@ -88,12 +69,11 @@ class _Child:
 class Nursery:
     """The processes of a multi-model container, as their parent sees them."""
 
-    def __init__(
-        self, environ: ServingEnviron, common: CommonCode | None, folder: str, listener: socket.socket
-    ) -> None:
+    def __init__(self, environ: ServingEnviron, common: CommonCode | None, listener: socket.socket) -> None:
         self._environ = environ
         self._common = common
-        self._folder = folder
+        # Abstract names, which end with their sockets: files would stay behind where all of this is killed.
+        self._names = f"\0seaproof-{os.getpid()}-{secrets.token_hex(8)}"
         self._listener = listener
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -209,7 +189,7 @@ class Nursery:
         read, write = os.pipe()
         os.set_blocking(read, False)
         # Workers that accept from one shared socket would not share the load: the first to wake takes all that wait.
-        sockets = [f"{self._folder}/{number}.{worker}" for worker in range(self._environ.workers)]
+        sockets = [f"{self._names}/{number}.{worker}" for worker in range(self._environ.workers)]
         order = Order(folder, sockets, write, self._lifeline_read)
 
         def live() -> int:
@@ -256,8 +236,6 @@ class Nursery:
             self._selector.unregister(child.status)
         os.close(child.status)
         del self._children[child.number]
-        for path in Path(self._folder).glob(f"{child.number}.*"):
-            path.unlink(missing_ok=True)
         reason = json.loads(child.said) if child.said.startswith(b"{") else None
         self._tell({"event": "ended", "number": child.number, "code": code, "reason": reason})
 

@@ -32,6 +32,7 @@ class Bound:
     def __init__(self, waiting: Waiting, requests: int, size: int) -> None:
         self._waiting = waiting
         self._requests = requests
+        self._shut: Callable[[], RequestError | None] | None = None
         self._size = size
         self._held = 0
         self._refused = 0
@@ -42,6 +43,10 @@ class Bound:
         waiting, most = self._waiting, self._requests
 
         def invoke(request: Request) -> Response | Awaitable[Response]:
+            if self._shut is not None:
+                if (error := self._shut()) is not None:
+                    return error_reply(error)
+                self._shut = None
             if len(waiting) >= most:
                 return self._refuse(f"{len(waiting)} requests wait for the model already")
             if len(request.body) < COUNTED_BYTES:
@@ -49,6 +54,10 @@ class Bound:
             return self._submit_large(submit, request)
 
         return invoke
+
+    def shut(self, why: Callable[[], RequestError | None]) -> None:
+        """Answer what this says to whatever comes from now on, until it says None."""
+        self._shut = why
 
     def _submit_large(self, submit: Invoke, request: Request) -> Response | Awaitable[Response]:
         size = len(request.body)

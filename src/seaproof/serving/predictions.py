@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import dropwhile
 from queue import SimpleQueue
 from types import CoroutineType
 from typing import Any
@@ -38,7 +41,17 @@ class PlainThread:
         self._told = False
         self._open = 0
         self._looking = False
-        threading.Thread(target=self._work, name="predictions", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="predictions", daemon=True)
+        self._thread.start()
+
+    def busy_for(self) -> float:
+        """Seconds that the call which runs now has taken by now; 0 while idle."""
+        since = self.busy_since
+        return time.monotonic() - since if since else 0.0
+
+    def stack(self, script: str) -> str:
+        """Where the call is that runs now, from the first line of the script on."""
+        return _stack(self._thread, script)
 
     def submit(self, function: Callable[[Any], Any], argument: Any, *, limited: bool = True) -> asyncio.Future[Any]:
         """Run `function(argument)` in the thread; call from the event loop only.
@@ -113,12 +126,32 @@ class AsyncThread:
     """A thread with an event loop, for functions that are `async def`."""
 
     def __init__(self) -> None:
-        self.busy_since = 0.0
-        """Always 0: where many run at once, none holds up the others."""
+        self._asked = 0.0
+        """When the loop was asked for a sign of life that it has not given yet (monotonic seconds); else 0."""
         self.waiting: dict[asyncio.Future[Any], float] = {}
         """As in PlainThread."""
         self._own = _new_loop()
-        threading.Thread(target=self._work, name="predictions", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="predictions", daemon=True)
+        self._thread.start()
+
+    def busy_for(self) -> float:
+        """Seconds since the loop was asked for a sign of life, if it has given none: a call holds up all others.
+
+        It is asked by this, which has to be called now and then.
+        """
+        asked = self._asked
+        if asked:
+            return time.monotonic() - asked
+        self._asked = time.monotonic()
+        self._own.call_soon_threadsafe(self._live)
+        return 0.0
+
+    def stack(self, script: str) -> str:
+        """As in PlainThread."""
+        return _stack(self._thread, script)
+
+    def _live(self) -> None:
+        self._asked = 0.0
 
     def submit(
         self, function: Callable[[Any], Coroutine[Any, Any, Any]], argument: Any, *, limited: bool = True
@@ -145,6 +178,13 @@ class AsyncThread:
     def _work(self) -> None:
         asyncio.set_event_loop(self._own)
         self._own.run_forever()
+
+
+def _stack(thread: threading.Thread, script: str) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    frames = traceback.extract_stack(frame) if frame else []
+    own = list(dropwhile(lambda frame: frame.filename != script, frames))
+    return "".join(traceback.format_list(own or frames)).rstrip()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

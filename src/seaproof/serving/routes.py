@@ -16,13 +16,18 @@ from seaproof.serving.functions import Function, Functions
 from seaproof.serving.overload import Bound
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
-from seaproof.serving.replies import error_reply, failure_reply, json_reply
+from seaproof.serving.replies import error_reply, failure_reply, json_reply, log
 from seaproof.serving.streams import stream
 from seaproof.serving.tracing import traced, traced_async
 from seaproof.serving.transforms import authors_parameters, execution_parameters
 
 if TYPE_CHECKING:
     from seaproof.serving.queue import BatchQueue
+
+_SETTINGS = (
+    "SAGEMAKER_MODEL_SERVER_TIMEOUT sets how many seconds a prediction may take, "
+    "SAGEMAKER_MODEL_SERVER_WORKERS how many run side by side."
+)
 
 Answer = Response | Awaitable[Response]
 
@@ -64,25 +69,47 @@ class Routes:
     def expire(self) -> None:
         """Answer 504 to each request that has waited longer than the time-out; called now and then."""
         metrics.set_queue_depth(len(self._thread.waiting))
-        limit = self._environ.timeout
+        limit, busy = self._environ.timeout, self._thread.busy_for()
+        if busy > limit:
+            self._bound.shut(self._still_stuck)
         # 504, because the server lives and it is the author's function behind it that gave no answer.
         error = RequestError(
             504,
-            f"there was no prediction within {limit:g} s",
+            f"there was no prediction within {limit:g} s"
+            + (f"; one has been running for {busy:.1f} s in this worker" if busy else ""),
             where=http.INVOCATIONS,
-            next_step="Send less at once, or set SAGEMAKER_MODEL_SERVER_TIMEOUT to more seconds.",
+            next_step=f"Send less at once. {_SETTINGS}",
         )
         self._end_those_since(time.monotonic() - limit, error)
 
     def give_up(self) -> None:
         """Answer 503 to all that wait: a prediction before them does not end, and this worker is to be replaced."""
-        error = RequestError(
-            503,
-            "this worker is being replaced, for a prediction in it does not end",
-            where=http.INVOCATIONS,
-            next_step="Send the request again.",
+        busy = self._thread.busy_for()
+        log.error(
+            "a prediction has been running for %.1f s, over the limit of %g s; this worker is replaced. %s "
+            "It is at:\n%s",
+            busy,
+            self._environ.timeout,
+            _SETTINGS,
+            self._thread.stack(self._script),
         )
+        error = self._stuck(busy)
+        self._bound.shut(lambda: error)
         self._end_those_since(time.monotonic(), error)
+
+    def _still_stuck(self) -> RequestError | None:
+        busy = self._thread.busy_for()
+        return self._stuck(busy) if busy > self._environ.timeout else None
+
+    def _stuck(self, busy: float) -> RequestError:
+        return RequestError(
+            503,
+            f"a prediction has been running for {busy:.1f} s in this worker, over the limit of "
+            f"{self._environ.timeout:g} s, and the worker is being replaced",
+            where=http.INVOCATIONS,
+            next_step=f"Send the request again. {_SETTINGS}",
+            headers={"Retry-After": "1"},
+        )
 
     def _end_those_since(self, latest: float, error: RequestError) -> None:
         waiting = [future for future, came in self._thread.waiting.items() if came <= latest]

@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +19,13 @@ from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.observer import Observer
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
-from seaproof.serving.replies import log
 from seaproof.serving.routes import Routes
 
 READY = b"R"
 DRAIN = 25.0
 """Seconds that requests in flight get after SIGTERM; the platform kills at 30."""
+GRACE = 2.0
+"""Seconds beyond the time limit after which nobody expects a prediction to end; what comes by then is refused."""
 STUCK = 75
 """Exit code of a worker whose prediction does not end."""
 
@@ -111,9 +111,7 @@ async def _watch(
     while True:
         await asyncio.sleep(min(1.0, timeout / 4))
         routes.expire()
-        since = thread.busy_since
-        # A thread cannot be ended. Its caller was answered long ago, but all that come after wait behind it.
-        if since and time.monotonic() - since > 2 * timeout:
-            log.error("a prediction has run for more than %g s; this worker gives up and is replaced", 2 * timeout)
+        # A thread cannot be ended. Its caller was answered by now, but all that come after would wait behind it.
+        if thread.busy_for() > timeout + GRACE:
             routes.give_up()
             stop(STUCK)

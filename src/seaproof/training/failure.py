@@ -13,7 +13,8 @@ def describe(error: BaseException) -> tuple[str, str]:
     An error of ours says all that there is to know: the author's own line is not at fault for it, or is in it.
     """
     if isinstance(error, SeaproofError):
-        return f"{error}\n", f"{error}\n"
+        # Without its full stop: the platform goes on with ", exit code: 255".
+        return f"{str(error).rstrip('.')}\n", f"{error}\n"
     text = str(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     trace = authors_traceback(error)

@@ -22,6 +22,14 @@ from seaproof.contract.opt_ml import Channel, Cluster, OptMl, decode_hyperparame
 from seaproof.errors import ContractError
 
 T = TypeVar("T")
+_KINDS: dict[type[Any], str] = {
+    int: "a whole number (int)",
+    float: "a number (float)",
+    bool: "true or false (bool)",
+    list: "a JSON list",
+    dict: "a JSON object (dict)",
+}
+_LISTED = 5
 _FALSE = ("false", "0", "no", "off")
 _REQUIRED: Any = object()
 
@@ -110,7 +118,7 @@ class Job:
             raise ContractError(
                 f"no file of channel {channel} matches {pattern}",
                 where=str(folder),
-                next_step="Look at what the channel was given: the folder or file, or the prefix in S3.",
+                next_step=f"{_listing(folder)} Look at the folder, file or prefix that the channel was given.",
             )
         return found
 
@@ -161,6 +169,13 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def _listing(folder: Path) -> str:
+    """A sentence on what a channel holds."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"The channel holds {', '.join(names[:_LISTED])}{more}." if names else "The channel is empty."
+
+
 def _convert(name: str, value: Any, raw: str, kind: type[Any]) -> Any:
     """The decoded value as `kind`; a text that only looks like a number stays as it was sent."""
     if kind is str:
@@ -178,9 +193,9 @@ def _convert(name: str, value: Any, raw: str, kind: type[Any]) -> Any:
     if kind not in (bool, int, float) and isinstance(value, kind):
         return value
     raise ContractError(
-        f"the hyperparameter {name} is {raw!r}, which is no {kind.__name__}",
+        f"the hyperparameter {name} is {raw!r}, and not {_KINDS.get(kind, kind.__name__)}",
         where="hyperparameters.json",
-        next_step=f"Give it as a {kind.__name__}.",
+        next_step="Correct it where the job is created.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,11 @@ PROGRAM_FOLDER = Path("/opt/program")
 # The SDK sends these beside the author's own hyperparameters.
 PROGRAM_KEY = "sagemaker_program"
 SUBMIT_KEY = "sagemaker_submit_directory"
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# What a file that trains as it is read has somewhere outside of its functions.
+_ACTS = (ast.Call, ast.For, ast.While, ast.With, ast.Raise, ast.Assert)
+_NEAR = 0.8
+"""How alike a name has to be to be a misspelt `train`: `trainn`, `tarin`, `Train`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def _train_function(path: Path) -> int | None:
     """How many arguments the `train` function takes that we are to call, or None where the file is a script.
 
     `train(job)` is always called. Another `train` is common in scripts that call it themselves, so it is called only
-    where nothing in the file would run it.
+    where nothing in the file would run it. ContractError where there is none, and running the file would do nothing.
     """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
@@ -80,7 +86,29 @@ def _train_function(path: Path) -> int | None:
                 where=str(path),
                 next_step="Define it as train(job).",
             )
+    _check_that_it_runs(tree, path)
     return None
+
+
+def _check_that_it_runs(tree: ast.Module, path: Path) -> None:
+    """Such a job would end well, with an empty model."""
+    own = [node for node in tree.body if isinstance(node, _DEFINITIONS)]
+    outside = [node for node in tree.body if not isinstance(node, _DEFINITIONS)]
+    if _runs_itself(tree) or any(node.decorator_list for node in own):
+        return
+    names = [node.name for node in own]
+    near = [name for name in names if difflib.SequenceMatcher(None, "train", name.lower()).ratio() >= _NEAR]
+    only_imports = not own and any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in outside)
+    acts = any(isinstance(part, _ACTS) for node in outside for part in ast.walk(node))
+    if near or not (acts or only_imports):
+        waits = any(node.name == "train" and isinstance(node, ast.AsyncFunctionDef) for node in own)
+        what = "train is `async def`" if waits else "there is no function train"
+        defined = f"; it defines {', '.join(names)}" if names and not waits else ""
+        raise ContractError(
+            f"{what}, and nothing in the file calls a function of its own{defined}",
+            where=str(path),
+            next_step="Define `def train(job):`, or call what is to run at the end of the file.",
+        )
 
 
 def _names_job(annotation: ast.expr | None) -> bool:
@@ -89,7 +117,6 @@ def _names_job(annotation: ast.expr | None) -> bool:
 
 def _runs_itself(tree: ast.Module) -> bool:
     """Whether code outside of functions and classes mentions one of the file's own functions, so as to call it."""
-    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    own = {node.name for node in tree.body if isinstance(node, definitions)}
-    outside = (node for node in tree.body if not isinstance(node, definitions))
+    own = {node.name for node in tree.body if isinstance(node, _DEFINITIONS)}
+    outside = (node for node in tree.body if not isinstance(node, _DEFINITIONS))
     return any(isinstance(part, ast.Name) and part.id in own for node in outside for part in ast.walk(node))
