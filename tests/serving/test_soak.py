@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ from seaproof.api.client import Client, find
 
 pytestmark = pytest.mark.slow
 SECONDS = float(os.environ.get("SEAPROOF_SOAK_SECONDS", "600"))
-WARM = min(60.0, SECONDS / 4)
+WARM = min(60.0, max(5.0, SECONDS / 4))
 PID = "import os\ndef transform_fn(model, data, content_type, accept):\n    return str(os.getpid())\n"
 PROJECT = f"""
 [images.soak]
@@ -66,33 +68,37 @@ def test_a_container_under_load_for_long_answers_rightly_and_holds_no_more(conta
 
 
 def test_the_local_server_under_load_for_long_answers_rightly_and_holds_no_more(tmp_path: Path) -> None:
-    seconds = SECONDS / 2
-    (tmp_path / "soak").mkdir()
-    (tmp_path / "seaproof.toml").write_text(PROJECT)
-    (tmp_path / "inference.py").write_text(SCRIPT)
-    bucket = tmp_path / ".seaproof" / "s3" / "bucket"
+    asked = questions("/endpoints/soak/invocations", by_the_service, True)
+    with local_server(tmp_path, SCRIPT) as port:
+        processes = families_in(tmp_path)
+        assert len(processes) >= 4, "the local server, a container and its two workers"
+        tally = asyncio.run(soak(port, asked, SECONDS / 2, 64, lambda: processes))
+
+    assert tally.wrong == []
+    print(tally.check(WARM / 2, SECONDS / 2))
+
+
+@contextmanager
+def local_server(root: Path, script: str) -> Iterator[int]:
+    """The port of a local server with the endpoint `soak`, a container of two workers that runs this script."""
+    (root / "soak").mkdir()
+    (root / "seaproof.toml").write_text(PROJECT)
+    (root / "inference.py").write_text(script)
+    bucket = root / ".seaproof" / "s3" / "bucket"
     bucket.mkdir(parents=True)
     with tarfile.open(bucket / "model.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "inference.py", "code/inference.py")
+        archive.add(root / "inference.py", "code/inference.py")
     command = [sys.executable, "-m", "seaproof.cli", "up", "--foreground", "--driver", "process", "--port", "0"]
-    log = tmp_path / "log"
-    with log.open("wb") as out, subprocess.Popen([*command, "--project", tmp_path], stdout=out, stderr=out) as process:
+    log = root / "log"
+    with log.open("wb") as out, subprocess.Popen([*command, "--project", root], stdout=out, stderr=out) as process:
         try:
-            client = soon(lambda: find(tmp_path / ".seaproof"), 30)
-            with client:
+            with soon(lambda: find(root / ".seaproof"), 30) as client:
                 deploy(client)
-                port = int(client.url.rsplit(":", 1)[1])
-                asked = questions("/endpoints/soak/invocations", by_the_service, True)
-                processes = families_in(tmp_path)
-                assert len(processes) >= 4, "the local server, a container and its two workers"
-                tally = asyncio.run(soak(port, asked, seconds, 64, lambda: processes))
+                yield int(client.url.rsplit(":", 1)[1])
                 client.call("DeleteEndpoint", {"EndpointName": "soak"})
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-
-    assert tally.wrong == []
-    print(tally.check(WARM / 2, seconds))
     assert process.returncode == 0, log.read_text()
 
 
@@ -165,3 +171,46 @@ def test_workers_killed_under_load_again_and_again_cost_the_requests_in_flight_o
     assert min(answered) > 0
     soon(lambda: len(container.workers()) == 2)
     assert container.stop() == 0
+
+
+def test_workers_killed_behind_the_local_server_cost_few_requests_and_each_says_so(tmp_path: Path) -> None:
+    kills: list[float] = []
+    seconds, clients = min(30.0, SECONDS), 16
+    started, answers, unexplained = time.monotonic(), Counter[str](), list[str]()
+
+    async def kill(master: int) -> None:
+        while time.monotonic() - started < seconds - 2:
+            await asyncio.sleep(1.0)
+            if len(workers := family(master)[1:]) == 2:
+                kills.append(time.monotonic())
+                os.kill(workers[len(kills) % 2], signal.SIGKILL)
+
+    async def one(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() - started < seconds:
+            begun = time.monotonic()
+            writer.write(post("/endpoints/soak/invocations", "1", "text/csv", "text/csv"))
+            status, body = await asyncio.wait_for(answer(reader), 20)
+            said = json.loads(body)
+            answers[str(status) if status == 200 else f"{status} {said.get('OriginalStatusCode', '')}"] += 1
+            if status != 200 and not any(begun - 0.5 < when <= time.monotonic() for when in kills):
+                unexplained.append(f"{status} {body!r}")
+        writer.close()
+        await writer.wait_closed()
+
+    async def main(port: int, master: int) -> None:
+        await asyncio.gather(kill(master), *(one(port) for _ in range(clients)))
+
+    with local_server(tmp_path, PID) as port:
+        (master,) = (pid for pid in families_in(tmp_path) if len(family(pid)) == 3 and serves(pid))
+        asyncio.run(main(port, master))
+
+    print(f"{dict(answers)} with {len(kills)} workers killed")
+    assert unexplained == []
+    assert len(kills) >= seconds / 6
+    assert sum(answers.values()) - answers["200"] <= clients * len(kills)
+
+
+def serves(pid: int) -> bool:
+    """Whether this is a container's own process."""
+    return b"seaproof.container" in Path(f"/proc/{pid}/cmdline").read_bytes()
