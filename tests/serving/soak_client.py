@@ -51,7 +51,7 @@ class Tally:
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     held: list[tuple[float, int, int]] = field(default_factory=list)
-    """Seconds since the start, bytes (PSS) and open files of all processes."""
+    """Seconds since the start, bytes (PSS, without files) and open files of all processes."""
 
     def check(self, warm: float, seconds: float) -> str:
         """AssertionError where memory or open files grew after `warm` seconds; a line of figures."""
@@ -164,11 +164,15 @@ async def soak(
 
 
 def holdings(processes: Iterable[int]) -> tuple[int, int]:
-    """Bytes of memory, shared pages in proportion (PSS), and open files of all of them."""
+    """Bytes of memory, shared pages in proportion (PSS), and open files of all of them.
+
+    Pages of files are left out: others who map the same libraries come and go, and change each one's part in them.
+    """
     memory = files = 0
     for pid in processes:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        memory += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+        sizes = {line.split()[0]: int(line.split()[1]) for line in rollup.splitlines()[1:]}
+        memory += (sizes["Pss_Anon:"] + sizes["Pss_Shmem:"]) * 1024
         files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
     return memory, files
 
