@@ -63,15 +63,18 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     weights = make_model(folder, env, given.megabytes)
     print(f"A model of {given.megabytes} MB; MiB of memory (PSS) of all processes together:\n")
-    print("| workers | seaproof | of it, each further worker | classic | of it, each further worker | classic / seaproof |")
+    print("| workers | seaproof | each further worker | classic | each further worker | classic / seaproof |")
     print("|--:|--:|--:|--:|--:|--:|")
     first: tuple[float, float] | None = None
     for workers in WORKERS:
         ours = measure(*seaproof(folder, env, weights, workers), workers) / MIB
         theirs = measure(*classic(folder, env, weights, workers), workers) / MIB
         first = first or (ours, theirs)
-        more = [f"{(now - one) / (workers - 1):.0f}" if workers > 1 else "" for now, one in zip((ours, theirs), first)]
-        print(f"| {workers} | {ours:.0f} | {more[0]} | {theirs:.0f} | {more[1]} | {theirs / ours:.1f} |", flush=True)
+        one, other = (
+            f"{(now - alone) / (workers - 1):.0f}" if workers > 1 else ""
+            for now, alone in ((ours, first[0]), (theirs, first[1]))
+        )
+        print(f"| {workers} | {ours:.0f} | {one} | {theirs:.0f} | {other} | {theirs / ours:.1f} |", flush=True)
 
 
 Command = tuple[list[str], dict[str, str], Path, int]

@@ -33,6 +33,8 @@ serve   answers GET /ping and POST /invocations on port 8080, with the functions
           SAGEMAKER_BIND_TO_PORT                   port (8080)
           SEAPROOF_LOAD=worker                     load the model in each worker instead of once for all; a script
                                                    can say so itself: load_after_fork = True
+          SEAPROOF_ACCESS_LOG=on                   a JSON line on standard output for each request but /ping; all, off,
+                                                   or errors (those from status 400 on; the default)
           OMP_NUM_THREADS                          threads of numeric libraries in each worker (CPUs / workers)
 
         Predictions run in a thread beside the server, so that /ping is always answered. A script whose functions
