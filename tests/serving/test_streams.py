@@ -269,3 +269,15 @@ def test_a_stream_of_a_file_is_its_lines(container: Container, tmp_path: Path) -
     reply = container.invoke("1")
 
     assert (reply.body, reply.headers["content-type"]) == (b"a\nb\n", "text/csv")
+
+
+def test_an_asynchronous_iterator_of_a_plain_function_has_the_time_limit_for_its_first_part(
+    container: Container,
+) -> None:
+    container.serve(
+        "import asyncio\ndef transform_fn(model, data, content_type, accept):\n    return parts()\n"
+        "async def parts():\n    await asyncio.sleep(30)\n    yield 'late'\n",
+        SAGEMAKER_MODEL_SERVER_TIMEOUT="0.5",
+    )
+
+    assert container.invoke("1").status == 504

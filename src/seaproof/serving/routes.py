@@ -167,7 +167,7 @@ class Routes:
     async def _stream(self, parts: Parts) -> Response:
         thread = self._thread
         if hasattr(parts.pieces, "__anext__") and not isinstance(thread, AsyncThread):
-            thread = self._loop_of_streams = self._loop_of_streams or AsyncThread()
+            thread = self._loop_of_streams = self._loop_of_streams or AsyncThread(thread.waiting)
         try:
             return await stream(parts, thread)
         except Exception as error:
