@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 quick = True
 """It takes no time, so it may run beside /ping on the event loop."""
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from served_model import Predict, load
 
-
 batch = True
 """predict_fn answers each row by itself, so requests that wait together may share one call."""
 
