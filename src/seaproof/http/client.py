@@ -96,8 +96,10 @@ class Client:
 
         It is called from the event loop, after this has returned, and must not raise. What is returned gives up:
         `answered` is then not called, or, with a CancelledError, when the connection that was being made is closed.
+        HttpError is raised only for what cannot be sent.
         """
         peer, started = (host, port), monotonic()
+        head, _ = _head(host, port, method, target, headers, body)
         wire = self._take(peer, started) if len(body) < _LARGE and not self._closed else None
         if wire is None:
             task = asyncio.ensure_future(
@@ -107,7 +109,6 @@ class Client:
             )
             task.add_done_callback(partial(_on_requested, answered))
             return task.cancel
-        head, _ = _head(host, port, method, target, headers, body)
         self._busy.add(wire)
 
         def notify(error: BaseException | None) -> None:
