@@ -10,7 +10,7 @@ from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 from seaproof.http.server import run, serve
 
-_PIPELINED = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(3))
+_PIPELINED = b"".join(b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"first", b"second", b"third"))
 
 
 def test_answers_that_come_later_go_out_in_the_order_of_their_requests() -> None:
@@ -23,13 +23,13 @@ def test_answers_that_come_later_go_out_in_the_order_of_their_requests() -> None
         server = await serve(handle)
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(_PIPELINED)
-        text = await asyncio.wait_for(reader.readuntil(b"/2"), 5)
+        text = await asyncio.wait_for(reader.readuntil(b"/third"), 5)
         writer.close()
         await server.close()
         return text
 
     text = run(main())
-    assert text.index(b"/0") < text.index(b"/1") < text.index(b"/2")
+    assert text.index(b"/first") < text.index(b"/second") < text.index(b"/third")
 
 
 def test_an_answer_that_is_there_already_and_one_that_fails_are_sent() -> None:
