@@ -70,11 +70,11 @@ def main() -> None:
         ours = measure(*seaproof(folder, env, weights, workers), workers) / MIB
         theirs = measure(*classic(folder, env, weights, workers), workers) / MIB
         first = first or (ours, theirs)
-        more = [
-            f"{(now - one) / (workers - 1):.0f}" if workers > 1 else ""
-            for now, one in zip((ours, theirs), first, strict=True)
-        ]
-        print(f"| {workers} | {ours:.0f} | {more[0]} | {theirs:.0f} | {more[1]} | {theirs / ours:.1f} |", flush=True)
+        one, other = (
+            f"{(now - alone) / (workers - 1):.0f}" if workers > 1 else ""
+            for now, alone in ((ours, first[0]), (theirs, first[1]))
+        )
+        print(f"| {workers} | {ours:.0f} | {one} | {theirs:.0f} | {other} | {theirs / ours:.1f} |", flush=True)
 
 
 Command = tuple[list[str], dict[str, str], Path, int]

@@ -76,6 +76,7 @@ def test_the_base_wheel_alone_serves(image, tmp_path):
 
 def test_the_base_wheel_alone_trains(image, tmp_path):
     (tmp_path / "train.py").write_text("def train(job):\n    (job.model_dir / 'm').write_text('trained')\n")
+    (tmp_path / "opt").mkdir()
     environ = {"SAGEMAKER_BASE_DIR": str(tmp_path / "opt"), "PATH": os.defpath}
 
     subprocess.run([image / "seaproof-container", "train"], env=environ, cwd=tmp_path, check=True)

@@ -36,6 +36,8 @@ serve   answers GET /ping and POST /invocations on port 8080, with the functions
           SAGEMAKER_MULTI_MODEL=true               serve many models, each loaded and unloaded through /models; workers
                                                    are then those of each model (1)
           SEAPROOF_MEMORY_LIMIT_MB                 MiB for a multi-model container (the cgroup's limit)
+          SEAPROOF_ACCESS_LOG=on                   a JSON line on standard output for each request but /ping; all, off,
+                                                   or errors (those from status 400 on; the default)
           OMP_NUM_THREADS                          threads of numeric libraries in each worker (CPUs / workers)
 
         Predictions run in a thread beside the server, so that /ping is always answered. A script whose functions

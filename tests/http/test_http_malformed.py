@@ -41,6 +41,7 @@ REFUSED = [
     ("two targets", b"GET / /b HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ("a target that is no path", b"GET ping HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ("a target with a fragment", b"GET /#a HTTP/1.1\r\nHost: t\r\n\r\n", 400),
+    ("the same, with an upgrade", b"GET /#a HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 400),
     ("a target with raw bytes", b"GET /\xff\xfe HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ("a target with NUL", b"GET /\x00 HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ("another scheme", b"GET ftp://t/ HTTP/1.1\r\nHost: t\r\n\r\n", 400),

@@ -130,6 +130,20 @@ def test_a_client_that_leaves_while_an_async_part_is_awaited_closes_it_at_once(c
     assert "Traceback" not in container.log
 
 
+@pytest.mark.parametrize("way", ["transform_fn", "async transform_fn", "plain function, async iterator"])
+def test_a_client_that_leaves_before_the_first_part_closes_it_too(container: Container, way: str) -> None:
+    begun = container.root / "begun"
+    wait = "time.sleep(0.5)" if way == "transform_fn" else "await asyncio.sleep(0.5)"
+    slow = f"    try:\n        (folder / 'begun').touch()\n        {wait}\n"
+    container.serve(WAYS[way].replace("    try:\n", slow, 1))
+
+    with asked(container, f"endless,{container.root}"):
+        soon(begun.exists)
+
+    soon((container.root / "closed").exists)
+    assert "Traceback" not in container.log
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_an_exception_after_the_first_part_leaves_the_answer_incomplete(container: Container, way: str) -> None:
     container.serve(WAYS[way])
@@ -255,3 +269,15 @@ def test_a_stream_of_a_file_is_its_lines(container: Container, tmp_path: Path) -
     reply = container.invoke("1")
 
     assert (reply.body, reply.headers["content-type"]) == (b"a\nb\n", "text/csv")
+
+
+def test_an_asynchronous_iterator_of_a_plain_function_has_the_time_limit_for_its_first_part(
+    container: Container,
+) -> None:
+    container.serve(
+        "import asyncio\ndef transform_fn(model, data, content_type, accept):\n    return parts()\n"
+        "async def parts():\n    await asyncio.sleep(30)\n    yield 'late'\n",
+        SAGEMAKER_MODEL_SERVER_TIMEOUT="0.5",
+    )
+
+    assert container.invoke("1").status == 504

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_lab import established
 from container_process import Container, soon
 
 from seaproof.serving.tracing import trace_id
@@ -48,6 +50,48 @@ def told(span):
             "parent": f"{span.parent.span_id:016x}" if span.parent else "", "status": span.status.status_code.name,
             "attributes": dict(span.attributes), "events": [event.name for event in span.events]}
 """
+BATCHED = (
+    AUTHOR.partition("def transform_fn")[0]
+    .replace("InMemorySpanExporter()", "Written()")
+    .replace(
+        "exporter = ",
+        """
+import os, pathlib, time
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+here = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+batch = True
+
+class Written(SpanExporter):
+    def export(self, spans):
+        with (here / "spans").open("a") as out:
+            for span in spans:
+                links = [f"{link.context.span_id:016x}" for link in span.links]
+                out.write(json.dumps({**told(span), "links": links}) + "\\n")
+        return SpanExportResult.SUCCESS
+
+exporter = """,
+    )
+    + """
+def input_fn(data, content_type):
+    with trace.get_tracer("author").start_as_current_span("read " + data):
+        if data == "unreadable":
+            raise ValueError("no")
+        return [[float(data)]]
+
+def predict_fn(data, model):
+    with trace.get_tracer("author").start_as_current_span("inner"):
+        (here / "busy").touch()
+        while not (here / "open").exists():
+            time.sleep(0.005)
+        if [13.0] in data:
+            raise ValueError("thirteen")
+        return [row[0] for row in data]
+
+"""
+    + "def told"
+    + AUTHOR.partition("def told")[2]
+)
 ASYNC_AUTHOR = AUTHOR.replace("def transform_fn", "async def transform_fn").replace("def parts", "async def parts")
 
 
@@ -150,3 +194,57 @@ def test_an_author_who_sets_up_nothing_is_served_as_ever(container: Container) -
 )
 def test_a_traceparent_is_read_as_the_standard_says(header: str, seen: str) -> None:
     assert trace_id(header) == seen
+
+
+def test_requests_that_share_a_call_have_a_span_each_and_the_call_is_linked_to_them(
+    container: Container,
+) -> None:
+    found = batched(container, "2", "3", "unreadable")
+
+    each = {span["parent"]: span for span in found if span["name"] == "seaproof.predict"}
+    two, three, bad = (each[f"{number:016x}"] for number in (2, 3, 4))
+    (call,) = [span for span in found if span["name"] == "seaproof.batch"]
+    inner = [span for span in found if span["name"] == "inner"][-1]
+    assert {two["trace"], three["trace"], bad["trace"]} == {TRACE}
+    assert (call["parent"], call["links"]) == ("", [two["id"], three["id"]])
+    assert call["attributes"] == {"seaproof.batch.requests": 2, "seaproof.batch.rows": 2}
+    assert (inner["trace"], inner["parent"]) == (call["trace"], call["id"])
+    assert [span["parent"] for span in found if span["name"] == "read 3"] == [three["id"]]
+    assert [span["attributes"]["http.response.status_code"] for span in (two, three, bad)] == [200, 200, 500]
+    assert [(span["status"], span["events"]) for span in (two, bad)] == [("UNSET", []), ("ERROR", ["exception"])]
+    assert "ended span" not in container.log
+
+
+def test_in_a_shared_call_that_fails_only_the_guilty_span_is_an_error(container: Container) -> None:
+    found = batched(container, "2", "13", "4")
+
+    each = {span["parent"]: span for span in found if span["name"] == "seaproof.predict"}
+    assert [each[f"{number:016x}"]["status"] for number in (1, 2, 3, 4)] == ["UNSET", "UNSET", "ERROR", "UNSET"]
+    assert all(span["status"] == "ERROR" for span in found if span["name"] == "seaproof.batch")
+    assert "ended span" not in container.log
+
+
+def batched(container: Container, *bodies: str) -> list[dict[str, Any]]:
+    """The spans of these, which are predicted together, behind one that is predicted before them; the caller's span
+    is 1 for that, and counts up for these."""
+    container.serve(BATCHED)
+    here = container.root / "ml"
+
+    def send(number: int, body: str) -> Any:
+        return container.invoke(body, Accept="text/csv", traceparent=f"00-{TRACE}-{number:016x}-01")
+
+    with ThreadPoolExecutor(len(bodies) + 1) as pool:
+        pool.submit(send, 1, "1")
+        soon((here / "busy").exists)
+        sent = []
+        for number, body in enumerate(bodies, 2):
+            before = established(container.port)
+            sent.append(pool.submit(send, number, body))
+            soon(lambda before=before: established(container.port) > before)
+            container.get("/ping")
+        (here / "open").touch()
+        for one in sent:
+            one.result()
+    ended = len(bodies) + 1
+    soon(lambda: (here / "spans").read_text().count('"seaproof.predict"') == ended)
+    return [json.loads(line) for line in (here / "spans").read_text().splitlines()]

@@ -57,6 +57,15 @@ def test_the_model_is_loaded_once_before_the_fork(container: Container) -> None:
     assert (loaded, [predicted]) == (container.process.pid, container.workers())
 
 
+def test_what_was_loaded_before_the_fork_is_kept_from_the_collector(container: Container) -> None:
+    container.serve(
+        "import gc\nmodel = [[] for _ in range(50_000)]\ndef model_fn(model_dir):\n    return model\n"
+        "def predict_fn(data, model):\n    return [gc.get_freeze_count()]\n"
+    )
+
+    assert container.invoke("1").json[0] > 50_000
+
+
 @pytest.mark.parametrize("how", ["variable", "attribute", "async"])
 def test_the_model_is_loaded_in_each_worker_where_the_author_says_so(container: Container, how: str) -> None:
     container.serve(
@@ -236,6 +245,35 @@ def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_and_no_ot
     assert set(statuses) <= {0, 200}
     assert statuses.count(0) <= 4
     soon(lambda: len(container.workers()) == 2)
+
+
+def test_a_request_in_flight_breaks_off_with_its_own_worker_only(container: Container) -> None:
+    container.serve(
+        "import os, pathlib, time\ndef transform_fn(model, data, content_type, accept):\n"
+        "    folder = pathlib.Path(data)\n    (folder / f'on-{os.getpid()}').touch()\n"
+        "    while not (folder / 'go').exists():\n        time.sleep(0.01)\n    return str(os.getpid())\n",
+        SAGEMAKER_MODEL_SERVER_WORKERS="2",
+    )
+    waiting = []
+    while len(list(container.root.glob("on-*"))) < 2:  # until both workers have one
+        waiting.append(begin(container, str(container.root)))
+        soon(lambda: list(container.root.glob("on-*")))
+        assert len(waiting) < 64
+    dead, other = container.workers()
+
+    os.kill(dead, signal.SIGKILL)
+    soon(lambda: len(container.workers()) == 2 and dead not in container.workers())
+    (container.root / "go").touch()
+    outcomes = []
+    for connection in waiting:
+        try:
+            outcomes.append(connection.getresponse().read().decode())
+        except (OSError, http.client.HTTPException):
+            outcomes.append("broken off")
+        connection.close()
+
+    assert {str(other), "broken off"} <= set(outcomes)
+    assert str(dead) not in outcomes
 
 
 def test_a_script_that_kills_its_worker_again_and_again_slows_down_but_goes_on(container: Container) -> None:

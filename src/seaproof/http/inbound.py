@@ -120,10 +120,11 @@ class RequestReader:
         received = self.received
         self._fed = len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = bytes(data)[upgrade.args[0] :]
-            self._continue_without_upgrade()
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = bytes(data)[upgrade.args[0] :]
+                self._continue_without_upgrade()
         except httptools.HttpParserError as error:
             if self.phase != ENDED:
                 self._refuse(400, f"this is not HTTP/1.1: {error or 'unreadable'}", _REPEAT)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seaproof.http.message import Request, Response
 from seaproof.serving.bodies import Small, decode_together, encode_together, look
@@ -20,7 +21,11 @@ from seaproof.serving.metrics import observe_batch
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import log
 
+if TYPE_CHECKING:
+    from seaproof.serving.batch_spans import BatchSpans
+
 Answer = Response | Parts
+_NO_SPAN = nullcontext()
 
 
 class Ticket(Protocol):
@@ -61,6 +66,7 @@ class Batcher:
         max_rows: int,
         alone: Callable[[Request], Answer],
         fail: Callable[[BaseException], Response],
+        spans: BatchSpans | None = None,
     ) -> None:
         self._predictor = predictor
         self._max_rows = max_rows
@@ -68,6 +74,7 @@ class Batcher:
         """The predictor's own `predict`, or what is put around it."""
         self._fail = fail
         """What a request is answered whose functions raised."""
+        self._spans = spans
         self._trusted = predictor.row_wise
 
     def answers(self, jobs: Sequence[Job]) -> Iterator[Answers]:
@@ -81,7 +88,20 @@ class Batcher:
             job.request.taken = now
         if len(jobs) == 1:
             yield [(jobs[0].ticket, self._by_itself(jobs[0].request))]
-            return
+        elif self._spans and self._spans.begin([job.request for job in jobs]):
+            yield from self._in_spans(jobs, self._spans)
+        else:
+            yield from self._together(jobs)
+
+    def _in_spans(self, jobs: Sequence[Job], spans: BatchSpans) -> Iterator[Answers]:
+        requests = {id(job.ticket): job.request for job in jobs}
+        try:
+            for answers in self._together(jobs):
+                yield [(ticket, spans.finish(requests[id(ticket)], answer)) for ticket, answer in answers]
+        finally:
+            spans.close()
+
+    def _together(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         left: Sequence[Job] = jobs
         if self._trusted and self._predictor.decodes:
             left = yield from self._decoded_together(jobs)
@@ -126,7 +146,8 @@ class Batcher:
         counts = [small.rows for _, small in group]
         observe_batch(len(matrix), len(group))
         try:
-            result = self._predictor.predict_rows(matrix)
+            with self._joined([job for job, _ in group], len(matrix)):
+                result = self._predictor.predict_rows(matrix)
         except BaseException:  # it is raised again where it is one request's own
             return None
         inputs = [_Input(job, None, self._predictor.context(job.request)) for job, _ in group]
@@ -142,10 +163,11 @@ class Batcher:
             if job.ticket.done():
                 continue
             try:
-                value, context = self._predictor.read(job.request)
+                with self._span(job):
+                    value, context = self._predictor.read(job.request)
                 inputs.append(_Input(job, value, context))
             except BaseException as error:
-                failed.append((job.ticket, self._fail(error)))
+                failed.append((job.ticket, self._failed(job, error)))
         return inputs, failed
 
     def _groups(self, inputs: Sequence[_Input]) -> Iterator[Sequence[_Input]]:
@@ -171,9 +193,9 @@ class Batcher:
         counts = [given.rows for given in group]
         observe_batch(sum(counts), len(group))
         try:
-            answers = self._answered(
-                self._predictor.predict_rows(join([given.value for given in group])), counts, group
-            )
+            with self._joined([given.job for given in group], sum(counts)):
+                result = self._predictor.predict_rows(join([given.value for given in group]))
+            answers = self._answered(result, counts, group)
         except BaseException:  # it is raised again where it is one request's own
             answers = None
         if answers is not None:
@@ -186,10 +208,11 @@ class Batcher:
 
     def _alone(self, given: _Input) -> Answer:
         try:
-            prediction = self._predictor.predict_rows(given.value)
-            return self._predictor.answer(prediction, given.job.request, given.context)
+            with self._span(given.job):
+                prediction = self._predictor.predict_rows(given.value)
+                return self._predictor.answer(prediction, given.job.request, given.context)
         except BaseException as error:
-            return self._fail(error)
+            return self._failed(given.job, error)
 
     # The way out.
 
@@ -210,9 +233,22 @@ class Batcher:
 
     def _encode(self, prediction: Any, given: _Input) -> Answer:
         try:
-            return self._predictor.answer(prediction, given.job.request, given.context)
+            with self._span(given.job):
+                return self._predictor.answer(prediction, given.job.request, given.context)
         except BaseException as error:
-            return self._fail(error)
+            return self._failed(given.job, error)
+
+    def _span(self, job: Job) -> AbstractContextManager[Any]:
+        """In which the author's functions see the request's own span."""
+        return self._spans.of(job.request) if self._spans else _NO_SPAN
+
+    def _joined(self, jobs: Sequence[Job], rows: int) -> AbstractContextManager[Any]:
+        return self._spans.joined([job.request for job in jobs], rows) if self._spans else _NO_SPAN
+
+    def _failed(self, job: Job, error: BaseException) -> Response:
+        if self._spans:
+            self._spans.fail(job.request, error)
+        return self._fail(error)
 
     def _distrust(self, result: Any, counts: Sequence[int]) -> None:
         self._trusted = False

@@ -9,9 +9,11 @@ import time
 
 from seaproof.contract.environ import ServingEnviron
 from seaproof.http.server import run, serve
+from seaproof.serving import metrics
 from seaproof.serving.memory import Memory
 from seaproof.serving.model_routes import ModelRoutes
 from seaproof.serving.models import Models
+from seaproof.serving.observer import Observer
 from seaproof.serving.orders import Processes
 from seaproof.serving.replies import log
 from seaproof.serving.worker import DRAIN, server_limits
@@ -22,6 +24,7 @@ def run_front(environ: ServingEnviron, listener: socket.socket, channel: socket.
 
     `own` are the processes of the container that are no model's.
     """
+    metrics.become(1)
     return run(_serve(environ, listener, channel, own))
 
 
@@ -31,10 +34,14 @@ async def _serve(environ: ServingEnviron, listener: socket.socket, channel: sock
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     processes = await Processes.open(channel, when_gone=stopped.set)
     models = Models(environ, processes, Memory(environ.memory_limit), own)
-    server = await serve(ModelRoutes(models), sock=listener, limits=server_limits(environ))
+    observer = Observer(environ, 1)
+    routes = ModelRoutes(models, observer.answer_metrics)
+    server = await serve(routes, sock=listener, limits=server_limits(environ), watch=observer)
+    observer.server = server
     log.info("serving models on port %d, none loaded yet, ready after %.2f s", environ.port, time.monotonic() - began)
     await stopped.wait()
     models.closing = True
     await server.close(drain=DRAIN)
     await models.close()
+    observer.close()
     return 0

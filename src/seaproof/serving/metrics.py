@@ -190,4 +190,5 @@ def set_models(loaded: int, memory: int) -> None:
 def _route(path: str) -> int:
     if not path.startswith(http.MODELS + "/"):
         return _OTHER
-    return 6 if path.endswith("/invoke") and path.count("/") == 3 else 5 if path.count("/") == 2 else _OTHER
+    # Names may hold slashes; of what is invoked it is known all the same.
+    return 6 if path.endswith("/invoke") and path.count("/") >= 3 else 5 if path.count("/") == 2 else _OTHER

@@ -11,11 +11,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seaproof.contract.environ import ServingEnviron
+from seaproof.contract.environ import LOG_OFF, ServingEnviron
 from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving import metrics
 from seaproof.serving.functions import Functions, read_functions
-from seaproof.serving.loading import load_functions, load_predictor
+from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.master import FAILED, Master, said
 from seaproof.serving.replies import log, out_of_memory
 from seaproof.serving.script import DEFAULT_SCRIPT, find_script, import_script, missing_script
@@ -71,14 +71,18 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
     try:
         _end_with_parent()
         _rank(_LOADING)
-        environ = replace(environ, model_dir=order.folder)
+        metrics.start(environ.workers)  # not those of the front, which it was forked with
+        # The front, which every request comes through, has the access log.
+        environ = replace(environ, model_dir=order.folder, access_log=LOG_OFF)
         listeners = [_bind(path) for path in order.sockets]
         author = _load(environ, common)
         _rank(_LOADED)
         if environ.workers == 1:
+            metrics.become(1)
+            if author.predictor:
+                settle()
             # A copy, which the worker closes; what goes wrong up to then is said through the other.
             return run_worker(author, environ, Wires(listeners[0], os.dup(order.status), order.lifeline))
-        metrics.start(environ.workers)
         return Master(author, environ, listeners).run(lambda _: _say(order.status, READY))
     except SeaproofError as error:
         log.error("%s", error)

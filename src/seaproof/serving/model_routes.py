@@ -1,4 +1,4 @@
-"""The routes of a multi-model container: /ping, /models, /models/{name}, /models/{name}/invoke.
+"""The routes of a multi-model container: /ping, /models, /models/{name}, /models/{name}/invoke, /metrics.
 
 Paths, statuses and JSON members are those of the multi-model contract and of multi-model-server; an error has the
 members of both, ours (error, where, next_step) and that server's (code, type, message). A model's name is whatever the
@@ -8,7 +8,7 @@ platform makes of it, and may hold any character, slashes included.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,7 +31,7 @@ _TYPES = {
     503: "ServiceUnavailableException",
     507: "InternalServerException",
 }
-_ROUTES = "GET /ping, GET/POST /models, GET/DELETE /models/{name}, POST /models/{name}/invoke"
+_ROUTES = "GET /ping, GET/POST /models, GET/DELETE /models/{name}, POST /models/{name}/invoke, GET /metrics"
 
 Answer = Response | Awaitable[Response]
 
@@ -39,8 +39,9 @@ Answer = Response | Awaitable[Response]
 class ModelRoutes:
     """Answers requests; the handler that the HTTP server calls on its event loop."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, answer_metrics: Callable[[Request], Answer]) -> None:
         self._models = models
+        self._answer_metrics = answer_metrics
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request: at once, or with something to wait for."""
@@ -65,6 +66,10 @@ class ModelRoutes:
             if method not in ("GET", "POST"):
                 raise _not_allowed(request, "GET", "POST")
             return json_reply(200, {"status": "Healthy"})
+        if path == http.METRICS:
+            if method != "GET":
+                raise _not_allowed(request, "GET")
+            return self._answer_metrics(request)
         if path == http.INVOCATIONS:
             raise RequestError(
                 404,

@@ -15,6 +15,7 @@ from seaproof.contract.environ import ServingEnviron
 from seaproof.errors import HttpError, RequestError
 from seaproof.http.client import Client
 from seaproof.http.message import Request, Response
+from seaproof.serving import metrics
 from seaproof.serving.admission import Admission
 from seaproof.serving.children import how
 from seaproof.serving.memory import MIB, Memory, family, private, proportional, size_on_disk
@@ -145,6 +146,9 @@ class Models:
     def _models_memory(self) -> int:
         return sum(model.memory for model in self._models.values() if model.loaded)
 
+    def _count(self) -> None:
+        metrics.set_models(len(self.loaded()), self._models_memory())
+
     async def _until_up(self, model: Model, up: asyncio.Task[None]) -> None:
         await asyncio.wait([up], timeout=self._environ.timeout)
         if not up.done():
@@ -165,6 +169,7 @@ class Models:
         except BaseException as error:
             if self._models.get(model.name) is model:
                 del self._models[model.name]
+            self._count()
             if isinstance(error, RequestError):
                 log.error("the model %s is not loaded: %s", shown(model.name), error)
             raise
@@ -172,6 +177,8 @@ class Models:
         model.memory = proportional(pids)
         self._admission.learn(private(pids), model.size)
         model.loaded, model.up, model.began = True, None, time.time()
+        metrics.own().set(metrics.LOAD_SECONDS, time.monotonic() - began)
+        self._count()
         self._task(self._follow(model, model.process))
         log.info(
             "the model %s is loaded from %s after %.2f s and takes %d MiB; loaded: %d, with %d MiB",
@@ -186,6 +193,7 @@ class Models:
     async def _ready_process(self, model: Model) -> Process:
         kills = self._admission.kills()
         model.memory = 0
+        self._count()
         with self._admission.admit(model.size) as admitted:
             process = model.process = self._processes.start(model.url)
             refused = await admitted.watch(process, lambda: self._processes.end(process, signal.SIGKILL))
@@ -208,6 +216,7 @@ class Models:
         await process.ended.wait()
         if self.closing or self._models.get(model.name) is not model:
             return
+        metrics.own().add(metrics.DEATHS)
         steady = time.monotonic() - began > STEADY or process.code == STUCK
         model.deaths = 1 if steady else model.deaths + 1
         hopeless = model.deaths >= HOPELESS
@@ -215,6 +224,7 @@ class Models:
         log.error("the process of the model %s %s; %s", shown(model.name), how(process.code), next_step)
         if hopeless:
             del self._models[model.name]
+            self._count()
             return
         model.up = asyncio.current_task()
         await self._bring_up(model)
@@ -227,6 +237,7 @@ class Models:
         except (TimeoutError, asyncio.TimeoutError):
             self._processes.end(process, signal.SIGKILL)
             await process.ended.wait()
+        self._count()
         log.info("the model %s is unloaded; loaded: %d", shown(model.name), len(self.loaded()))
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -7,7 +7,6 @@ JSON: `start` and `end` come, `started`, `ready` and `ended` go.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import secrets
@@ -22,9 +21,11 @@ from typing import Any, NoReturn
 
 from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
+from seaproof.serving import metrics
 from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.codecs import preload
 from seaproof.serving.front import run_front
+from seaproof.serving.loading import settle
 from seaproof.serving.master import FAILED, Leave, leave, said
 from seaproof.serving.model_process import CommonCode, Order, import_common, run_model
 from seaproof.serving.replies import log
@@ -39,12 +40,11 @@ def serve_models(environ: ServingEnviron) -> int:
     signal.signal(signal.SIGINT, leave)
     (listener,) = bind(environ.port, 1)
     share_cpus(environ.workers)
+    metrics.start(1)  # the front; each model has counts of its own
     try:
         common = import_common(environ)
         preload()
-        # What lives now lives to the end. Collections in the children are not to touch it, so that it stays shared.
-        gc.collect()
-        gc.freeze()
+        settle()
     except (Leave, SeaproofError):
         raise
     except BaseException as error:

@@ -125,11 +125,11 @@ class PlainThread:
 class AsyncThread:
     """A thread with an event loop, for functions that are `async def`."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: dict[asyncio.Future[Any], float] | None = None) -> None:
         self._asked = 0.0
         """When the loop was asked for a sign of life that it has not given yet (monotonic seconds); else 0."""
-        self.waiting: dict[asyncio.Future[Any], float] = {}
-        """As in PlainThread."""
+        self.waiting: dict[asyncio.Future[Any], float] = {} if waiting is None else waiting
+        """As in PlainThread; that of another thread where both answer the same requests."""
         self._own = _new_loop()
         self._thread = threading.Thread(target=self._work, name="predictions", daemon=True)
         self._thread.start()

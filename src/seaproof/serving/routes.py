@@ -18,7 +18,7 @@ from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts, Predictor
 from seaproof.serving.replies import error_reply, failure_reply, json_reply, log
 from seaproof.serving.streams import stream
-from seaproof.serving.tracing import traced, traced_async
+from seaproof.serving.tracing import is_installed, traced, traced_async
 from seaproof.serving.transforms import authors_parameters, execution_parameters
 
 if TYPE_CHECKING:
@@ -126,10 +126,12 @@ class Routes:
 
     def _batches(self, thread: PlainThread) -> BatchQueue:
         # Imported where it is needed: it brings the formats, without which a transform_fn starts sooner.
+        from seaproof.serving.batch_spans import BatchSpans
         from seaproof.serving.batching import Batcher
         from seaproof.serving.queue import BatchQueue
 
-        batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._run, self._failure)
+        spans = BatchSpans() if is_installed() else None
+        batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._run, self._failure, spans)
         on_loop = self._functions.quick
         return BatchQueue(batcher, thread, self._environ, self._stream, on_loop=on_loop)
 
@@ -165,7 +167,7 @@ class Routes:
     async def _stream(self, parts: Parts) -> Response:
         thread = self._thread
         if hasattr(parts.pieces, "__anext__") and not isinstance(thread, AsyncThread):
-            thread = self._loop_of_streams = self._loop_of_streams or AsyncThread()
+            thread = self._loop_of_streams = self._loop_of_streams or AsyncThread(thread.waiting)
         try:
             return await stream(parts, thread)
         except Exception as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from seaproof.http.message import Request, Response
 from seaproof.serving.predictor import Parts
 
 SPAN = "seaproof.predict"
+BATCH_SPAN = "seaproof.batch"
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _INFERENCE_ID = http.INFERENCE_ID.lower().encode()
 
@@ -43,7 +44,7 @@ def traced(predict: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
     """`predict` in a span; `predict` itself where there is no OpenTelemetry."""
     if not is_installed():
         return predict
-    tracer = _Tracer()
+    tracer = Tracer()
 
     def predict_in_span(request: Request) -> Answer:
         if tracer.is_idle():
@@ -64,7 +65,7 @@ def traced_async(predict: Callable[[Request], Awaitable[Answer]]) -> Callable[[R
     """The same for `async def` functions."""
     if not is_installed():
         return predict
-    tracer = _Tracer()
+    tracer = Tracer()
 
     async def predict_in_span(request: Request) -> Answer:
         if tracer.is_idle():
@@ -81,12 +82,13 @@ def traced_async(predict: Callable[[Request], Awaitable[Answer]]) -> Callable[[R
     return predict_in_span
 
 
-class _Tracer:
+class Tracer:
     """What is used of OpenTelemetry's API."""
 
     def __init__(self) -> None:
         self._trace = importlib.import_module("opentelemetry.trace")
         self._propagate = importlib.import_module("opentelemetry.propagate")
+        self._root = importlib.import_module("opentelemetry.context").Context()
         self._tracer = self._trace.get_tracer("seaproof")
         self._provider: Callable[[], Any] = self._trace.get_tracer_provider
         self._no_provider = getattr(self._trace, "ProxyTracerProvider", None)
@@ -109,6 +111,15 @@ class _Tracer:
             attributes["seaproof.inference_id"] = inference_id
         parent = self._propagate.extract(headers)
         return self._tracer.start_span(SPAN, context=parent, kind=self._trace.SpanKind.SERVER, attributes=attributes)
+
+    def joined(self, spans: Sequence[Any], rows: int) -> Any:
+        """A context manager: the span of one call for the requests of these spans, linked to each."""
+        return self._tracer.start_as_current_span(
+            BATCH_SPAN,
+            context=self._root,
+            links=[self._trace.Link(span.get_span_context()) for span in spans],
+            attributes={"seaproof.batch.requests": len(spans), "seaproof.batch.rows": rows},
+        )
 
     def use(self, span: Any) -> Any:
         """A context manager in which spans of the author's are children of this one."""

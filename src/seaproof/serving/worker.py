@@ -56,7 +56,8 @@ def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     functions = author.functions or load_functions(environ)
     own_loop = AsyncThread() if functions.loads_async or functions.predicts_async else None
     predictor = author.predictor or load_predictor(functions, environ, own_loop.run if own_loop else None)
-    settle()
+    if author.predictor is None:  # else it was done where that was loaded
+        settle()
     return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires))
 
 

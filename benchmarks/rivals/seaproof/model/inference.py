@@ -6,6 +6,9 @@ from typing import Any
 
 from served_model import Predict, load
 
+batch = True
+"""predict_fn answers each row by itself, so requests that wait together may share one call."""
+
 
 def model_fn(model_dir: str) -> Predict:
     """The model of the benchmark."""
