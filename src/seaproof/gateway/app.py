@@ -19,14 +19,17 @@ from seaproof.errors import RequestError
 from seaproof.gateway import asking, failures, replies
 from seaproof.gateway.failures import NotThere
 from seaproof.gateway.loading import Load, LoadFailed
-from seaproof.gateway.passage import Passage
+from seaproof.gateway.passage import Came, Passage
+from seaproof.gateway.passing import Going, Passing
 from seaproof.gateway.seats import Seat
 from seaproof.http.client import Client
+from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 from seaproof.invocations.chain import Reply, StepFailed, Trace
 from seaproof.invocations.send import ping
 from seaproof.settings import Settings
 
+_FAILURES = (NotThere, LoadFailed, StepFailed)
 _METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), "/": ("GET", "HEAD")}
 
 
@@ -44,7 +47,7 @@ class Manner:
     """Every container is sent hazal's one content type."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """One request to /pipeline and what became of it, for the terminal. Times in seconds."""
 
@@ -71,7 +74,7 @@ class Gateway:
         self._chain, self._client, self._settings, self._manner = tuple(chain), client, settings, manner
         self._report = report
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """The answer to one request."""
         methods = _METHODS.get(request.path)
         if methods is None:
@@ -84,27 +87,44 @@ class Gateway:
             return self._pipeline(request)
         return self._ping() if request.path == PING else self._page()
 
-    async def _pipeline(self, request: Request) -> Response:
-        begun, manner, text = time.monotonic(), self._manner, ""
+    def _pipeline(self, request: Request) -> Response | Later | Awaitable[Response]:
+        begun, manner = time.monotonic(), self._manner
         passage = Passage(self._chain, self._client, self._settings.invocation_timeout, manner.hazal_headers)
-        trace: Trace | None = None
+
+        def told(response: Response, trace: Trace | None, text: str = "") -> Response:
+            steps = tuple([(step.name, step.status, step.total) for step in trace.steps]) if trace else ()
+            seconds = time.monotonic() - begun
+            self._report(Report(request.query, response.status, seconds, steps, tuple(passage.loads), text))
+            return response
+
         try:
             asked = asking.read(request, self._chain, manner.replies, manner.hazal_headers)
-            reply, trace = await passage.go(asked, request)
-            response = _answer(asked, reply, trace, passage.loads, begun)
         except RequestError as error:
-            text, response = str(error), failures.refusal(error.status, error.what, error.next_step)
-        except NotThere as error:
-            response, text = await failures.of_container(self._client, error, begun)
-        except LoadFailed as error:
-            response, text = await failures.of_load(self._client, error, self._chain, manner.hazal, begun)
-        except StepFailed as error:
-            trace = error.trace
-            response, text = await failures.of_step(self._client, error, self._chain[error.number], begun)
-        steps = tuple((step.name, step.status, step.total) for step in trace.steps) if trace else ()
-        seconds = time.monotonic() - begun
-        self._report(Report(request.query, response.status, seconds, steps, tuple(passage.loads), text))
-        return response
+            return told(failures.refusal(error.status, error.what, error.next_step), None, str(error))
+
+        def finish(came: Came) -> Response:
+            reply, trace = came
+            return told(_answer(asked, reply, trace, passage.loads, begun), trace)
+
+        async def go(going: Going) -> Response:
+            try:
+                return finish(await going())
+            except _FAILURES as error:
+                response, text = await self._explained(error, begun)
+                return told(response, error.trace if isinstance(error, StepFailed) else None, text)
+
+        steps = passage.begin(asked, request)
+        if steps is None:
+            return go(lambda: passage.go(asked, request))
+        return Passing(passage, steps, finish, go).begin()
+
+    async def _explained(self, error: NotThere | LoadFailed | StepFailed, begun: float) -> failures.Explained:
+        """What the caller is told of a request that failed, and the terminal."""
+        if isinstance(error, NotThere):
+            return await failures.of_container(self._client, error, begun)
+        if isinstance(error, LoadFailed):
+            return await failures.of_load(self._client, error, self._chain, self._manner.hazal, begun)
+        return await failures.of_step(self._client, error, self._chain[error.number], begun)
 
     async def _ping(self) -> Response:
         """200 when all containers answer their ping with 200, else 503; which is which in either case."""

@@ -20,7 +20,7 @@ _TARGET_MODEL = TARGET_MODEL.lower().encode()
 _HAZALS_HEADERS: Headers = [(CONTENT_TYPE.encode(), FORM)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request, understood."""
 

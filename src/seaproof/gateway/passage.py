@@ -18,11 +18,14 @@ from seaproof.gateway.loading import Load
 from seaproof.gateway.seats import Place, Seat
 from seaproof.http.client import Client
 from seaproof.http.message import Headers, Request
-from seaproof.invocations.chain import Call, Chain, Exchange, Reply, Step, StepFailed, Trace, chain
+from seaproof.invocations.chain import Call, Chain, Exchange, Reply, Step, StepFailed, Trace, Wait, chain
 from seaproof.invocations.tracing import Span
 
 LARGEST = 100 * 1024 * 1024
 """Bytes of a body, of a request or a reply."""
+
+Came = tuple[Reply, Trace]
+"""Of a chain that came to its end."""
 
 _TARGET_MODEL = TARGET_MODEL.encode()
 
@@ -40,8 +43,17 @@ class Passage:
     """The loads that this request waited for."""
     places: list[Place] = field(default_factory=list)
 
-    async def go(self, asked: Asked, request: Request) -> tuple[Reply, Trace]:
+    def begin(self, asked: Asked, request: Request) -> Chain | None:
+        """The chain where nothing stands before its first call: no container to look for, no model to load."""
+        for seat, model in zip(self.seats, asked.models, strict=True):
+            if seat.place is None or model or self.hazal_headers:
+                return None
+            self.places.append(seat.place)
+        return self._chain(asked, request)
+
+    async def go(self, asked: Asked, request: Request) -> Came:
         """The last reply, and the trace. NotThere, LoadFailed, StepFailed."""
+        self.places.clear()
         for number, seat in enumerate(self.seats, 1):
             if seat.place is None:
                 await _look(seat)
@@ -52,10 +64,15 @@ class Passage:
             if model and model not in seat.loads().loaded:
                 load = await loading.ensure_loaded(self.client, seat, place, model)
                 self.loads += [load] if load else []
+        steps = self._chain(asked, request)
+        return await self.go_on(steps, next(steps))
+
+    async def go_on(self, steps: Chain, call: Call | Wait, error: HttpError | None = None) -> Came:
+        """As `go`, from this call on, which has met the error if there is one."""
         try:
-            reply, trace = await self._drive(self._chain(asked, request))
-        except StepFailed as error:
-            self._correct(error.trace)
+            reply, trace = await self._drive(steps, call, error)
+        except StepFailed as failed:
+            self._correct(failed.trace)
             raise
         self._correct(trace)
         return reply, trace
@@ -92,25 +109,28 @@ class Passage:
         for step in trace.steps if self.hazal_headers else ():
             step.sent_type = asking.FORM.decode()
 
-    async def _drive(self, steps: Chain) -> tuple[Reply, Trace]:
+    async def _drive(self, steps: Chain, call: Call | Wait, met: HttpError | None) -> Came:
         """As `send.drive`; and a container that moved (a restart gives another port) is followed: nothing was sent."""
         try:
-            call = next(steps)
             while True:
                 assert isinstance(call, Call)  # its own loads are over by now, so that there is nothing to wait for
                 try:
                     try:
+                        if met is not None:
+                            raise met
                         reply = await self._request(call, call.host, call.port, call.timeout)
                     except HttpError as error:
                         if error.kind != "refused":
                             raise
+                        met = None
                         reply = await self._followed(call, error)
                 except HttpError as error:
+                    met = None
                     call = steps.throw(error)
                 else:
                     call = steps.send(reply)
         except StopIteration as end:
-            result: tuple[Reply, Trace] = end.value
+            result: Came = end.value
             return result
         finally:
             steps.close()

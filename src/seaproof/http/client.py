@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from time import monotonic
 
 from seaproof.errors import HttpError
@@ -18,9 +19,16 @@ __all__ = ["Client", "Reply", "StreamedReply"]
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNIX = ("/", "\0")
 _TARGET = re.compile(r"[!-~]+")
+_WITH_LENGTH = frozenset(("POST", "PUT", "PATCH"))
+_LARGE = 64 * 1024
+_REMEMBERED = 512
 
 Body = bytes | AsyncIterator[bytes]
 Peer = tuple[str, int]
+Answered = Callable[["Reply | None", "BaseException | None"], None]
+
+_heads: dict[tuple[str, int, str, str, tuple[tuple[bytes, bytes], ...]], bytes] = {}
+"""Heads of requests whose body is bytes, but for what comes after `Content-Length: `."""
 
 
 class Client:
@@ -71,6 +79,53 @@ class Client:
         self._release((host, port), wire, now)
         return reply
 
+    def begin(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        timeout: float,
+        max_body: int | None,
+        answered: Answered,
+    ) -> Callable[[], object]:
+        """As `request` with `resend=False`, for callers without a task: `answered` gets the reply or the error, once.
+
+        It is called from the event loop, after this has returned, and must not raise. What is returned gives up:
+        `answered` is then not called, or, with a CancelledError, when the connection that was being made is closed.
+        HttpError is raised only for what cannot be sent.
+        """
+        peer, started = (host, port), monotonic()
+        head, _ = _head(host, port, method, target, headers, body)
+        wire = self._take(peer, started) if len(body) < _LARGE and not self._closed else None
+        if wire is None:
+            task = asyncio.ensure_future(
+                self.request(
+                    host, port, method, target, headers, body, timeout=timeout, max_body=max_body, resend=False
+                )
+            )
+            task.add_done_callback(partial(_on_requested, answered))
+            return task.cancel
+        self._busy.add(wire)
+
+        def notify(error: BaseException | None) -> None:
+            if error is not None:
+                answered(None, error)
+                return
+            now = monotonic()
+            parts = wire.parts
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            reply = Reply(wire.status, wire.headers, body, 0.0, wire.answered_at - started, now - started)
+            self._release(peer, wire, now)
+            answered(reply, None)
+
+        wire.post(head + body, method == "HEAD", max_body, notify)
+        wire.expire_at(started + timeout, timeout)
+        return wire.drop
+
     async def stream(
         self,
         host: str,
@@ -116,8 +171,7 @@ class Client:
         streamed: bool,
     ) -> tuple[Wire, float]:
         """Send on a connection of the pool or a new one; the wire that holds the reply, and seconds to connect."""
-        loop = asyncio.get_running_loop()
-        wire = self._take(peer, monotonic())
+        wire = self._take(peer, started)
         connected = 0.0
         while True:
             if wire is None:
@@ -126,7 +180,7 @@ class Client:
                 connected = monotonic() - begun
             self._busy.add(wire)
             done = wire.send(head, body, length, head_only=head_only, max_body=max_body, streamed=streamed)
-            timer = loop.call_later(started + timeout - monotonic(), _expire, wire, peer, timeout)
+            wire.expire_at(started + timeout, timeout)
             try:
                 await done
                 return wire, connected
@@ -136,8 +190,6 @@ class Client:
                 if not (resend and _may_resend(error, wire, body)):
                     raise
                 wire = None
-            finally:
-                timer.cancel()
 
     def _take(self, peer: Peer, now: float) -> Wire | None:
         if self._closed:
@@ -155,7 +207,7 @@ class Client:
         host, port = peer
 
         def make() -> Wire:
-            return Wire(loop, _where(peer))
+            return Wire(loop, _where(peer), self._busy.discard)
 
         seconds = max(0.0, min(self._connect_timeout, left))
         try:
@@ -188,6 +240,24 @@ def _head(
     host: str, port: int, method: str, target: str, headers: Sequence[tuple[bytes, bytes]], body: Body
 ) -> tuple[bytes, int | None]:
     """Request line and headers as bytes, and the length of a body that is an iterator (None: chunked)."""
+    if not isinstance(body, bytes) or not (body or method in _WITH_LENGTH):
+        return _new_head(host, port, method, target, headers, body)
+    key = (host, port, method, target, tuple(headers))
+    begun = _heads.get(key)
+    if begun is not None:
+        return b"%b%d\r\n\r\n" % (begun, len(body)), None
+    head, length = _new_head(host, port, method, target, headers, body)
+    begun, _, end = head.rpartition(b"Content-Length: ")
+    if end == b"%d\r\n\r\n" % len(body) and len(head) <= 1024:
+        if len(_heads) >= _REMEMBERED:
+            _heads.clear()
+        _heads[key] = begun + b"Content-Length: "
+    return head, length
+
+
+def _new_head(
+    host: str, port: int, method: str, target: str, headers: Sequence[tuple[bytes, bytes]], body: Body
+) -> tuple[bytes, int | None]:
     if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
         raise HttpError("malformed", f"{method!r} {target!r} cannot be sent", where=_where((host, port)))
     try:
@@ -214,8 +284,13 @@ def _may_resend(error: BaseException, wire: Wire, body: Body) -> bool:
     return closed and wire.reused and not wire.answered and isinstance(body, bytes)
 
 
-def _expire(wire: Wire, peer: Peer, timeout: float) -> None:
-    wire.fail(HttpError("timeout", f"no reply within {timeout:.3g} s", where=_where(peer)))
+def _on_requested(answered: Answered, done: asyncio.Future[Reply]) -> None:
+    if done.cancelled():
+        answered(None, asyncio.CancelledError())
+    elif (error := done.exception()) is not None:
+        answered(None, error)
+    else:
+        answered(done.result(), None)
 
 
 def _where(peer: Peer) -> str:

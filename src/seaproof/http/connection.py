@@ -18,6 +18,7 @@ from seaproof.errors import RequestError
 from seaproof.http import encode
 from seaproof.http.body import BodyStream
 from seaproof.http.inbound import BODY, ENDED, HEAD, IDLE, RequestReader
+from seaproof.http.later import Later
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import Outbound, close_body, pump
@@ -26,7 +27,7 @@ from seaproof.http.watch import CLIENT_GONE
 if TYPE_CHECKING:
     from seaproof.http.server import Server
 
-Handler = Callable[[Request], "Response | Awaitable[Response]"]
+Handler = Callable[[Request], "Response | Later | Awaitable[Response]"]
 
 log = logging.getLogger("seaproof.http")
 
@@ -51,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(limits, self, server.may_stream)
         self._feed = self._reader.feed
         self._pending: deque[tuple[Request | Response, bool, bool]] = deque()
-        self._running: asyncio.Future[Any] | None = None
+        self._running: asyncio.Future[Any] | Later | None = None
         self._held: list[bytes] = []
         self._stopped = 0
         self._finished = self._lost = self._served = self._owes_continue = False
@@ -168,34 +169,40 @@ class Connection(asyncio.Protocol):
             self._unread = cast(BodyStream, request.stream)
         if self._watch is not None:
             self._began = monotonic()
-        outcome: Response | asyncio.Future[Any]
+        outcome: Response | Later | asyncio.Future[Any]
         try:
             outcome = self._handler(request)  # type: ignore[assignment]
-            if not isinstance(outcome, Response):
+            if not isinstance(outcome, (Response, Later)):
                 outcome = asyncio.ensure_future(outcome, loop=self._server.loop)
         except (Exception, asyncio.CancelledError) as error:
             outcome = _explain_failure(request, error)
         if isinstance(outcome, Response):
             self._answer(request, keep_alive, old, outcome)
+        elif isinstance(outcome, Later):
+            self._running = outcome
+            outcome.then(lambda came: self._on_came(came, request, keep_alive, old))
         else:
             self._running = outcome
             outcome.add_done_callback(lambda done: self._on_handler_done(done, request, keep_alive, old))
 
     def _on_handler_done(self, done: asyncio.Future[Response], request: Request, keep_alive: bool, old: bool) -> None:
+        came = asyncio.CancelledError() if done.cancelled() else done.exception() or done.result()
+        self._on_came(came, request, keep_alive, old)
+
+    def _on_came(self, came: Response | BaseException, request: Request, keep_alive: bool, old: bool) -> None:
+        """The handler is done: answer with what came of it."""
         self._running = None
         if self._lost:
-            response = None if done.cancelled() or done.exception() is not None else done.result()
             self._tell(request, CLIENT_GONE, 0)
-            self._close_and_forget(getattr(response, "body", None))
+            self._close_and_forget(getattr(came, "body", None))
             return
-        if done.cancelled():
-            response = encode.explain(500, "the request was cancelled", "Send it again.")
-        elif (error := done.exception()) is not None:
-            response = _explain_failure(request, error)
-        else:
-            response = done.result()
-        self._answer(request, keep_alive, old, response)
-        self._work()
+        if isinstance(came, asyncio.CancelledError):
+            came = encode.explain(500, "the request was cancelled", "Send it again.")
+        elif isinstance(came, BaseException):
+            came = _explain_failure(request, came)
+        self._answer(request, keep_alive, old, came)
+        if self._pending or self._stopped or self._owes_continue:
+            self._work()
 
     def _close_and_forget(self, body: object) -> None:
         """The client is gone: close what the handler may have opened, and be forgotten."""

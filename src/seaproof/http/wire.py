@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import cast
 
@@ -16,6 +16,11 @@ from seaproof.http.message import Headers
 
 _HEAD_BYTES = 64 * 1024
 _STREAM_BYTES = 256 * 1024
+_EARLY = 0.002
+"""Seconds that a timer may fire before its time: the clock of a loop is coarse."""
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
+Notify = Callable[["BaseException | None"], None]
 
 
 class Wire(asyncio.Protocol):
@@ -23,9 +28,11 @@ class Wire(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, where: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, where: str, forget: Callable[[Wire], None]) -> None:
+        """`forget` is called when the connection is gone."""
         self._loop = loop
         self._where = where
+        self._forget = forget
         self._parser = httptools.HttpResponseParser(self)
         self._writable: asyncio.Future[None] | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -34,6 +41,10 @@ class Wire(asyncio.Protocol):
         """Whether it has carried a request before the present one."""
         self.idle_since = 0.0
         self.done: asyncio.Future[None] | None = None
+        self._notify: Notify | None = None
+        self._due: Notify | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._deadline = self._patience = 0.0
         self._reset(False, None, False)
 
     def _reset(self, head_only: bool, max_body: int | None, streamed: bool) -> None:
@@ -50,7 +61,7 @@ class Wire(asyncio.Protocol):
         self._streamed = streamed
         self._max_body = max_body
         self._size = self._head_fed = 0
-        self._head_done = self._until_close = self._surplus = False
+        self._head_done = self._framed = self._until_close = self._surplus = False
 
     # Sending.
 
@@ -66,10 +77,10 @@ class Wire(asyncio.Protocol):
     ) -> asyncio.Future[None]:
         """Send one request; the future is done when the reply is there (its head, where `streamed`).
 
-        An iterator goes out chunked, or plain where `length` says how long it is.
+        An iterator goes out chunked, or plain where `length` says how long it is. `expire_at` limits the time.
         """
         self._reset(head_only, max_body, streamed)
-        self.done = self._loop.create_future()
+        self.done = done = self._loop.create_future()
         if self.lost:
             self.fail(HttpError("closed", "the connection is closed", where=self._where))
         elif isinstance(body, bytes):
@@ -82,7 +93,44 @@ class Wire(asyncio.Protocol):
             self._transport.write(head)
             self._sender = self._loop.create_task(self._send_parts(body, length))
             self._sender.add_done_callback(self._on_sent)
-        return self.done
+        return done
+
+    def post(self, message: bytes, head_only: bool, max_body: int | None, notify: Notify) -> None:
+        """As `send`, head and body in one, and without a future.
+
+        `notify` is called once, from within the event loop: with None where the whole reply is there, else the error.
+        """
+        self._reset(head_only, max_body, False)
+        self._notify = notify
+        if self.lost:
+            self.fail(HttpError("closed", "the connection is closed", where=self._where))
+        else:
+            self._transport.write(message)
+
+    def expire_at(self, deadline: float, patience: float) -> None:
+        """The reply is to be there by then (monotonic seconds), which was `patience` seconds away.
+
+        A timer of the request before is left in place: when it fires, it sees that there is time left, and begins
+        anew. So that a busy connection costs one timer now and then, not one per request.
+        """
+        self._deadline, self._patience = deadline, patience
+        if self._timer is None or self._timer_at > deadline:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_later(max(0.0, self._deadline - monotonic()), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._notify is None and (self.done is None or self.done.done()):
+            return
+        if monotonic() < self._deadline - _EARLY:
+            self._set_timer()
+        else:
+            self.fail(HttpError("timeout", f"no reply within {self._patience:.3g} s", where=self._where))
 
     async def _send_parts(self, body: AsyncIterator[bytes], length: int | None) -> None:
         sent = 0
@@ -114,7 +162,7 @@ class Wire(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.done is None or self.complete:
+        if (self.done is None and self._notify is None) or self.complete:
             # Nothing was asked: the next request could take this for its reply.
             self._surplus = True
             self._transport.abort()
@@ -128,7 +176,9 @@ class Wire(asyncio.Protocol):
             if not self.complete and not self.lost:
                 self.fail(HttpError("malformed", f"the reply is not HTTP/1.1: {error}", where=self._where))
             return
-        if not self._head_done:
+        if self._due is not None:
+            self._tell()
+        elif not self._head_done:
             self._head_fed += len(data)
             if self._head_fed > _HEAD_BYTES:
                 self.fail(
@@ -145,10 +195,15 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._forget(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._writable is not None:
             self._writable.cancel()
         if self._until_close and self._head_done and exc is None:
             self._complete(False)
+            self._tell()
         elif not self.complete:
             error = HttpError("closed", "the connection was closed before the reply was complete", where=self._where)
             error.__cause__ = exc
@@ -158,8 +213,13 @@ class Wire(asyncio.Protocol):
     # What httptools calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+        if self._head_done:
+            return
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        self.headers.append((name, value))
+        if name in _FRAMING and (name == b"content-length" or value.lower().endswith(b"chunked")):
+            self._framed = True
 
     def on_headers_complete(self) -> None:
         if self.complete:
@@ -171,11 +231,7 @@ class Wire(asyncio.Protocol):
             return
         self.status = status
         self._head_done = True
-        framed = any(
-            name == b"content-length" or (name == b"transfer-encoding" and value.lower().endswith(b"chunked"))
-            for name, value in self.headers
-        )
-        self._until_close = not framed and not self._head_only and not encode.has_no_body(status)
+        self._until_close = not self._framed and not self._head_only and not encode.has_no_body(status)
         if self._streamed:
             self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow)
         if self._head_only:
@@ -205,6 +261,7 @@ class Wire(asyncio.Protocol):
             self._complete(self._parser.should_keep_alive())
         elif not self._head_done:
             self.headers = []
+            self._framed = False
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -219,11 +276,23 @@ class Wire(asyncio.Protocol):
         self.reusable = keep_alive and not unsent
         if self.stream is not None:
             self.stream.end()
+        self._due, self._notify = self._notify, None
         self._resolve()
 
     def _resolve(self) -> None:
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
+
+    def _tell(self) -> None:
+        """Called when the parser has returned, so that all that came with the reply was seen."""
+        due, self._due = self._due, None
+        if due is not None:
+            due(None)
+
+    def drop(self) -> None:
+        """Nobody waits for what was posted any more."""
+        self._notify = self._due = None
+        self.abort()
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with this error and close the connection."""
@@ -232,6 +301,10 @@ class Wire(asyncio.Protocol):
                 self.done.set_exception(error)
             elif self.stream is not None and isinstance(error, Exception):
                 self.stream.end(error)
+        elif self._notify is not None and not self.complete:
+            notify, self._notify = self._notify, None
+            # Not from within the parser.
+            self._loop.call_soon(notify, error)
         self.abort()
 
     def release(self, now: float) -> bool:

@@ -32,7 +32,7 @@ _CONTENT_TYPE = CONTENT_TYPE.lower().encode()
 _ACCEPT = ACCEPT.lower().encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request to one container."""
 
