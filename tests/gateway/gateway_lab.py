@@ -43,8 +43,10 @@ class Container:
     load: Answer = lambda request: reply(b"{}")
     log: str = ""
     exit: Exit | None = None
+    room: int = 1000
+    """Models; beyond it a load is 507."""
     asked: list[Request] = field(default_factory=list)
-    """What it was asked, pings left out."""
+    """What it was asked, pings and lists left out."""
     loaded: set[str] = field(default_factory=set)
     needs_load: bool = True
     server: Server | None = None
@@ -54,9 +56,14 @@ class Container:
     def handle(self, request: Request) -> Response:
         if request.path == "/ping":
             return reply()
+        if request.method == "GET":
+            return reply(json.dumps({"models": [{"modelName": name} for name in self.loaded]}).encode())
         self.asked.append(request)
+        if request.method == "DELETE":
+            self.loaded.discard(request.path.rpartition("/")[2])
+            return reply()
         if request.path == "/models":
-            answer = self.load(request)
+            answer = self.load(request) if len(self.loaded) < self.room else reply(b"no room", "text/plain", 507)
             if answer.status == 200:
                 self.loaded.add(json.loads(request.body)["model_name"])
             return answer
@@ -158,18 +165,19 @@ def gateway(
             seats.append(container.seat)
         client = new_client()
         manner = Manner("containers.jdn", replies, hazal, hazal_headers)
-        made = Gateway(seats, client, settings, manner, reports.append)
-        return made, await serve(made.handle, limits=limits), client
+        front = Gateway(seats, client, settings, manner, reports.append)
+        return front, await serve(front.handle, limits=limits), client
 
     def stop(container: Container) -> None:
         if container.server is not None:
             on_loop(container.server.close())
             container.server = None
 
-    _, server, client = on_loop(start())
+    made, server, client = on_loop(start())
     try:
         yield Front(server.port, [c.seat for c in containers if c.seat], reports, stop)
     finally:
+        made.close()
         on_loop(server.close())
         for container in every:
             stop(container)

@@ -296,7 +296,7 @@ def _patient(container: Container):
     """A program whose loads take a while."""
 
     def handle(request: Request) -> Response:
-        if request.path != "/models":
+        if request.path != "/models" or request.method == "GET":
             return Container.handle(container, request)
         container.asked.append(request)
         return _after(0.3)

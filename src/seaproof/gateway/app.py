@@ -1,7 +1,8 @@
-"""The gateway's three paths, answered on the HTTP protocol itself, whatever happens.
+"""The gateway's four paths, answered on the HTTP protocol itself, whatever happens.
 
 POST /pipeline    ?model=NAME, ?replies=last|all, ?trace=1
 GET  /ping        200 when every container answers its own
+GET  /metrics     counts and times of every step, for Prometheus
 GET  /            what runs here, and how to call it
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seaproof.contract.http import PING
+from seaproof.contract.http import METRICS, PING
 from seaproof.errors import RequestError
 from seaproof.gateway import asking, failures, replies
 from seaproof.gateway.failures import NotThere
@@ -26,11 +27,15 @@ from seaproof.http.client import Client
 from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 from seaproof.invocations.chain import Reply, StepFailed, Trace
+from seaproof.invocations.counters import as_json
+from seaproof.invocations.metrics import Metrics
 from seaproof.invocations.send import ping
 from seaproof.settings import Settings
 
 _FAILURES = (NotThere, LoadFailed, StepFailed)
-_METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), "/": ("GET", "HEAD")}
+_METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), METRICS: ("GET", "HEAD"), "/": ("GET", "HEAD")}
+_PIPELINE = ("pipeline", "AllTraffic")
+"""Endpoint and variant of its metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +78,29 @@ class Gateway:
     ) -> None:
         self._chain, self._client, self._settings, self._manner = tuple(chain), client, settings, manner
         self._report = report
+        self._metrics = Metrics()
 
     def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """The answer to one request."""
         methods = _METHODS.get(request.path)
         if methods is None:
-            return failures.refusal(404, f"there is nothing at {request.path}", "POST /pipeline, GET /ping, GET /")
+            there = ", ".join(f"{methods[0]} {path}" for path, methods in _METHODS.items())
+            return failures.refusal(404, f"there is nothing at {request.path}", there)
         if request.method not in methods:
             allowed = [(b"Allow", ", ".join(methods).encode())]
             what = f"{request.path} does not take {request.method}"
             return failures.refusal(405, what, f"Use {methods[0]}.", allowed)
         if request.path == "/pipeline":
             return self._pipeline(request)
+        if request.path == METRICS:
+            return self._metrics.response()
         return self._ping() if request.path == PING else self._page()
+
+    def close(self) -> None:
+        """No models are loaded any more; who waits for one is told."""
+        for seat in self._chain:
+            if seat.loaded is not None:
+                seat.loaded.loader.close()
 
     def _pipeline(self, request: Request) -> Response | Later | Awaitable[Response]:
         begun, manner = time.monotonic(), self._manner
@@ -104,12 +119,17 @@ class Gateway:
 
         def finish(came: Came) -> Response:
             reply, trace = came
+            self._metrics.count(*_PIPELINE, trace, time.monotonic() - begun, None)
             return told(_answer(asked, reply, trace, passage.loads, begun), trace)
 
         async def go(going: Going) -> Response:
             try:
                 return finish(await going())
             except _FAILURES as error:
+                if isinstance(error, StepFailed):
+                    self._metrics.count(*_PIPELINE, error.trace, time.monotonic() - begun, error)
+                else:
+                    self._metrics.refused(*_PIPELINE, error.seat.name, error.status)
                 response, text = await self._explained(error, begun)
                 return told(response, error.trace if isinstance(error, StepFailed) else None, text)
 
@@ -155,6 +175,7 @@ class Gateway:
                 "?replies=all": f"the replies of all containers in one JSON object{usual.get(asking.ALL, '')}",
                 "?replies=last": f"the reply of the last container as it is{usual.get(asking.LAST, '')}",
                 "?trace=1": "what each container was sent, gave and took",
+                "GET /metrics": "counts and times of every step, for Prometheus",
                 "GET /ping": "200 when every container answers",
             },
         }
@@ -175,5 +196,7 @@ def _described(seat: Seat) -> dict[str, Any]:
     else:
         shown["problem"] = seat.problem
     if seat.container.multi:
-        shown["loaded"] = sorted(seat.loads().loaded)
+        loaded = seat.loaded if place and seat.loaded and seat.loaded.start == place.start else None
+        shown["loaded"] = sorted(loaded.loader.loaded()) if loaded else []
+        shown["models"] = {name: as_json(counts) for name, counts in loaded.tally.snapshot().items()} if loaded else {}
     return shown

@@ -10,13 +10,14 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from seaproof.drivers.driver import Exit
-from seaproof.gateway.loading import NO_ROOM, LoadFailed
+from seaproof.gateway.loading import LoadFailed
 from seaproof.gateway.seats import Seat
 from seaproof.http.client import Client
 from seaproof.http.message import Headers, Response
 from seaproof.invocations import problem
 from seaproof.invocations.chain import StepFailed
 from seaproof.invocations.diagnosis import Diagnosis, Evidence, diagnose, evidence_of
+from seaproof.invocations.models_api import NO_MEMORY
 from seaproof.invocations.send import ping
 
 Explained = tuple[Response, str]
@@ -25,6 +26,9 @@ Explained = tuple[Response, str]
 
 class NotThere(Exception):
     """A container takes no requests now; `number` is that of the step, from 1."""
+
+    status = 0
+    """None came."""
 
     def __init__(self, number: int, seat: Seat) -> None:
         super().__init__(seat.problem)
@@ -57,7 +61,7 @@ async def of_load(client: Client, error: LoadFailed, chain: Sequence[Seat], haza
     diagnosis = diagnose(evidence)
     title = f"step {evidence.number}, {error.seat.name}, did not load the model {error.model}"
     status = problem.response(evidence, diagnosis).status
-    if error.status == NO_ROOM:
+    if error.status == NO_MEMORY:
         status, title = 404, f"Model {error.model} not found!"
         diagnosis = Diagnosis(
             "model-not-found",
@@ -65,7 +69,7 @@ async def of_load(client: Client, error: LoadFailed, chain: Sequence[Seat], haza
             "Its files belong into /opt/ml/models/<name>/model of the container; its log says what it looked for.",
         )
     text = f"{title}\n{problem.paragraph(evidence, diagnosis)}"
-    if error.status == NO_ROOM and hazal:
+    if error.status == NO_MEMORY and hazal:
         return Response(404, [(b"Content-Type", b"text/plain")], title.encode()), text
     body = {"status": status, **problem.members(evidence, diagnosis), "title": title, "model": error.model}
     return _response(status, body), text

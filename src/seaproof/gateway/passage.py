@@ -14,11 +14,12 @@ from seaproof.errors import HttpError
 from seaproof.gateway import asking, loading
 from seaproof.gateway.asking import Asked
 from seaproof.gateway.failures import NotThere
-from seaproof.gateway.loading import Load
+from seaproof.gateway.loading import Load, Loaded
 from seaproof.gateway.seats import Place, Seat
 from seaproof.http.client import Client
 from seaproof.http.message import Headers, Request
 from seaproof.invocations.chain import Call, Chain, Exchange, Reply, Step, StepFailed, Trace, Wait, chain
+from seaproof.invocations.target_model import invoke_path
 from seaproof.invocations.tracing import Span
 
 LARGEST = 100 * 1024 * 1024
@@ -42,13 +43,20 @@ class Passage:
     loads: list[Load] = field(default_factory=list)
     """The loads that this request waited for."""
     places: list[Place] = field(default_factory=list)
+    loaded: dict[int, Loaded] = field(default_factory=dict)
+    """The models of the multi-model containers, by the number of the step, from 0."""
 
     def begin(self, asked: Asked, request: Request) -> Chain | None:
         """The chain where nothing stands before its first call: no container to look for, no model to load."""
-        for seat, model in zip(self.seats, asked.models, strict=True):
-            if seat.place is None or model or self.hazal_headers:
+        for number, (seat, model) in enumerate(zip(self.seats, asked.models, strict=True)):
+            place, loaded = seat.place, seat.loaded
+            if place is None or self.hazal_headers:
                 return None
-            self.places.append(seat.place)
+            if model:
+                if loaded is None or loaded.start != place.start or not loaded.loader.has(model):
+                    return None
+                self.loaded[number] = loaded
+            self.places.append(place)
         return self._chain(asked, request)
 
     async def go(self, asked: Asked, request: Request) -> Came:
@@ -60,10 +68,10 @@ class Passage:
             if seat.place is None:
                 raise NotThere(number, seat)
             self.places.append(seat.place)
-        for seat, place, model in zip(self.seats, self.places, asked.models, strict=True):
-            if model and model not in seat.loads().loaded:
-                load = await loading.ensure_loaded(self.client, seat, place, model)
-                self.loads += [load] if load else []
+        for number, (seat, place, model) in enumerate(zip(self.seats, self.places, asked.models, strict=True)):
+            if model:
+                loaded = self.loaded[number] = await loading.models_of(self.client, seat, place)
+                await loading.ensure_loaded(self.client, loading.Asking(seat, place, loaded, self.loads), model)
         steps = self._chain(asked, request)
         return await self.go_on(steps, next(steps))
 
@@ -80,7 +88,7 @@ class Passage:
     def _chain(self, asked: Asked, request: Request) -> Chain:
         span = Span.given(request.headers)
         return chain(
-            [self._step(*each) for each in zip(self.seats, self.places, asked.models, strict=True)],
+            [self._step(number, model) for number, model in enumerate(asked.models)],
             asked.headers,
             request.body,
             deadline=time.monotonic() + self.timeout,
@@ -90,14 +98,15 @@ class Passage:
             keep_replies=asked.trace or asked.replies == asking.ALL,
         )
 
-    def _step(self, seat: Seat, place: Place, model: str) -> Step:
+    def _step(self, number: int, model: str) -> Step:
+        seat, place = self.seats[number], self.places[number]
         if not model and not self.hazal_headers:
             return _plain_step(seat.name, place)
         exchange: Callable[[Call], Exchange] | None = None
         target, headers = INVOCATIONS, Headers()
         if model:
-            target = loading.target(model)
-            exchange = partial(loading.invoke, seat, place, model, self.loads)
+            target = invoke_path(model)
+            exchange = partial(loading.Asking(seat, place, self.loaded[number], self.loads).invoke, model)
             if model.isascii():
                 headers.append((_TARGET_MODEL, model.encode()))
         if self.hazal_headers:
@@ -113,7 +122,10 @@ class Passage:
         """As `send.drive`; and a container that moved (a restart gives another port) is followed: nothing was sent."""
         try:
             while True:
-                assert isinstance(call, Call)  # its own loads are over by now, so that there is nothing to wait for
+                if isinstance(call, Wait):
+                    await asyncio.wait([asyncio.wrap_future(call.future)], timeout=call.seconds)
+                    call = steps.send(None)
+                    continue
                 try:
                     try:
                         if met is not None:

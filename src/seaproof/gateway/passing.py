@@ -30,7 +30,7 @@ class Passing:
     ) -> None:
         self._passage, self._steps, self._finish, self._go = passage, steps, finish, go
         self._later = Later()
-        self._call: Call | Wait | None = None
+        self._call: Call | None = None
         self._stop: Callable[[], object] | None = None
 
     def begin(self) -> Later:
@@ -40,7 +40,10 @@ class Passing:
         return self._later
 
     def _send(self, call: Call | Wait) -> None:
-        assert isinstance(call, Call)  # without loads there is nothing to wait for
+        if isinstance(call, Wait):
+            # The container has unloaded or lost a model meanwhile.
+            self._go_on(partial(self._passage.go_on, self._steps, call))
+            return
         self._call = call
         try:
             self._stop = self._passage.client.begin(

@@ -83,6 +83,7 @@ async def _run(
         say("ending")
         await server.close(_DRAIN)
     finally:
+        gateway.close()
         await loop.run_in_executor(None, containers.close)
         with suppress(SeaproofError):
             await opening

@@ -5,13 +5,17 @@ A seat is kept by one thread (see `adopted`, `started`) and read by the event lo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from seaproof.drivers.driver import Exit
 from seaproof.inference_pipeline import PipelineContainer
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from seaproof.gateway.loading import Loaded
 
 LOG_LINES = 20
 
@@ -64,15 +68,6 @@ class Keeper(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Loads:
-    """The models that one start of a container has loaded, and the loads under way. Of the event loop alone."""
-
-    start: str
-    loaded: set[str] = field(default_factory=set)
-    under_way: dict[str, asyncio.Task[int]] = field(default_factory=dict)
-
-
 class Seat:
     """One container of the pipeline."""
 
@@ -83,7 +78,10 @@ class Seat:
         """None while it cannot take requests; `problem` then says why."""
         self.problem = "it has not been looked for yet"
         self.keeper: Keeper | None = None
-        self._loads = Loads("")
+        self.loaded: Loaded | None = None
+        """The models of the start that was asked for some last. Of the event loop alone."""
+        self.listing: tuple[str, asyncio.Task[Loaded]] | None = None
+        """The start whose models are being listed, and who does so."""
 
     def filled(self, place: Place) -> None:
         """It answers here."""
@@ -94,10 +92,3 @@ class Seat:
         """It takes no requests, and why."""
         self.place = None
         self.problem = problem
-
-    def loads(self) -> Loads:
-        """What the present start of the container has loaded."""
-        start = self.place.start if self.place else ""
-        if start != self._loads.start:
-            self._loads = Loads(start)
-        return self._loads

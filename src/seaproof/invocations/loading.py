@@ -143,6 +143,10 @@ class Loader:
         with self._changed:
             return [model.target for model in self._cache if model.phase is Phase.LOADED]
 
+    def has(self, target: str) -> bool:
+        """Whether the container has the model at this moment."""
+        return self._cache.has(self._names.get(target, ""))
+
     def describe(self, target: str) -> Any:
         """What the container says of a model, as JSON; None where that cannot be read."""
         with suppress(HttpError):
@@ -168,6 +172,7 @@ class Loader:
             with suppress(HttpError):
                 listed = set(self._api.names())
         for name, target, size in held:
+            self._names[target] = name
             self._cache.keep(name, target, size)
             if name in listed:
                 model, _ = self._cache.lease(target, name)

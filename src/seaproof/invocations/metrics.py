@@ -50,29 +50,67 @@ class _Histogram:
         self.total += seconds
 
 
+class _Container:
+    """One container's counts."""
+
+    __slots__ = ("errors", "labels", "latency")
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        # A series that begins at 0 shows its first error as an increase.
+        self.errors = dict.fromkeys(_ERRORS, 0)
+        self.latency = _Histogram()
+
+    def failed(self, status: int) -> None:
+        """It answered with this status, or with nothing usable (0)."""
+        self.errors["InvocationModelErrors_total"] += 1
+        if status // 100 in (4, 5):
+            self.errors[f"Invocation{status // 100}XXErrors_total"] += 1
+
+
+class _Variant:
+    """The counts of one variant of an endpoint, or of one pipeline."""
+
+    __slots__ = ("containers", "invocations", "labels", "model", "overhead")
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.invocations = 0
+        self.model, self.overhead = _Histogram(), _Histogram()
+        self.containers: dict[str, _Container] = {}
+
+    def container(self, name: str) -> _Container:
+        found = self.containers.get(name)
+        if found is None:
+            found = self.containers[name] = _Container((*self.labels, ("container", name)))
+        return found
+
+
 class Metrics:
     """Counts in memory. Usable from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counters: dict[str, dict[Labels, int]] = {}
-        self._histograms: dict[str, dict[Labels, _Histogram]] = {}
-        self._labels: dict[tuple[str, str, str], Labels] = {}
+        self._variants: dict[tuple[str, str], _Variant] = {}
 
     def count(self, endpoint: str, variant: str, trace: Trace, seconds: float, failed: StepFailed | None) -> None:
         """One request; `seconds` are all of its time here."""
         with self._lock:
-            whole = self._named(endpoint, variant, "")
-            self._add("Invocations_total", whole)
-            self._observe("ModelLatency_seconds", whole, trace.seconds)
-            self._observe("OverheadLatency_seconds", whole, max(0.0, seconds - trace.seconds))
+            counts = self._of(endpoint, variant)
+            counts.invocations += 1
+            inside = 0.0
             for step in trace.steps:
-                self._observe("ContainerLatency_seconds", self._named(endpoint, variant, step.name), step.total)
+                counts.container(step.name).latency.add(step.total)
+                inside += step.total
+            counts.model.add(inside)
+            counts.overhead.add(max(0.0, seconds - inside))
             if failed is not None:
-                labels = self._named(endpoint, variant, failed.step.name)
-                self._add("InvocationModelErrors_total", labels)
-                if failed.at.status // 100 in (4, 5):
-                    self._add(f"Invocation{failed.at.status // 100}XXErrors_total", labels)
+                counts.container(failed.step.name).failed(failed.at.status)
+
+    def refused(self, endpoint: str, variant: str, container: str, status: int) -> None:
+        """A request that came to nothing before it was sent: this container was not there, or loaded no model."""
+        with self._lock:
+            self._of(endpoint, variant).container(container).failed(status)
 
     def text(self) -> str:
         """All of it in Prometheus' text format, version 0.0.4."""
@@ -83,35 +121,30 @@ class Metrics:
         """The answer to GET /metrics."""
         return Response(200, [(b"Content-Type", CONTENT_TYPE)], self.text().encode())
 
-    def _named(self, endpoint: str, variant: str, container: str) -> Labels:
-        key = (endpoint, variant, container)
-        labels = self._labels.get(key)
-        if labels is None:
-            labels = (("endpoint", endpoint), ("variant", variant), *([("container", container)] if container else []))
-            self._labels[key] = labels
-            # A series that begins at 0 shows its first error as an increase.
-            for name in _ERRORS if container else ():
-                self._counters.setdefault(name, {})[labels] = 0
-        return labels
-
-    def _add(self, name: str, labels: Labels) -> None:
-        series = self._counters.setdefault(name, {})
-        series[labels] = series.get(labels, 0) + 1
-
-    def _observe(self, name: str, labels: Labels, seconds: float) -> None:
-        series = self._histograms.setdefault(name, {})
-        if labels not in series:
-            series[labels] = _Histogram()
-        series[labels].add(seconds)
+    def _of(self, endpoint: str, variant: str) -> _Variant:
+        found = self._variants.get((endpoint, variant))
+        if found is None:
+            found = _Variant((("endpoint", endpoint), ("variant", variant)))
+            self._variants[endpoint, variant] = found
+        return found
 
     def _lines(self) -> Iterator[str]:
+        variants = list(self._variants.values())
+        containers = [container for variant in variants for container in variant.containers.values()]
+        histograms = {
+            "ModelLatency_seconds": [(variant.labels, variant.model) for variant in variants],
+            "OverheadLatency_seconds": [(variant.labels, variant.overhead) for variant in variants],
+            "ContainerLatency_seconds": [(container.labels, container.latency) for container in containers],
+        }
         for name, (kind, help) in _HELP.items():
             yield f"# HELP {name} {help}"
             yield f"# TYPE {name} {kind}"
-            for labels, value in self._counters.get(name, {}).items():
-                yield f"{name}{_braces(labels)} {value}"
-            for labels, histogram in self._histograms.get(name, {}).items():
+            for labels, histogram in histograms.get(name, ()):
                 yield from _histogram_lines(name, labels, histogram)
+            if name == "Invocations_total":
+                yield from (f"{name}{_braces(variant.labels)} {variant.invocations}" for variant in variants)
+            elif name in _ERRORS:
+                yield from (f"{name}{_braces(each.labels)} {each.errors[name]}" for each in containers)
 
 
 def _histogram_lines(name: str, labels: Labels, histogram: _Histogram) -> Iterator[str]:

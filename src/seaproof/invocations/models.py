@@ -127,6 +127,11 @@ class ModelCache:
         """What the container may have by our doing, on its way in or out included."""
         return {*self._models, *(model.name for model in self._leaving)}
 
+    def has(self, name: str) -> bool:
+        """Whether the container has it, and keeps it for now."""
+        model = self._models.get(name)
+        return model is not None and model.phase is Phase.LOADED
+
     def lease(self, target: str, name: str) -> tuple[Model, bool]:
         """A stay of the model with one more lease, and whether it is new, so that its load has to begin."""
         model = self._models.get(name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from seaproof.contract.http import CONTENT_TYPE, MODELS
 from seaproof.invocations.chain import Reply
@@ -40,11 +41,11 @@ class ModelsApi:
 
     def unload(self, name: str) -> None:
         """DELETE /models/<name>; what it answers changes nothing."""
-        self._request(self._host, self._port, "DELETE", f"{MODELS}/{name}", timeout=_UNLOAD_SECONDS)
+        self._request(self._host, self._port, "DELETE", f"{MODELS}/{quote(name, safe='')}", timeout=_UNLOAD_SECONDS)
 
     def describe(self, name: str) -> Any:
         """What GET /models/<name> says, as JSON; None where that is no JSON, or not 200."""
-        return self._get(f"{MODELS}/{name}")
+        return self._get(f"{MODELS}/{quote(name, safe='')}")
 
     def names(self) -> list[str]:
         """The models of GET /models, all pages; those whose name can stand in a path."""

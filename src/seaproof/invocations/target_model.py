@@ -6,20 +6,32 @@ docs/multi-model-endpoints.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from urllib.parse import quote
 
 from seaproof.contract.http import MODELS
 from seaproof.errors import HttpError, ServiceError
 from seaproof.invocations.chain import Call, Exchange, Reply, Wait
-from seaproof.invocations.models import TargetModels
+from seaproof.invocations.models import Model, Outcome, TargetModels
+
+Failed = Callable[[Model, Outcome], Exception]
 
 
-def exchange(models: TargetModels, target: str, call: Call) -> Exchange:
+@lru_cache(4096)
+def invoke_path(name: str) -> str:
+    """Where a loaded model is invoked."""
+    return f"{MODELS}/{quote(name, safe='')}/invoke"
+
+
+def exchange(models: TargetModels, target: str, call: Call, failed: Failed | None = None) -> Exchange:
     """The call to the model `target`: the container's reply, or that to a load which it refused.
 
     The time that a load takes is not part of the call's own. A 404 means that the container does not know the model:
     it is loaded and asked once more, unless the container says that it had the model all the while. ServiceError
-    (ModelNotReadyException after the loader's patience, ValidationError) and HttpError where a load fails.
+    (ModelNotReadyException after the loader's patience, ValidationError) and HttpError where a load fails; where
+    `failed` is given, what it makes of the outcome is raised instead.
     """
     unknown: Reply | None = None
     while True:
@@ -31,6 +43,8 @@ def exchange(models: TargetModels, target: str, call: Call) -> Exchange:
                 if not model.ready.done():
                     raise not_ready()
             outcome = model.ready.result()
+            if failed is not None and (outcome.error or outcome.refusal):
+                raise failed(model, outcome)
             if outcome.error is not None:
                 raise _again(outcome.error)
             if outcome.refusal is not None:
@@ -38,7 +52,7 @@ def exchange(models: TargetModels, target: str, call: Call) -> Exchange:
             if unknown is not None and outcome.was_loaded:
                 return unknown
             models.used(model, hit=hit)
-            reply: Reply = yield replace(call, target=f"{MODELS}/{model.name}/invoke")
+            reply: Reply = yield replace(call, target=invoke_path(model.name))
             if reply.status != 404 or unknown is not None:
                 return reply
             unknown = reply
