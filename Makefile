@@ -15,8 +15,8 @@ demo: $(VENV)/.demo  ## run the main job on real data: train, deploy, predict, r
 	@if [ "$(DRIVER)" = docker ]; then echo "building the image income"; examples/income/build --quiet; fi
 	@$(BIN)/seaproof demo --driver $(DRIVER) --folder .cache/demo
 
-test: $(VENV)/.test  ## run the tests on the built wheel
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.test  ## run the tests on the built wheel, side by side (ARGS="..." for pytest instead)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadfile)
 
 lint: $(VENV)/.test  ## formatting, lint rules, types, layers
 	@$(BIN)/ruff format --check -q . || { echo "run: ruff format ."; exit 1; }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -71,6 +72,16 @@ def probe_image() -> str:
         client.close()
     assert not [step for step in steps if "error" in step], steps
     return PROBE_IMAGE
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A folder as `tmp_path`, which other users may enter too."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture

@@ -82,22 +82,20 @@ def test_no_engine_at_all_is_said_as_such(tmp_path: Path, project: Project, monk
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
-def test_a_socket_that_may_not_be_used_is_named_with_the_group_to_join(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
+def test_a_socket_that_may_not_be_used_is_named_with_the_group_to_join(open_path: Path) -> None:
+    folder = open_path / "locked"
     folder.mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "docker.sock"))
         listener.listen()
         (folder / "docker.sock").chmod(0o600)
-        tmp_path.chmod(0o755)
+        open_path.chmod(0o755)
         code = (
             "import os, sys; from seaproof.drivers.docker.engine import find_engine; import docker, requests\n"
             "os.setuid(65534)\n"
             "try: find_engine()\n"
             "except Exception as error: print(type(error).__name__, error)"
         )
-        for parent in (tmp_path, *tmp_path.parents[:2]):
-            parent.chmod(0o755)
         environment = {**os.environ, "DOCKER_HOST": f"unix://{folder}/docker.sock"}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 

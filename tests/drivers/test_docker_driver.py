@@ -102,12 +102,10 @@ def test_what_root_wrote_is_given_to_the_owner_of_the_folder(tmp_path: Path, pro
 
 @pytest.mark.docker
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user here")
-def test_a_caller_who_is_not_root_gets_the_files_back_through_a_container(tmp_path: Path, probe_image: str) -> None:
-    opt_ml = tmp_path / "ml"
+def test_a_caller_who_is_not_root_gets_the_files_back_through_a_container(open_path: Path, probe_image: str) -> None:
+    opt_ml = open_path / "ml"
     opt_ml.mkdir()
     os.chown(opt_ml, 12345, 12346)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
     # As one who may use the engine's socket, but is not root: the group of the socket, another user.
     group = Path("/var/run/docker.sock").stat().st_gid
     source = (
@@ -126,7 +124,7 @@ def test_a_caller_who_is_not_root_gets_the_files_back_through_a_container(tmp_pa
         "print(json.dumps([path.stat().st_uid for path in (folder / 'ml').rglob('*')]))\n"
         "driver.stop(handle, 1)\n"
     )
-    command = [sys.executable, "-c", source, str(tmp_path), probe_image, str(group)]
+    command = [sys.executable, "-c", source, str(open_path), probe_image, str(group)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
