@@ -132,11 +132,17 @@ class _Answer(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+    """Connections that may wait to be accepted. With the 5 of http.server, the kernel drops a burst's later ones, and
+    they come a second or more late."""
+
+
 def _serve(steps: dict[str, str]) -> None:
     time.sleep(float(steps.get("ready_after", 0)))
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080)
-    server = ThreadingHTTPServer(("0.0.0.0", port), _Answer)
-    server.daemon_threads = True
+    server = _Server(("0.0.0.0", port), _Answer)
     if "dies_after_ready" in steps:
         code = int(steps.get("exit", 1))
         threading.Timer(float(steps["dies_after_ready"]), lambda: os._exit(code)).start()
