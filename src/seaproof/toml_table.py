@@ -1,4 +1,4 @@
-"""One TOML table that remembers which keys were asked for, so that a misspelt one is found and every mistake is named."""
+"""One TOML table that knows which keys were asked for: a misspelt one is found, and every mistake is named."""
 
 from __future__ import annotations
 
