@@ -21,6 +21,7 @@ from seaproof.errors import ContractError
 MARKER, NESTED = "seaproof_config", "nested"
 VALUE_LENGTH = 2500
 MOST = 100
+_TARGETS = ("target", "data_params", "data_params.target")
 _PIECE = re.compile(r"((?:\\.|[^\\#])+)#([1-9][0-9]*)", re.DOTALL)
 
 
@@ -56,6 +57,11 @@ def unflatten(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
 def is_nested(hyperparameters: Mapping[str, str]) -> bool:
     """Whether these hyperparameters were written by `flatten`, whatever became of them on the way."""
     return decode_hyperparameter(hyperparameters.get(MARKER, "")) == NESTED
+
+
+def names_a_target(hyperparameters: Mapping[str, str]) -> bool:
+    """Whether these hyperparameters, written by hand, may be a config."""
+    return any(name in hyperparameters for name in _TARGETS)
 
 
 def _twice(own: Mapping[str, str], decoded: Mapping[str, Any]) -> bool:
