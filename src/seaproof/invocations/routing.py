@@ -87,6 +87,8 @@ class Routing:
 
     endpoint: str
     variants: tuple[Variant, ...]
+    asynchronous: bool = False
+    """Whether it is invoked by InvokeEndpointAsync, and by nothing else."""
 
 
 class Routes:

@@ -58,7 +58,7 @@ class Predictor:
         self._input = functions.get("input_fn")
         self._output = functions.get("output_fn")
         self._predict = self._prediction(functions.get("predict_fn"))
-        self.row_wise = functions.batch
+        self.row_wise = functions.batch and getattr(model, "row_wise", True) is not False
         """Whether the rows of several requests may be predicted in one call."""
         self.decodes = not self._input
         """Whether bodies are decoded here, and not by the author."""
