@@ -18,6 +18,7 @@ from seaproof.api.spec import Shape
 from seaproof.contract import http as contract
 from seaproof.errors import ServiceError
 from seaproof.http.message import Headers, Request, Response
+from seaproof.invocations.tracing import TRACEPARENT, TRACESTATE
 
 JSON_1_1 = b"application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
@@ -98,6 +99,13 @@ def runtime_headers(members: Mapping[str, Any], operation: str = "InvokeEndpoint
     ]
 
 
+def as_invocation(request: Request, operation: str) -> Request:
+    """A request of another runtime operation as InvokeEndpoint has it: headers differ by operation."""
+    named = {name.lower(): value for name, value in runtime_headers(runtime_members(request, operation))}
+    traced = [pair for pair in request.headers if pair[0] in (TRACEPARENT, TRACESTATE)]
+    return Request(request.method, request.path, headers=[*named.items(), *traced], body=request.body)
+
+
 def json_answer(body: dict[str, Any]) -> Response:
     """What an operation answers."""
     return Response(200, _headers(JSON_1_1), _dump(body))
@@ -118,6 +126,12 @@ def runtime_error(error: ServiceError) -> Response:
 def plain(status: int, body: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:
     """An answer of the local server's own routes."""
     return Response(status, [(b"Content-Type", b"application/json"), *headers], _dump(body))
+
+
+def not_allowed(request: Request, allowed: str) -> Response:
+    """405: the path is right and the method is not."""
+    error = f"{request.path} answers {allowed.replace(', ', ' and ')}, not {request.method}"
+    return plain(405, {"error": error}, (b"Allow", allowed.encode()))
 
 
 def _next_step(error: ServiceError) -> dict[str, str]:

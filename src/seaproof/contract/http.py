@@ -15,6 +15,8 @@ METRICS = "/metrics"
 
 CONTENT_TYPE = "Content-Type"
 ACCEPT = "Accept"
+STREAM_CONTENT_TYPE = "X-Amzn-SageMaker-Content-Type"
+"""The type of what is in an event stream, beside that of the stream itself."""
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
