@@ -1,7 +1,7 @@
 """Trains by a config: from the channel's files to the model with its schema, the metrics and the report.
 
-    model/          the model in its library's own format, schema.json
-    output/data/    metrics.json, report.html
+model/          the model in its library's own format, schema.json
+output/data/    metrics.json, report.html
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from seaproof.contract.training_config.columns import check_target, task_of
 from seaproof.contract.training_config.flat import unflatten
 from seaproof.contract.training_config.meaning import BALANCED, TrainingConfig, read_config
+from seaproof.contract.training_config.metric_lines import FOLDS, TRAIN
 from seaproof.contract.training_config.names import CLASSIFICATION
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
@@ -71,8 +72,8 @@ def train_by_config(job: Job) -> None:
     fitted, setup = fit_rows(setup, prepared, config, prepared.train)
     if fitted.rounds is not None:
         say(f"{fitted.rounds} rounds were built and kept")
-    train_outcome = outcome_of(fitted, prepared, prepared.train)
-    metrics.update({f"train:{name}": value for name, value in measure(train_outcome, config.metrics).items()})
+    train_outcome = outcome_of(fitted, prepared, prepared.train, fitted_to=True)
+    metrics.update({f"{TRAIN}{name}": value for name, value in measure(train_outcome, config.metrics).items()})
     test_outcome = outcome_of(fitted, prepared, prepared.test) if len(prepared.test) else None
     if test_outcome:
         metrics.update(measure(test_outcome, config.metrics))
@@ -155,15 +156,16 @@ def cross_validate(setup: Setup, prepared: Prepared, config: TrainingConfig) -> 
         say(f"fold {number} of {config.folds}: {first} {scores[first]:.4f}" if first else f"fold {number}")
     metrics = {}
     for name, values in found.items():
-        metrics[f"cv:{name}"] = float(numpy.mean(values))
-        metrics[f"cv:{name}_std"] = float(numpy.std(values, ddof=1)) if len(values) > 1 else 0.0
+        if len(values) == config.folds and not name.endswith("_p"):  # a mean of p-values would mean nothing
+            metrics[f"{FOLDS}{name}"] = float(numpy.mean(values))
+            metrics[f"{FOLDS}{name}_std"] = float(numpy.std(values, ddof=1))
     return metrics
 
 
-def outcome_of(fitted: Fitted, prepared: Prepared, rows: Any) -> Outcome:
+def outcome_of(fitted: Fitted, prepared: Prepared, rows: Any, *, fitted_to: bool = False) -> Outcome:
     """What the model says of these rows, beside what happened."""
     predicted = need("numpy").asarray(fitted.predict(prepared.frame.iloc[rows]))
-    return Outcome(prepared.target[rows], predicted, prepared.classes, prepared.positive)
+    return Outcome(prepared.target[rows], predicted, prepared.classes, prepared.positive, fitted=fitted_to)
 
 
 def _part(prepared: Prepared, config: TrainingConfig, rows: Any) -> Part:

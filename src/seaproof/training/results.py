@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from seaproof.contract.training_config.meaning import TrainingConfig
+from seaproof.contract.training_config.metric_lines import metric_line
 from seaproof.formats.identity import REGRESSION, classification, id_of
 from seaproof.formats.schema import Schema, write_schema
 from seaproof.training.algorithms import Fitted, Setup
@@ -26,16 +27,14 @@ def say(text: str) -> None:
 def say_metrics(metrics: Mapping[str, float]) -> None:
     """`name=value`, a line each, as MetricDefinitions read them."""
     for name, value in metrics.items():
-        say(f"{name}={value:.6g}")
+        say(metric_line(name, value))
 
 
 def save_model(fitted: Fitted, setup: Setup, config: TrainingConfig, folder: Path) -> Schema:
     """Write the model and, beside it, what it takes and gives."""
     path = fitted.save(folder)
     output = classification(setup.classes) if setup.classes else REGRESSION
-    schema = Schema(
-        id=id_of(path), input=setup.fields, output=output, target=config.target, classes=setup.classes
-    )
+    schema = Schema(id=id_of(path), input=setup.fields, output=output, target=config.target, classes=setup.classes)
     write_schema(folder, schema)
     return schema
 

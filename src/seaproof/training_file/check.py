@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from seaproof.contract.training_config.columns import check_columns, check_target, task_of
@@ -16,7 +17,7 @@ CSV_ENDINGS = (".csv", ".tsv", ".txt", "")
 _PARQUET = (".parquet", ".pq")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """What the training file looks like."""
 
@@ -35,15 +36,18 @@ def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
     problems: list[Problem] = []
     for key, given in (("train", config.data.train), ("test", config.data.test)):
         if given and not given.startswith("s3://") and not (folder / given).exists():
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            hint = did_you_mean(given, names) or f"Paths count from {folder}."
+            path = folder / given
+            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, beside) or f"Paths count from {folder}."
             problems.append(Problem(("data", key), f"there is no file or folder `{given}`", hint))
     if problems or not config.data.train or config.data.train.startswith("s3://"):
         return Found(), problems
     path = folder / config.data.train
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if not files:
-        return Found(), [Problem(("data", "train"), f"the folder `{config.data.train}` is empty", "Put a CSV file there.")]
+        return Found(), [
+            Problem(("data", "train"), f"the folder `{config.data.train}` is empty", "Put a CSV file there.")
+        ]
     if any(file.suffix.lower() in _PARQUET for file in files):
         return Found(files), []
     return _look_at(config, files)
@@ -51,30 +55,47 @@ def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
 
 def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Problem]]:
     train = ("data", "train")
-    columns: list[str] = []
-    target: list[str] = []
-    rows = 0
+    found = Found(files)
     for file in files:
         try:
-            lines = _rows(file, config.data.separator)
-            first = next(lines, None)
-            if first is None:
-                return Found(files), [Problem(train, f"{file.name} is empty", "It should hold a header and rows.")]
-            if not columns:
-                columns, problems = _columns(config, first, file)
-                if problems:
-                    return Found(files, columns), problems
-            rows, problem = _count(config, columns, lines, target, rows, file, [] if config.data.header else first)
+            problems = _add(config, file, found)
         except UnicodeDecodeError:
-            return Found(files), [Problem(train, f"{file.name} is no text in UTF-8", "Save it as CSV in UTF-8.")]
+            return found, [Problem(train, f"{file.name} is no text in UTF-8", "Save it as CSV in UTF-8.")]
         except csv.Error as error:
-            return Found(files), [Problem(train, f"{file.name} is no CSV: {error}")]
-        if problem:
-            return Found(files, columns), [problem]
-    found = Found(files, columns, target, rows)
-    if not rows:
+            return found, [Problem(train, f"{file.name} is no CSV: {error}")]
+        if problems:
+            return found, problems
+    if not found.rows:
         return found, [Problem(train, f"{files[0].name} has a header and no rows")]
-    return found, [*check_target(config, target), *_check_groups(config)]
+    if config.split.by == config.target:
+        return found, [Problem(("split", "by"), f"the rows cannot be split by the target `{config.target}`")]
+    return found, check_target(config, found.target)
+
+
+def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
+    """Go through one file, collecting its rows' targets; what is wrong with it."""
+    train = ("data", "train")
+    lines = _rows(file, config.data.separator)
+    first = next(lines, None)
+    if first is None:
+        return [Problem(train, f"{file.name} is empty", "It should hold a header and rows.")]
+    columns, problems = _columns(config, first, file)
+    if problems:
+        return problems
+    if found.columns and set(columns) != set(found.columns):
+        other = f"{file.name} has other columns than {found.files[0].name}"
+        return [Problem(train, other, "Files of one folder are one table; give them the same columns.")]
+    found.columns[:] = found.columns or columns
+    place = columns.index(config.target)
+    missing = set(config.data.missing)
+    for number, row in enumerate(lines if config.data.header else chain([first], lines), 1):
+        if len(row) != len(columns):
+            what = f"{file.name}, row {number}: it has {len(row)} cells, and there are {len(columns)} columns"
+            return [Problem(train, what, "Correct the row, or `data.separator`.")]
+        found.rows += 1
+        if row[place].strip() not in missing:
+            found.target.append(row[place].strip())
+    return []
 
 
 def _columns(config: TrainingConfig, first: list[str], file: Path) -> tuple[list[str], list[Problem]]:
@@ -93,41 +114,6 @@ def _columns(config: TrainingConfig, first: list[str], file: Path) -> tuple[list
             what = f"{file.name} has one column only, with {other!r} in its name"
             return columns, [Problem(("data",), what, f"Say `separator: {other!r}` below `data`.")]
     return columns, problems
-
-
-def _count(
-    config: TrainingConfig,
-    columns: list[str],
-    lines: Iterator[list[str]],
-    target: list[str],
-    rows: int,
-    file: Path,
-    first: list[str],
-) -> tuple[int, Problem | None]:
-    """Go through the rows of one file, collecting the target; the count, and a row that is broken."""
-    place = columns.index(config.target)
-    missing = set(config.data.missing)
-    number = 0 if first else 1
-    for number, row in enumerate(_chained(first, lines), number + 1):
-        if len(row) != len(columns):
-            what = f"{file.name}, row {number}: it has {len(row)} cells, and there are {len(columns)} columns"
-            return rows, Problem(("data", "train"), what, "Correct the row, or `data.separator`.")
-        rows += 1
-        if row[place].strip() not in missing:
-            target.append(row[place].strip())
-    return rows, None
-
-
-def _chained(first: list[str], lines: Iterator[list[str]]) -> Iterator[list[str]]:
-    if first:
-        yield first
-    yield from lines
-
-
-def _check_groups(config: TrainingConfig) -> list[Problem]:
-    if config.split.by and config.split.by == config.target:
-        return [Problem(("split", "by"), f"the rows cannot be split by the target `{config.target}`")]
-    return []
 
 
 def _rows(file: Path, separator: str) -> Iterator[list[str]]:

@@ -17,7 +17,8 @@ from seaproof.contract.training_config.params_json import is_params_json, their_
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ProjectError
 
-Lines = Mapping[tuple[str | int, ...], int]
+Keys = tuple[str | int, ...]
+Lines = Mapping[Keys, int]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class TrainingFile:
 
     def refuse(self, problems: list[Problem]) -> None:
         """ProjectError with all of these problems, each with its line; nothing where there are none."""
+        if len(problems) == 1:
+            raise ProjectError(problems[0].what, where=self._where(problems[0]), next_step=problems[0].next_step)
         if problems:
-            raise ProjectError(_told(self, problems), where="" if len(problems) > 1 else self._where(problems[0]))
+            raise ProjectError(_told(self, problems))
 
     def line(self, problem: Problem) -> int:
         """The line of a problem; that of the nearest key above it where it has none, or 0."""
@@ -70,7 +73,7 @@ def read_training_file(path: Path) -> TrainingFile:
             where=path.name,
             next_step="A config begins like `target: price`, one name and its value on a line.",
         )
-    lines: dict[tuple[str | int, ...], int] = {}
+    lines: dict[Keys, int] = {}
     given = _plain(loaded, (), lines)
     config, problems = read_config(given)
     return TrainingFile(path, given, config, problems, lines)
@@ -82,16 +85,22 @@ def training_table(path: Path, table: Mapping[str, Any]) -> TrainingFile:
     return TrainingFile(path, table, config, problems, _toml_lines(path.read_text(encoding="utf-8")))
 
 
-def _plain(value: Any, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> Any:
+def _plain(value: Any, path: Keys, lines: dict[Keys, int]) -> Any:
     """Plain Python values, the line of each key and list item put down."""
     if isinstance(value, dict):
-        for key in value:
-            lines[(*path, str(key))] = value.lc.key(key)[0] + 1  # type: ignore[attr-defined]
-        return {str(key): _plain(inner, (*path, str(key)), lines) for key, inner in value.items()}
+        table = {}
+        for key, inner in value.items():
+            below = (*path, str(key))
+            lines[below] = _line(value.lc.key(key))  # type: ignore[attr-defined]
+            table[str(key)] = _plain(inner, below, lines)
+        return table
     if isinstance(value, list):
-        for place in range(len(value)):
-            lines[(*path, place)] = value.lc.item(place)[0] + 1  # type: ignore[attr-defined]
-        return [_plain(inner, (*path, place), lines) for place, inner in enumerate(value)]
+        items = []
+        for place, inner in enumerate(value):
+            below = (*path, place)
+            lines[below] = _line(value.lc.item(place))  # type: ignore[attr-defined]
+            items.append(_plain(inner, below, lines))
+        return items
     if isinstance(value, (bool, type(None))):
         return value
     if isinstance(value, (datetime.date, datetime.datetime)):
@@ -101,6 +110,10 @@ def _plain(value: Any, path: tuple[str | int, ...], lines: dict[tuple[str | int,
         if isinstance(value, kind):
             return kind(value)
     return str(value)
+
+
+def _line(position: tuple[int, int]) -> int:
+    return position[0] + 1
 
 
 def _unreadable(path: Path, error: Any, text: str) -> ProjectError:
@@ -121,8 +134,6 @@ def _unreadable(path: Path, error: Any, text: str) -> ProjectError:
 
 
 def _told(file: TrainingFile, problems: list[Problem]) -> str:
-    if len(problems) == 1:
-        return str(problems[0])
     by_line = sorted(problems, key=file.line)
     told = [f"  line {file.line(p)}: {p}" if file.line(p) else f"  {p}" for p in by_line]
     return "\n".join([f"{file.path.name} has {len(problems)} mistakes:", *told])
@@ -130,7 +141,7 @@ def _told(file: TrainingFile, problems: list[Problem]) -> str:
 
 def _toml_lines(text: str) -> Lines:
     """Where each key below [training] stands, as far as keys are written plainly."""
-    lines: dict[tuple[str | int, ...], int] = {}
+    lines: dict[Keys, int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         heading = re.match(r"\s*\[([^\[\]]+)\]", line)

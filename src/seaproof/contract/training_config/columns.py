@@ -33,7 +33,7 @@ def check_columns(config: TrainingConfig, columns: Sequence[str]) -> list[Proble
             problems.append(Problem(path, what, did_you_mean(name, columns) or f"The columns are: {listed(columns)}."))
     twice = sorted({name for name in columns if list(columns).count(name) > 1})
     if twice:
-        problems.append(Problem(("data",), f"the column `{twice[0]}` is there twice", "Rename one of them in the file."))
+        problems.append(Problem(("data",), f"the column `{twice[0]}` is there twice", "Rename one in the file."))
     return problems
 
 
@@ -73,7 +73,9 @@ def _check_classes(config: TrainingConfig, classes: Sequence[str], rows: int) ->
     problems = []
     if len(classes) > MOST_CLASSES and len(classes) > rows / 2:
         what = f"the target `{config.target}` has {len(classes)} different values in {rows} rows"
-        problems.append(Problem(("target",), what, "That is no class; say `task: regression`, or choose another target."))
+        problems.append(
+            Problem(("target",), what, "That is no class; say `task: regression`, or choose another target.")
+        )
     if config.positive_class and config.positive_class not in classes:
         hint = did_you_mean(config.positive_class, classes) or f"It is one of {listed(classes)}."
         what = f"positive_class `{config.positive_class}` is no value of `{config.target}`"

@@ -41,7 +41,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def unflatten(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
-    """The config that these hyperparameters hold, in either dialect; what the SDK adds (`sagemaker_...`) is left out."""
+    """The config that these hyperparameters hold, in either dialect, without what the SDK adds (`sagemaker_...`)."""
     own = {name: text for name, text in hyperparameters.items() if not name.startswith("sagemaker_")}
     decoded = {name: decode_hyperparameter(text) for name, text in own.items()}
     if _twice(own, decoded):
@@ -56,7 +56,7 @@ def unflatten(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
 
 def is_nested(hyperparameters: Mapping[str, str]) -> bool:
     """Whether these hyperparameters were written by `flatten`, whatever became of them on the way."""
-    return decode_hyperparameter(hyperparameters.get(MARKER, "")) == NESTED
+    return bool(decode_hyperparameter(hyperparameters.get(MARKER, "")) == NESTED)
 
 
 def names_a_target(hyperparameters: Mapping[str, str]) -> bool:

@@ -134,9 +134,13 @@ def _data(table: Reader) -> Data:
         missing=MISSING if missing is None else ("", *(text for text in table.texts("missing") if text)),
     )
     if len(data.separator) != 1:
-        table.problem("separator", f"`separator` is {data.separator!r}", 'It should be one character, like ";" or "\\t".')
+        table.problem("separator", f"`separator` is {data.separator!r}", 'It should be one character, like ";".')
     if data.header and data.columns:
-        table.problem("columns", "`columns` names the columns, but the file has a header", "Say `header: false`, or leave it out.")
+        table.problem(
+            "columns",
+            "the file has a header, and `columns` names the columns again",
+            "Say `header: false`, or leave `columns` out.",
+        )
     table.done()
     return data
 
@@ -162,7 +166,7 @@ def _split(table: Reader) -> Split:
         test_values=table.texts("test_values"),
     )
     if split.test_values and not split.by:
-        table.problem("test_values", "`test_values` are values of a column, and no column is named", "Name it: `by: year`.")
+        table.problem("test_values", "`test_values` are values of a column that is not named", "Name it: `by: year`.")
     if split.by and split.stratify:
         table.problem("stratify", "`stratify` draws rows by chance, and `by` by a column", "Keep one of the two.")
     table.done()
@@ -212,6 +216,10 @@ def _check_together(config: TrainingConfig, top: Reader) -> None:
     if config.task == REGRESSION:
         for key in ("positive_class", "class_weights"):
             if key in top:
-                top.problem(key, f"a regression has no classes, so `{key}` means nothing", f"Leave it out, or say `task: {CLASSIFICATION}`.")
+                top.problem(
+                    key,
+                    f"a regression has no classes, so `{key}` means nothing",
+                    f"Leave it out, or say `task: {CLASSIFICATION}`.",
+                )
         if config.split.stratify:
             top.problem("split", "a regression has no classes to stratify by", "Leave `stratify` out.", "stratify")

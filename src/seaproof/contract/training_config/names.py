@@ -24,14 +24,16 @@ class Algorithm:
 
 ALGORITHMS = {
     "catboost": Algorithm(
-        "catboost", "several hundred small decision trees, each correcting the ones before it; good with categories", True
+        "catboost",
+        "several hundred small decision trees, each correcting those before it; good with categories",
+        True,
     ),
-    "xgboost": Algorithm("xgboost", "small decision trees, each correcting the ones before it", True),
+    "xgboost": Algorithm("xgboost", "small decision trees, each correcting those before it", True),
     "lightgbm": Algorithm(
-        "lightgbm", "small decision trees, each correcting the ones before it; fast on large tables", True
+        "lightgbm", "small decision trees, each correcting those before it; fast on large tables", True
     ),
     "boosting": Algorithm(
-        "scikit-learn", "scikit-learn's own small decision trees, each correcting the ones before it", True
+        "scikit-learn", "scikit-learn's own small decision trees, each correcting those before it", True
     ),
     "forest": Algorithm("scikit-learn", "a hundred decision trees, each on a random part of the rows, that vote"),
     "tree": Algorithm("scikit-learn", "one decision tree: a list of yes-or-no questions about the columns"),
@@ -83,14 +85,18 @@ METRICS = {
         CLASSIFICATION, "how many times more positive rows the top tenth holds than a tenth drawn blindly", True
     ),
     "hosmer_lemeshow": Metric(
-        CLASSIFICATION, "how far predicted probabilities are from what happened, over ten groups of rows (chi-squared)", True
+        CLASSIFICATION,
+        "how far probabilities are from what happened, over ten groups of rows (chi-squared)",
+        True,
     ),
     "calibration": Metric(
         CLASSIFICATION, "mean distance of predicted probability and observed share, over ten groups of rows", True
     ),
     "rmse": Metric(REGRESSION, "the error in the target's own unit, large errors counted more"),
     "mae": Metric(REGRESSION, "the mean error in the target's own unit"),
-    "r2": Metric(REGRESSION, "share of the target's variation that is explained: 1 is perfect, 0 is no better than the mean"),
+    "r2": Metric(
+        REGRESSION, "share of the target's variation that is explained: 1 is perfect, 0 no better than the mean"
+    ),
 }
 
 

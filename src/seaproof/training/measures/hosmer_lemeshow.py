@@ -4,7 +4,8 @@
 
 Groups are cut at quantiles of the predicted probability, ten by default; rows of equal probability are never torn
 apart, so there may be fewer. On rows that the model was not fitted to the statistic has as many degrees of freedom as
-there are groups; on those that it was fitted to, two less (Hosmer, Lemeshow and Sturdivant, Applied Logistic Regression, 5.2).
+there are groups; on those that it was fitted to, two less (Hosmer, Lemeshow and Sturdivant,
+Applied Logistic Regression, 5.2).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class HosmerLemeshow:
 
 
 def hosmer_lemeshow(positive: Any, probability: Any, groups: int = GROUPS, *, fitted: bool = False) -> HosmerLemeshow:
-    """Test `probability` against `positive` (0 or 1 for each row); `fitted`: on the rows that the model learned from."""
+    """Test `probability` against `positive` (0 or 1 for each row); `fitted`: the model learned from them."""
     found = probability_groups(positive, probability, groups)
     statistic = 0.0
     for group in found:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seaproof.contract.training_config.names import CLASSIFICATION, METRICS, REGRESSION
+from seaproof.contract.training_config.metric_lines import fitting
+from seaproof.contract.training_config.names import CLASSIFICATION, REGRESSION
 from seaproof.training.libraries import need
 from seaproof.training.measures.hosmer_lemeshow import calibration_error, hosmer_lemeshow, probability_groups
 from seaproof.training.measures.lift import lift
@@ -24,6 +25,8 @@ class Outcome:
     classes: tuple[str, ...] = ()
     positive: int = 1
     """Which class two-class metrics are about."""
+    fitted: bool = False
+    """Whether the model learned from these very rows."""
 
     @property
     def two_classes(self) -> bool:
@@ -47,21 +50,15 @@ class Outcome:
 
 
 def measure(outcome: Outcome, names: Sequence[str] = ()) -> dict[str, float]:
-    """The metrics of these names (default: all that fit), in the order of their names' list; those that the rows do
-    not define (an roc_auc where only one class is there) are left out."""
+    """The metrics of these names (default: all that fit). Those that the rows do not define are left out: an roc_auc
+    where only one class is there, a hosmer_lemeshow that is infinite (its p is 0)."""
+    task = CLASSIFICATION if outcome.classes else REGRESSION
     found: dict[str, float] = {}
-    for name in names or fitting(outcome):
+    for name in names or fitting(task, len(outcome.classes)):
         for part, value in _CALCULATE[name](outcome).items():
-            if not math.isnan(value):
+            if math.isfinite(value):
                 found[part] = float(value)
     return found
-
-
-def fitting(outcome: Outcome) -> list[str]:
-    """The metrics that are defined for this task."""
-    task = CLASSIFICATION if outcome.classes else REGRESSION
-    names = [name for name, metric in METRICS.items() if metric.task == task]
-    return [name for name in names if outcome.two_classes or not METRICS[name].two_classes]
 
 
 def _roc_auc(outcome: Outcome) -> float:
@@ -106,7 +103,7 @@ def _log_loss(outcome: Outcome) -> float:
 
 
 def _hosmer_lemeshow(outcome: Outcome) -> dict[str, float]:
-    found = hosmer_lemeshow(outcome.happened, outcome.score)
+    found = hosmer_lemeshow(outcome.happened, outcome.score, fitted=outcome.fitted)
     return {"hosmer_lemeshow": found.statistic, "hosmer_lemeshow_p": found.p_value}
 
 
