@@ -16,7 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
-from container_process import Container, Reply, free_port, soon
+from container_process import SOURCE, Container, Reply, free_port, soon
+
+__all__ = ["SOURCE", "Container", "Reply", "free_port"]  # and what is defined here
 
 INCOME = Path(__file__).parents[2] / "examples" / "income" / "data"
 CSV, JSON = "text/csv", "application/json"
