@@ -6,11 +6,12 @@ POST /endpoints/{name}/invocations-response-stream
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
 
 from seaproof.api import next_steps, wire
 from seaproof.api.event_stream import CONTENT_TYPE, Encoded
+from seaproof.api.watchers import Watchers
 from seaproof.contract.http import STREAM_CONTENT_TYPE
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
@@ -30,13 +31,15 @@ class Runtime:
         self._plane = plane
         self._outcomes = outcomes
         self._client: Client = send.new_client()
+        self._watchers = Watchers(plane, self._client, outcomes)
         self._operations: dict[str, Callable[[str, Request], Awaitable[Response]]] = {
             "invocations": self._invoke,
             "invocations-response-stream": self._stream,
         }
 
     async def close(self) -> None:
-        """Close the connections to containers."""
+        """Give up on shadows, close the connections to containers."""
+        await self._watchers.close()
         await self._client.close()
 
     def handle(self, request: Request) -> Response | Awaitable[Response] | None:
@@ -50,28 +53,34 @@ class Runtime:
         return operation(endpoint, request)
 
     async def _invoke(self, endpoint: str, request: Request) -> Response:
-        plane = self._plane
+        plane, begun = self._plane, time.monotonic()
         try:
             steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
-            return await send.invoke(self._client, steps)
+            response = await send.invoke(self._client, steps)
         except ServiceError as error:
+            self._watchers.failed(endpoint, request, error, begun)
             return self._refusal(endpoint, error)
+        self._watchers.answered(endpoint, request, response, begun)
+        return response
 
     async def _stream(self, endpoint: str, request: Request) -> Response:
-        plane = self._plane
+        plane, begun = self._plane, time.monotonic()
+        request = wire.as_invocation(request, "InvokeEndpointWithResponseStream")
         try:
             steps = flow.invocation(
                 plane.fleets.routes,
                 endpoint,
-                wire.as_invocation(request, "InvokeEndpointWithResponseStream"),
+                request,
                 plane.settings,
                 terms=terms.streaming(plane.settings),
                 report=self._outcomes.take,
             )
             response = await streaming.open_stream(self._client, steps)
         except ServiceError as error:
+            self._watchers.failed(endpoint, request, error, begun)
             return self._refusal(endpoint, error)
-        return Response(response.status, _stream_headers(response.headers), Encoded(cast(Any, response.body)))
+        body = self._watchers.streamed(endpoint, request, response, begun)
+        return Response(response.status, _stream_headers(response.headers), Encoded(body))
 
     def _refusal(self, endpoint: str, error: ServiceError) -> Response:
         return wire.runtime_error(next_steps.add_to_invocation(self._plane, endpoint, error))
