@@ -39,6 +39,7 @@ ABOUT = {
         "POST /": "operations of SageMaker, as SDKs send them: boto3.client('sagemaker', endpoint_url=...)",
         "POST /endpoints/NAME/invocations": "InvokeEndpoint: boto3.client('sagemaker-runtime', endpoint_url=...)",
         "POST /endpoints/NAME/invocations-response-stream": "InvokeEndpointWithResponseStream",
+        "POST /endpoints/NAME/async-invocations": "InvokeEndpointAsync",
         "GET /ping": "200 while this server lives",
         "GET /metrics": "counts and times of invocations, for Prometheus",
     },
