@@ -79,7 +79,7 @@ def train_by_config(job: Job) -> None:
         metrics.update(measure(test_outcome, config.metrics))
     else:
         say("no rows were kept to measure on: train:* metrics are those of rows that the model has seen")
-    save_model(fitted, setup, config, job.model_dir)
+    save_model(fitted, setup, config, list(prepared.raw.columns), job.model_dir)
     say_metrics(metrics)
     write_metrics(job.output_data_dir, metrics, config, setup, prepared_rows(prepared))
     say(f"done after {time.monotonic() - started:.1f} s")

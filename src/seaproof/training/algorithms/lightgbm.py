@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,21 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
         categorical(setup.fields, train.frame),
         train.target,
         sample_weight=train.weights,
-        eval_set=[(categorical(setup.fields, watch.frame), watch.target)] if watch else None,
-        eval_sample_weight=[watch.weights] if watch and watch.weights is not None else None,
         callbacks=callbacks,
+        **_watched(setup, model, watch),
     )
     return Model(model, setup)
+
+
+def _watched(setup: Setup, model: Any, watch: Part | None) -> dict[str, Any]:
+    """The rows to watch, as this version of the library takes them."""
+    if watch is None:
+        return {}
+    rows = categorical(setup.fields, watch.frame)
+    weights = {} if watch.weights is None else {"eval_sample_weight": [watch.weights]}
+    if "eval_X" in inspect.signature(model.fit).parameters:
+        return {"eval_X": rows, "eval_y": watch.target, **weights}
+    return {"eval_set": [(rows, watch.target)], **weights}
 
 
 def wants_rows_to_watch(setup: Setup) -> bool:
