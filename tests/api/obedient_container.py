@@ -7,21 +7,34 @@ import pathlib
 import time
 
 NAME = os.environ.get("NAME", "")
+ME = os.urandom(8).hex()
+BUSY, PEAK = [], [0]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # head and body in one packet
 
     def do_GET(self):
         self.answer(200, b"")
 
     def do_POST(self):
+        BUSY.append(self)
+        PEAK[0] = max(PEAK[0], len(BUSY))
+        try:
+            self.obey()
+        finally:
+            BUSY.remove(self)
+
+    def obey(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             order = json.loads(body)
             assert isinstance(order, dict)
         except (ValueError, AssertionError):
             return self.answer(200, body, {"Content-Type": self.headers.get("Content-Type", "text/plain")})
+        if "DARK" in os.environ:
+            order.update(order.get("dark", {}))
         print("asked", order.get("id", ""), flush=True)
         time.sleep(order.get("sleep", 0))
         while "until" in order and not pathlib.Path(order["until"]).exists():
@@ -29,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {"Content-Type": "text/csv; charset=x", **order.get("headers", {})}
         if "parts" in order:
             return self.stream(order, headers)
-        shown = {"name": NAME, "pid": os.getpid(), "headers": dict(self.headers), "said": order.get("say", "")}
+        shown = {"name": NAME, "me": ME, "peak": PEAK[0], "headers": dict(self.headers), "said": order.get("say", "")}
         body = order["answer"].encode() if "answer" in order else json.dumps(shown).encode()
         return self.answer(order.get("status", 200), body, headers)
 
@@ -40,6 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
         try:
             for part in order["parts"]:
                 if part == "break":
@@ -52,6 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         time.sleep(0.01)
                 else:
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part.encode()))
+                    self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             print("the client went away", flush=True)

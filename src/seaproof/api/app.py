@@ -4,7 +4,7 @@
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
-    /_seaproof/...                        health, logs, events, models, shutdown: for the command line
+    /_seaproof/...                        health, logs, events, models, shadows, shutdown: for the command line
 
 A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
 carries an Origin of somewhere else is refused.
@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from seaproof import __version__
 from seaproof.api import operations, runtime, wire
 from seaproof.api.runtime import Runtime
-from seaproof.control import logs, multi_model
+from seaproof.control import logs, multi_model, shadows
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
@@ -39,6 +39,7 @@ ABOUT = {
         "POST /": "operations of SageMaker, as SDKs send them: boto3.client('sagemaker', endpoint_url=...)",
         "POST /endpoints/NAME/invocations": "InvokeEndpoint: boto3.client('sagemaker-runtime', endpoint_url=...)",
         "POST /endpoints/NAME/invocations-response-stream": "InvokeEndpointWithResponseStream",
+        "POST /endpoints/NAME/async-invocations": "InvokeEndpointAsync",
         "GET /ping": "200 while this server lives",
         "GET /metrics": "counts and times of invocations, for Prometheus",
     },
@@ -72,6 +73,7 @@ class Application:
             ("GET", "/_seaproof/hold"): self._hold,
             ("POST", "/_seaproof/stay"): self._stay,
             ("GET", "/_seaproof/models"): self._models,
+            ("GET", "/_seaproof/shadows"): self._shadows,
             ("POST", "/_seaproof/shutdown"): self._stop,
         }
 
@@ -216,6 +218,16 @@ class Application:
         # In a thread, as it asks the containers.
         loop = asyncio.get_running_loop()
         return wire.plain(200, {"models": await loop.run_in_executor(self._threads, multi_model.listing, self._plane)})
+
+    def _shadows(self, query: dict[str, str]) -> Awaitable[Response]:
+        endpoint = query["endpoint"]
+
+        async def read() -> Response:
+            # In a thread, as the file may be large.
+            loop = asyncio.get_running_loop()
+            return wire.plain(200, await loop.run_in_executor(self._threads, shadows.summary, self._plane, endpoint))
+
+        return read()
 
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()
