@@ -2,6 +2,7 @@
 
     POST /endpoints/{name}/invocations    the runtime; answered on the event loop
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
+    whatever is signed for S3, ...        the neighbours; see `api.neighbours`
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
     /_seaproof/...                        health, logs, events, models, shutdown: for the command line
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
 from seaproof.api import next_steps, operations, wire
+from seaproof.api.neighbours import BUCKET_HOST, Neighbours
 from seaproof.control import logs, multi_model
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
@@ -57,6 +59,7 @@ class Application:
         self._shutdown = shutdown
         self._client = send.new_client()
         self._outcomes = Outcomes(plane)
+        self.neighbours = Neighbours(plane)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.stays = True
@@ -78,6 +81,7 @@ class Application:
     async def close(self) -> None:
         """Wait for operations under way, close connections to containers."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        await self.neighbours.close()
         await self._client.close()
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
@@ -88,6 +92,9 @@ class Application:
         path = request.path
         if path.startswith(RUNTIME_PREFIX) and path.endswith(RUNTIME_SUFFIX):
             return self._invoke(path[len(RUNTIME_PREFIX) : -len(RUNTIME_SUFFIX)], request)
+        neighbour = self.neighbours.handler(request)
+        if neighbour is not None:
+            return neighbour(request)
         if path == "/":
             return self._root(request)
         if path == "/ping":
@@ -109,8 +116,8 @@ class Application:
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() not in self._hosts:
+        name = (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
+        if name not in self._hosts and not name.endswith(BUCKET_HOST):
             next_step = "Use http://127.0.0.1:PORT, or say --host."
             return wire.plain(
                 403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}
