@@ -14,6 +14,7 @@ from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
 from seaproof.errors import HttpError, SeaproofError
+from seaproof.ship.requests import new_name, this_machine, training_job
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -51,11 +52,13 @@ def command(
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
     requests.check_project(session.project)
-    job = requests.check_name(name, "--name") if name else requests.new_name(session.project)
+    job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
         screen.step("copying data into the project's storage")
         uris = requests.put_channels(session.project, session.state, job, given)
-        request = requests.training_job(session.project, session.settings, job, hyperparameters, uris, instances)
+        request = training_job(
+            session.project, this_machine(session.project, session.settings), job, hyperparameters, uris, instances
+        )
         client.call("CreateTrainingJob", request)
         if detach:
             if as_json:
