@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import unquote
 
+from seaproof.api import runtime
 from seaproof.api.s3.app import S3
 from seaproof.api.s3.shelf import Shelf
 from seaproof.control.plane import Plane
@@ -48,9 +49,9 @@ class Neighbours:
 
     def takes_stream(self, request: Request) -> bool:
         """Whether the body of this request goes to its handler as a stream: what is stored may be large."""
-        return self._s3 is not None and (
-            service_of(request) == "s3" or (request.method == "PUT" and self._is_for_bucket(request))
-        )
+        if self._s3 is None or request.path == "/" or request.path.startswith(runtime.PREFIX):
+            return False
+        return service_of(request) == "s3" or (request.method == "PUT" and self._is_for_bucket(request))
 
     def _is_for_bucket(self, request: Request) -> bool:
         if self._s3 is None or request.path.startswith("/_"):
