@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -39,7 +39,7 @@ class Way:
 class OnScreen:
     """A `waiting.Watcher` on the command's screen."""
 
-    def __init__(self, screen: Screen, keep: list[str] | None = None) -> None:
+    def __init__(self, screen: Screen, keep: TextIO | None = None) -> None:
         self._screen, self._keep = screen, keep
 
     def step(self, number: int, of: int, step: Step) -> None:
@@ -56,21 +56,25 @@ class OnScreen:
 
     def _say(self, text: str, show: Callable[[str], None]) -> None:
         if self._keep is not None:
-            self._keep.append(text)
+            print(text, file=self._keep)
         show(text)
 
 
 def target_options(command: Command) -> Command:
     """The options of every command that ships: --stage, --target, --profile, --region, and those of a project."""
+    command = click.option(
+        "--target", "target_name", type=click.Choice(shipment.TARGETS), help="aws, or the local server."
+    )(command)
+    return project_options(stage_options(command))
+
+
+def stage_options(command: Command) -> Command:
+    """--stage, --profile and --region alone."""
     command = click.option("--region", help="Region of AWS.  [default: the stage's, else the profile's]")(command)
     command = click.option(
         "--profile", help="Profile of ~/.aws/config.  [default: the stage's, else the environment's]"
     )(command)
-    command = click.option(
-        "--target", "target_name", type=click.Choice(shipment.TARGETS), help="aws, or the local server."
-    )(command)
-    command = click.option("--stage", default="", help="A [stage.NAME] of seaproof.toml, laid over [ship].")(command)
-    return project_options(command)
+    return click.option("--stage", default="", help="A [stage.NAME] of seaproof.toml, laid over [ship].")(command)
 
 
 @contextmanager

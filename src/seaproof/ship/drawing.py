@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from seaproof.project import Project
 from seaproof.settings import Settings
-from seaproof.ship import data, endpoint, image, role, serving_model, training
+from seaproof.ship import data, endpoint, image, role, serving_model, training, transform
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan
 from seaproof.ship.requests import Place, this_machine
@@ -53,6 +55,19 @@ def training_alone(draft: Draft, channels: dict[str, str], hyperparameters: dict
     role.add(draft)
     image.add(draft)
     training.add(draft, data.add_channels(draft, channels, there), hyperparameters)
+    return draft.finished()
+
+
+def transform_alone(draft: Draft, source: str, job: str) -> Plan:
+    """A batch transform of a folder, a file or s3://, by the model of a training job."""
+    found = draft.find("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
+    url = serving_model.trained(found, job)
+    assert found is not None
+    trained_in = str(found["AlgorithmSpecification"].get("TrainingImage", draft.place.image))
+    draft = replace(draft, place=replace(draft.place, image=trained_in))
+    there = data.add_bucket(draft)
+    role.add(draft)
+    transform.add(draft, source, serving_model.add(draft, url), there)
     return draft.finished()
 
 
