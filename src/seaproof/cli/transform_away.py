@@ -1,4 +1,4 @@
-"""`seaproof transform DATA --target ...`: a batch transform by the model of a training job, its predictions synced down."""
+"""`seaproof transform DATA --target aws`: by the model of a training job, and its predictions synced down."""
 
 from __future__ import annotations
 

@@ -26,6 +26,9 @@ CAPACITY_SECONDS = 30.0
 _FIRST_TO_GO = {"DeleteScalingPolicy": 0, "DeregisterScalableTarget": 1, "DeleteEndpoint": 2}
 
 
+_HELD_BY_OTHERS = {"BucketNotEmpty", "RepositoryNotEmptyException", "DeleteConflict"}
+
+
 class StepFailed(SeaproofError):
     """A step that could not be done: which call, why, what was done before it, how to go on or back."""
 
@@ -103,7 +106,9 @@ def take_back(record: Record, target: Target, watcher: Watcher) -> int:
         try:
             do(made.undo, target, watcher)
         except ServiceError as error:
-            if not refusals.means_absent(error):
+            if error.code in _HELD_BY_OTHERS:
+                watcher.note(f"stays, since others have things in it: what this made ({made.title})")
+            elif not refusals.means_absent(error):
                 raise StepFailed(
                     f"{made.undo} was not done: {error.what}",
                     where=made.title,

@@ -30,7 +30,8 @@ class Target:
     """Where all services answer, if not at AWS."""
     account: str = ""
     """Id, 12 digits."""
-    _clients: dict[str, Any] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict)
+    """Service -> its botocore client, each made when it is first used."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -48,15 +49,15 @@ class Target:
         from botocore.config import Config
 
         with self._lock:
-            if service not in self._clients:
+            if service not in self.clients:
                 with refusals.in_plain_words(service, ""):
-                    self._clients[service] = self.session.client(
+                    self.clients[service] = self.session.client(
                         service,
                         region_name=self.region,
                         endpoint_url=self.endpoint_url,
                         config=Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}),
                     )
-            return self._clients[service]
+            return self.clients[service]
 
     def call(self, service: str, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """One call, by its name in the API; ServiceError where it is refused, SeaproofError where it cannot be made."""
