@@ -11,6 +11,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
+from seaproof.cli.by_config import as_project, checked_config
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import stage_options, way
@@ -24,6 +25,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 
 
 @click.command("train")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @project_options
 @driver_option
 @click.option("--hyperparameter", "-H", "pairs", multiple=True, metavar="NAME=VALUE", help="May be given many times.")
@@ -42,6 +44,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 )
 @click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
 def command(
+    config: Path | None,
     folder: Path,
     as_json: bool,
     driver: str | None,
@@ -64,7 +67,18 @@ def command(
 
     \b
       seaproof train -H max_depth=8 --channel train=data/more.csv
+<<<<<<< HEAD
       seaproof train --target aws --out training_output.txt
+=======
+
+    With a CONFIG (YAML or JSON) no code and no project is needed: it names the table, the column to predict and the
+    algorithm, and is checked before anything runs. `seaproof explain CONFIG` says in words what will be done.
+
+    \b
+      data: flights.csv
+      target: late
+      algorithm: boosting
+>>>>>>> main
     """
     if out and not (target_name or stage):
         raise click.UsageError("--out goes with --target or --stage")
@@ -77,6 +91,9 @@ def command(
     session = open_session(folder, as_json, driver=driver)
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
+    checked = checked_config(session, config, given)
+    if checked:
+        session, given = as_project(session, checked), {}
     requests.check_project(session.project)
     job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
