@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from seaproof.cli import requests
+from seaproof.cli.by_config import as_project, checked_config
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, open_session, project_options
 from seaproof.ship import drawing, record, shipment, target
@@ -79,11 +80,26 @@ def stage_options(command: Command) -> Command:
 
 @contextmanager
 def way(
-    folder: Path, as_json: bool, stage: str, target_name: str | None, profile: str | None, region: str | None
+    folder: Path,
+    as_json: bool,
+    stage: str,
+    target_name: str | None,
+    profile: str | None,
+    region: str | None,
+    *,
+    config: Path | None = None,
+    channels: Mapping[str, str] | None = None,
 ) -> Iterator[Way]:
-    """Read the stage, open its target, and load its record."""
+    """Read the stage, open its target, and load its record.
+
+    A training config, of the project or in the file `config`, becomes what the training job is told; `channels` come
+    before its own files.
+    """
     session = open_session(folder, as_json)
     requests.check_project(session.project)
+    checked = checked_config(session, config, dict(channels or {}))
+    if checked:
+        session = as_project(session, checked)
     wanted = shipment.read(session.project, stage, target=target_name, profile=profile, region=region)
     if wanted.target == "local":
         with coordinator(session) as client:

@@ -67,9 +67,7 @@ def command(
 
     \b
       seaproof train -H max_depth=8 --channel train=data/more.csv
-<<<<<<< HEAD
       seaproof train --target aws --out training_output.txt
-=======
 
     With a CONFIG (YAML or JSON) no code and no project is needed: it names the table, the column to predict and the
     algorithm, and is checked before anything runs. `seaproof explain CONFIG` says in words what will be done.
@@ -78,19 +76,16 @@ def command(
       data: flights.csv
       target: late
       algorithm: boosting
->>>>>>> main
     """
+    hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
+    given = requests.parse_pairs(channels, "--channel NAME=PATH")
     if out and not (target_name or stage):
         raise click.UsageError("--out goes with --target or --stage")
     if target_name or stage:
-        with way(folder, as_json, stage, target_name, profile, region) as found:
-            hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
-            given = requests.parse_pairs(channels, "--channel NAME=PATH")
-            train_away.train(found, as_json, hyperparameters, given, out, retry)
+        with way(folder, as_json, stage, target_name, profile, region, config=config, channels=given) as found:
+            train_away.train(found, as_json, hyperparameters, {} if config else given, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
-    hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
-    given = requests.parse_pairs(channels, "--channel NAME=PATH")
     checked = checked_config(session, config, given)
     if checked:
         session, given = as_project(session, checked), {}
