@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from seaproof.training_file.read import TrainingFile, read_training_file, traini
 
 DATABASE = "seaproof.db"
 """In the state folder, once a job has run."""
+REPORT = "report.html"
 CHANNELS = {"train": "train", "test": "test"}
 """Key below `data` -> channel."""
 
@@ -93,6 +95,22 @@ def with_image(session: Session) -> Session:
 def served_session(session: Session) -> Session:
     """The session that serves: with the built-in image in a folder that has jobs and is no project."""
     return with_image(session) if (session.state / DATABASE).exists() else session
+
+
+def taken_out(model: Path) -> Path | None:
+    """The report of a training by config, taken out of the archive beside `model` so that a browser can open it; None
+    where there is none."""
+    report = model.with_name(REPORT)
+    try:
+        with tarfile.open(model.with_name("output.tar.gz")) as tar:
+            found = next((member for member in tar if Path(member.name).name == REPORT and member.isfile()), None)
+            content = tar.extractfile(found) if found else None
+            if content is None:
+                return None
+            report.write_bytes(content.read())
+    except (OSError, tarfile.TarError):
+        return None
+    return report
 
 
 def _read(session: Session, path: Path | None) -> TrainingFile | None:

@@ -19,10 +19,11 @@ from seaproof.contract.training_config.names import CLASSIFICATION
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
 from seaproof.training.algorithms import Fitted, Part, Setup, fit, watches
+from seaproof.training.importance import importance
 from seaproof.training.job import Job
 from seaproof.training.libraries import need
 from seaproof.training.measures.scores import Outcome, measure
-from seaproof.training.results import save_model, say, say_metrics, write_metrics
+from seaproof.training.results import REPORT_FILE, save_model, say, say_metrics, versions, write_metrics
 from seaproof.training.splits import folds, split
 from seaproof.training.tables import Columns, choose, read_files, refuse, typed, with_categories
 
@@ -81,8 +82,44 @@ def train_by_config(job: Job) -> None:
         say("no rows were kept to measure on: train:* metrics are those of rows that the model has seen")
     save_model(fitted, setup, config, list(prepared.raw.columns), job.model_dir)
     say_metrics(metrics)
+    _report(job, config, prepared, setup, fitted, metrics, test_outcome or train_outcome)
     write_metrics(job.output_data_dir, metrics, config, setup, prepared_rows(prepared))
     say(f"done after {time.monotonic() - started:.1f} s")
+
+
+def _report(
+    job: Job,
+    config: TrainingConfig,
+    prepared: Prepared,
+    setup: Setup,
+    fitted: Fitted,
+    metrics: dict[str, float],
+    measured: Outcome,
+) -> None:
+    """Write report.html."""
+    from seaproof.training.report.columns import look_at
+    from seaproof.training.report.page import Told, page
+
+    learned = prepared.frame.iloc[prepared.train]
+    rows = prepared.test if len(prepared.test) else prepared.train
+    target = prepared.raw[[config.target]].iloc[prepared.train]
+    field = Field(config.target, "str" if setup.classes else "float")
+    told = Told(
+        target=config.target,
+        algorithm=config.algorithm,
+        config=unflatten(job.raw_hyperparameters),
+        metrics=metrics,
+        measured=measured,
+        on_test=len(prepared.test) > 0,
+        rows=prepared_rows(prepared),
+        importance=importance(fitted, prepared.frame.iloc[rows], measured, config.seed),
+        target_look=look_at(field, typed(target, [field])[config.target]),
+        looks=[look_at(one, learned[one.name]) for one in setup.fields],
+        notes=prepared.columns.notes,
+        versions=versions(setup),
+    )
+    (job.output_data_dir / REPORT_FILE).write_text(page(told), encoding="utf-8")
+    say(f"report: {REPORT_FILE}, in the job's output")
 
 
 def prepared_rows(prepared: Prepared) -> dict[str, int]:
@@ -120,13 +157,14 @@ def prepare(job: Job, config: TrainingConfig) -> Prepared:
         kept = split(rows, config.split.test, config.split, config.seed, target if classes else None, groups)
         rows, test = kept.train, kept.kept
         say(f"{len(test):,} rows are kept to measure on: {kept.words}")
-    for note in columns.notes:
-        say(note)
     shown = typed(frame, columns.fields)
     fields = with_categories(columns.fields, shown.iloc[rows])
     single = [field.name for field in fields if field.type == "str" and len(field.categories) < 2]
-    for name in single:
-        say(f"`{name}` is left out: it has one value only")
+    columns = replace(
+        columns, notes=(*columns.notes, *(f"`{name}` is left out: it has one value only" for name in single))
+    )
+    for note in columns.notes:
+        say(note)
     fields = tuple(field for field in fields if field.name not in single)
     positive = classes.index(config.positive_class) if config.positive_class else len(classes) - 1
     return Prepared(shown, target, Columns(fields, columns.notes), classes, positive, rows, test, groups, frame)
