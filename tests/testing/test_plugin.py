@@ -39,7 +39,8 @@ SUITE = """
         model = LogisticRegression(max_iter=500).fit(rows, labels)
         endpoint = sagemaker.deploy(model_fn=lambda folder: model)
         body = "\\n".join(",".join(map(str, row)) for row in rows[:50])
-        assert json.loads(sagemaker.invoke(endpoint, body, Accept="application/json")) == model.predict(rows[:50]).tolist()
+        answer = json.loads(sagemaker.invoke(endpoint, body, Accept="application/json"))
+        assert answer == model.predict(rows[:50]).tolist()
 
 
     def test_an_error_of_the_function_is_a_model_error(sagemaker):
