@@ -16,7 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
-from container_process import Container, Reply, free_port, soon
+from container_process import SOURCE, Container, Reply, free_port, soon
+
+__all__ = ["SOURCE", "Container", "Reply", "free_port"]  # and what is defined here
 
 INCOME = Path(__file__).parents[2] / "examples" / "income" / "data"
 CSV, JSON = "text/csv", "application/json"
@@ -97,6 +99,9 @@ def table(columns: Mapping[str, Sequence[Any]], **more: Any) -> str:
 
 def same(answered: Sequence[Any], expected: Sequence[Any]) -> bool:
     """Whether every value is the library's own: numbers to the last bit, labels to the letter."""
+    if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
+        # As numbers of the library's own width: a float32 is written as the shortest text that reads back as it.
+        return np.array_equal(np.array(answered, dtype=object).astype(expected.dtype), expected, equal_nan=True)
     expected = expected.tolist() if isinstance(expected, np.ndarray) else list(expected)
     return len(answered) == len(expected) and all(map(_equal, answered, expected))
 

@@ -6,9 +6,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas
 from format_lab import Made, income
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+
+from seaproof.formats.schema import Field, Schema, write_schema
 
 TRAINED = 3000
 """Rows of the census that are trained on; all that are held out are predicted."""
@@ -154,6 +157,126 @@ def catboost_poisson(folder: Path) -> Made:
     return Made(columns, said, {"prediction": said}, ["Float64"] * 10, shap)
 
 
+def _categories(frame: pandas.DataFrame, known: dict[str, list[str]]) -> pandas.DataFrame:
+    """The text columns as pandas' own categories."""
+    return frame.assign(**{name: pandas.Categorical(frame[name], known[name]) for name in TEXT})
+
+
+def _known(frame: pandas.DataFrame) -> dict[str, list[str]]:
+    return {name: sorted(frame[name].dropna().unique()) for name in TEXT}
+
+
+def _chances(said: Any) -> dict[str, Any]:
+    """The outputs of a model of two classes whose labels schema.json names."""
+    label = np.where(said > 0.5, ">50K", "<=50K")
+    rest = np.ones(1, said.dtype) - said
+    return {"prediction": label, "probability_<=50K": rest, "probability_>50K": said}
+
+
+def _label_schema(folder: Path) -> None:
+    write_schema(folder, Schema("", (), (), classes=("<=50K", ">50K")))
+
+
+def xgboost_census(folder: Path) -> Made:
+    import xgboost
+
+    trained, labels = income("train", TRAINED)
+    known = _known(frame_of(trained))
+    target = [label == ">50K" for label in labels]
+    data = xgboost.DMatrix(_categories(frame_of(trained), known), target, enable_categorical=True)
+    booster = xgboost.train({"objective": "binary:logistic", "max_depth": 4, "nthread": 1}, data, 20)
+    booster.save_model(folder / "model.ubj")
+    _label_schema(folder)
+    columns, _ = income()
+    held_out = xgboost.DMatrix(_categories(frame_of(columns), known), enable_categorical=True)
+    said = booster.predict(held_out)
+    shap = booster.predict(held_out, pred_contribs=True)
+    types = ["Str" if name in TEXT else "Int64" for name in columns]
+    return Made(columns, said, _chances(said), types, shap, known)
+
+
+def xgboost_iris(folder: Path) -> Made:
+    import xgboost
+
+    frame, target, columns = measured("iris")
+    model = xgboost.XGBClassifier(n_estimators=10, n_jobs=1).fit(frame, target)
+    model.save_model(folder / "model.json")
+    booster = model.get_booster()
+    data = xgboost.DMatrix(frame)
+    said = booster.predict(data)
+    scores = {f"probability_{k}": said[:, k] for k in range(3)}
+    return Made(columns, said, scores, ["Float64"] * 4, booster.predict(data, pred_contribs=True))
+
+
+def lightgbm_census(folder: Path) -> Made:
+    import lightgbm
+
+    trained, labels = income("train", TRAINED)
+    known = _known(frame_of(trained))
+    frame = _categories(frame_of(trained), known)
+    wanted = {"objective": "binary", "num_leaves": 15, "num_threads": 1, "verbose": -1}
+    data = lightgbm.Dataset(frame, [label == ">50K" for label in labels])
+    booster = lightgbm.train(wanted, data, 20)
+    booster.save_model(folder / "model.txt")
+    _label_schema(folder)
+    columns, _ = income()
+    held_out = _categories(frame_of(columns), known)
+    said = booster.predict(held_out)
+    return Made(
+        columns, said, _chances(said), census_types(columns), booster.predict(held_out, pred_contrib=True), known
+    )
+
+
+def lightgbm_iris(folder: Path) -> Made:
+    import lightgbm
+
+    frame, target, columns = measured("iris")
+    wanted = {"objective": "multiclass", "num_class": 3, "num_threads": 1, "verbose": -1}
+    booster = lightgbm.train(wanted, lightgbm.Dataset(frame, target), 5)
+    booster.save_model(folder / "model.txt")
+    said = booster.predict(frame)
+    shap = booster.predict(frame, pred_contrib=True).reshape(len(frame), 3, 5)
+    return Made(columns, said, {f"probability_{k}": said[:, k] for k in range(3)}, ["Float64"] * 4, shap)
+
+
+def onnx_census(folder: Path) -> Made:
+    """A pipeline with an input for each column, text among them."""
+    import onnxruntime
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    model, columns, _ = sklearn_pipeline()
+    columns = {name: ["unknown" if cell is None else cell for cell in cells] for name, cells in columns.items()}
+    model.named_steps["columntransformer"].named_transformers_["text"].steps.pop(0)  # ONNX has no imputer of text
+    inputs = [(n, StringTensorType([None, 1]) if n in TEXT else FloatTensorType([None, 1])) for n in columns]
+    graph = to_onnx(model, initial_types=inputs, options={"zipmap": True})
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    given = {
+        name: np.array(cells, object if name in TEXT else np.float32).reshape(-1, 1) for name, cells in columns.items()
+    }
+    label, chances = session.run(None, given)
+    names = [one.name for one in session.get_outputs()]
+    scores = {names[0]: label, **{f"{names[1]}_{k}": [row[k] for row in chances] for k in ("<=50K", ">50K")}}
+    return Made(columns, label, scores, census_types(columns))
+
+
+def onnx_diabetes(folder: Path) -> Made:
+    """One tensor of all columns, whose names schema.json knows."""
+    import onnxruntime
+    from skl2onnx import to_onnx
+    from sklearn.ensemble import RandomForestRegressor
+
+    frame, target, columns = measured("diabetes")
+    model = RandomForestRegressor(5, random_state=0).fit(frame, target)
+    graph = to_onnx(model, frame.to_numpy(np.float32)[:1])
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    write_schema(folder, Schema("", tuple(Field(name, "float") for name in columns), (Field("progress", "float"),)))
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    said = session.run(None, {session.get_inputs()[0].name: frame.to_numpy(np.float32)})[0][:, 0]
+    return Made(columns, said, {"progress": said}, ["Float64"] * 10)
+
+
 RECIPES = {
     recipe.__name__: recipe
     for recipe in (
@@ -163,5 +286,11 @@ RECIPES = {
         catboost_census,
         catboost_iris,
         catboost_poisson,
+        xgboost_census,
+        xgboost_iris,
+        lightgbm_census,
+        lightgbm_iris,
+        onnx_census,
+        onnx_diabetes,
     )
 }

@@ -87,6 +87,7 @@ SUITE = """
             transform_fn=lambda model, data, content_type, accept: data.upper(), config={"AsyncInferenceConfig": output}
         )
         uri = sagemaker.put("s3://bucket/in.txt", "abc")
+        assert sagemaker.client("s3").get_object(Bucket="bucket", Key="in.txt")["Body"].read() == b"abc"
         accepted = sagemaker.runtime.invoke_endpoint_async(
             EndpointName=endpoint, InputLocation=uri, ContentType="text/plain"
         )

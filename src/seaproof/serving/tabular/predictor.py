@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.contract.environ import ALL, ModelEnviron, ServingEnviron
-from seaproof.errors import RequestError
+from seaproof.errors import RequestError, authors_traceback
 from seaproof.formats.model import Model
 from seaproof.http.message import Request, Response
 from seaproof.serving.codecs import Table, decode
 from seaproof.serving.functions import Functions
 from seaproof.serving.predictor import Parts, Predictor, Unencoded, read_content
+from seaproof.serving.replies import log
 from seaproof.serving.tabular import scorer
 from seaproof.serving.tabular.pages import Pages
 from seaproof.serving.tabular.plain import Reader
@@ -36,7 +37,7 @@ class TabularPredictor(Predictor):
         # Bodies are decoded together only where they become a matrix.
         self.decodes = self._reader.numeric and bool(self._reader.fields)
         folders = [Path(model_dir), *([Path(settings.score_folder)] if settings.score_folder else [])]
-        self._pages = Pages(model, self._reader, folders, self._scores)
+        self._pages = Pages(model, self._reader, folders, self._scores_for_scorer)
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """What is answered beside /ping and /invocations: path, method, and what answers in the thread."""
@@ -62,8 +63,10 @@ class TabularPredictor(Predictor):
     def predict_rows(self, value: Any) -> Any:
         """What the model says of these rows: a table of all its outputs for the scorer, its prediction for others."""
         if isinstance(value, Table):
+            if value.names is not None:
+                return self._scores_for_scorer(value)
             rows = self._rows(value)
-            return self._scores(rows) if value.names is not None or self._all else self._saved.predict(rows)
+            return self._scores(rows) if self._all else self._saved.predict(rows)
         if self._reader.fields:
             value = self._reader.checked(value)
         return self._scores(value) if self._all else self._saved.predict(value)
@@ -76,6 +79,16 @@ class TabularPredictor(Predictor):
 
     def _rows(self, table: Table) -> Any:
         return self._reader.joined(table.columns) if self._reader.numeric else table.columns
+
+    def _scores_for_scorer(self, table: Table) -> Table:
+        """The same, with failures as the scorer words them."""
+        try:
+            return self._scores(table)
+        except (RequestError, MemoryError):
+            raise
+        except Exception as error:
+            log.error("scoring failed\n%s", authors_traceback(error).rstrip())
+            raise scorer.refusal(f"{type(error).__name__}: {error}", 500) from error
 
     def _scores(self, rows: Any) -> Table:
         schema = self._saved.schema
