@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from seaproof.errors import ProjectError
@@ -14,6 +14,19 @@ class Table:
     def __init__(self, values: Mapping[str, Any], file: str, path: str) -> None:
         self._values, self._file, self._path = dict(values), file, path
         self._asked: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def raw(self, key: str) -> Any:
+        """The value as it stands there, or None."""
+        return self._values.get(key)
+
+    def take_out(self, but: Collection[str]) -> dict[str, Any]:
+        """Remove all keys except these, and return them with their values, for who reads them otherwise."""
+        taken = {key: value for key, value in self._values.items() if key not in but}
+        self._values = {key: value for key, value in self._values.items() if key in but}
+        return taken
 
     def names(self) -> list[str]:
         return list(self._values)

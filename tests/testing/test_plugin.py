@@ -87,6 +87,7 @@ SUITE = """
             transform_fn=lambda model, data, content_type, accept: data.upper(), config={"AsyncInferenceConfig": output}
         )
         uri = sagemaker.put("s3://bucket/in.txt", "abc")
+        assert sagemaker.client("s3").get_object(Bucket="bucket", Key="in.txt")["Body"].read() == b"abc"
         accepted = sagemaker.runtime.invoke_endpoint_async(
             EndpointName=endpoint, InputLocation=uri, ContentType="text/plain"
         )
@@ -126,14 +127,22 @@ def pytest_run(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "two side by side"])
-def test_a_suite_of_a_user_passes(tmp_path, arguments):
+def test_a_suite_of_a_user_passes(tmp_path):
     (tmp_path / "test_user.py").write_text(textwrap.dedent(SUITE))
 
-    done = pytest_run(tmp_path, *arguments)
+    done = pytest_run(tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "11 passed" in done.stdout
+
+
+def test_runs_side_by_side_do_not_meet(tmp_path):
+    (tmp_path / "test_user.py").write_text(textwrap.dedent(SUITE))
+
+    done = pytest_run(tmp_path, "-n", "2", "-k", "collide or streamed")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
 
 
 def test_a_project_deploys_its_own_image(tmp_path):

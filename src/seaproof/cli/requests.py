@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from seaproof.errors import ProjectError
-from seaproof.project import Project
+from seaproof.project import BUILT_IN, Project
 from seaproof.ship.requests import BUCKET, new_name
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
@@ -14,7 +14,7 @@ from seaproof.storage.storage import parse_address
 
 def check_project(project: Project) -> None:
     """ProjectError where this folder is no project: there would be no image to run."""
-    if project.file is None:
+    if project.file is None and project.image != BUILT_IN:
         raise ProjectError(
             "there is no seaproof.toml",
             where=str(project.root),

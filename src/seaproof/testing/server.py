@@ -14,11 +14,11 @@ import boto3
 from botocore.config import Config
 
 from seaproof.api.app import Application
+from seaproof.api.coordinator import listen
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park
 from seaproof.control.store import Store
 from seaproof.drivers.process import ProcessDriver
-from seaproof.http.server import ServerLimits, serve
 from seaproof.invocations.send import Sender, new_loop
 from seaproof.project import FolderImage, find_project
 from seaproof.settings import Settings
@@ -97,8 +97,7 @@ class LocalServer:
 
     async def _open(self) -> None:
         app = Application(self.plane, "", lambda: None)
-        limits = ServerLimits(body_bytes=2 * self.plane.settings.profile.request_body.value)
-        self._app, self._server = app, await serve(app.handle, limits=limits)
+        self._app, self._server = app, await listen(app, self.plane.settings)
         app.url = self.url = f"http://127.0.0.1:{self._server.port}"
 
     async def _close(self) -> None:
