@@ -82,7 +82,7 @@ class LocalSageMaker:
     ) -> str:
         """Bring up an endpoint and wait until it answers; its name.
 
-        `model` is a folder (an inference script in it or in its `code/`, a saved model, or both) or a model.tar.gz.
+        `model` is a folder (an inference.py in it or in its `code/`, a saved model, or both) or a model.tar.gz.
         Without more it is served by `seaproof-container` as a process; with `image`, by that image of the project's
         seaproof.toml; with functions (`model_fn=`, `predict_fn=`, `input_fn=`, `output_fn=`, `transform_fn=`), in this
         process. `config` has further members of CreateEndpointConfig, such as DataCaptureConfig. SeaproofError where
@@ -161,7 +161,7 @@ class LocalSageMaker:
         if model.is_dir():
             archive = self._server.plane.folder / "models" / f"{name}.tar.gz"
             archive.parent.mkdir(exist_ok=True)
-            archives.pack(model, archive)
+            archives.pack(_entries(model), archive)
             model = archive
         self.put(uri, model)
         return uri
@@ -177,3 +177,11 @@ class LocalSageMaker:
 
     def _run(self, operation: str, **request: Any) -> dict[str, Any]:
         return operations.run(self._server.plane, operation, request)
+
+
+def _entries(folder: Path) -> list[tuple[Path, str]]:
+    """What goes into the archive; programs of a folder without `code/` go into one, where they are looked for."""
+    found = list(archives.walk(folder))
+    if (folder / "code").exists() or not (folder / "inference.py").is_file():
+        return found
+    return [(path, f"code/{name}" if name.endswith(".py") else name) for path, name in found]
