@@ -9,6 +9,7 @@ from typing import Any
 
 from seaproof.cli.session import Session
 from seaproof.contract.training_config.flat import flatten
+from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.metric_lines import metric_definitions
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError, ProjectError
@@ -28,6 +29,8 @@ class Checked:
     """A config without mistakes, and what its data looks like."""
 
     file: TrainingFile
+    config: TrainingConfig
+    """The file's, with the data that the command line named."""
     found: Found
     task: str
     """Empty where only the job can tell."""
@@ -55,7 +58,7 @@ def checked_config(session: Session, path: Path | None, given: dict[str, str]) -
     if not channels.get("train") and not session.project.training.channels:
         file.refuse([*file.problems, *problems, _no_data()])
     file.refuse([*file.problems, *problems])
-    return Checked(file, found, decided_task(config, found), channels)
+    return Checked(file, config, found, decided_task(config, found), channels)
 
 
 def as_project(session: Session, checked: Checked) -> Session:

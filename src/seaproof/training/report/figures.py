@@ -24,8 +24,8 @@ def figures(outcome: Outcome) -> list[Figure]:
     """All that fit the task."""
     if not outcome.classes:
         return [_predicted_against_actual(outcome), _errors(outcome)]
-    found = [_roc(outcome), _precision_recall(outcome)]
-    if outcome.two_classes:
+    found = [_roc(outcome), _precision_recall(outcome)] if _one_by_one(outcome) else []
+    if found and outcome.two_classes:
         found += [_lift(outcome), _gains(outcome), _calibration(outcome)]
     if len(outcome.classes) <= _MOST_CLASSES:
         found.append(_confusion(outcome))
@@ -153,14 +153,13 @@ def _errors(outcome: Outcome) -> Figure:
 
 
 def _one_by_one(outcome: Outcome) -> list[tuple[int, str, Any, Any]]:
-    """Each class against the others; of two classes the positive one alone."""
-    if outcome.two_classes:
-        return [(0, outcome.classes[outcome.positive], outcome.happened, outcome.score)]
+    """Each class against the others, where both are there; of two classes the positive one alone."""
     found = []
-    for number, name in enumerate(outcome.classes[:_MOST_CLASSES]):
+    numbers = [outcome.positive] if outcome.two_classes else range(min(len(outcome.classes), _MOST_CLASSES))
+    for place, number in enumerate(numbers):
         happened = (outcome.target == number).astype(float)
         if happened.any() and not happened.all():
-            found.append((number, name, happened, outcome.predicted[:, number]))
+            found.append((place, outcome.classes[number], happened, outcome.predicted[:, number]))
     return found
 
 
