@@ -59,3 +59,19 @@ SERVERLESS = replace(
     startup=Limit(180, "seconds", "developer guide, serverless: download and ping together"),
 )
 PROFILES = {profile.name: profile for profile in (REAL_TIME, API_MODEL, SERVERLESS)}
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """The limits of batch transform jobs."""
+
+    default_payload_mb: Limit = Limit(6, "MiB", "API reference: MaxPayloadInMB default")
+    payload_mb: Limit = Limit(100, "MiB", "API reference: MaxPayloadInMB maximum, and its product with concurrency")
+    instances: Limit = Limit(100, "instances", "API reference: TransformResources.InstanceCount maximum")
+    invocation: Limit = Limit(600, "seconds", "API reference: InvocationsTimeoutInSeconds default")
+    retries: Limit = Limit(3, "retries", "API reference: InvocationsMaxRetries default")
+    environment_key: Limit = Limit(1024, "characters", "API reference: key of Environment")
+    environment_value: Limit = Limit(10_240, "characters", "API reference: value of Environment")
+
+
+BATCH = BatchLimits()
