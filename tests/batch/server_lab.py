@@ -1,4 +1,4 @@
-"""A local server as a process of its own, which is killed, and boto3 in front of it; its container is a real program."""
+"""A local server as a process of its own, which is killed, with boto3 in front of it and a real program as its container."""
 
 from __future__ import annotations
 
