@@ -1,4 +1,4 @@
-"""A local server as a process of its own, which is killed, with boto3 in front of it and a real program as its container."""
+"""A local server as a process of its own, with boto3 in front of it and a real program as its container."""
 
 from __future__ import annotations
 
