@@ -1,4 +1,4 @@
-"""Predictions of small bodies go on the event loop once they have proven to be short, and leave it when they are not."""
+"""Predictions of small bodies go on the event loop once they have proven to be short, and leave it for long ones."""
 
 from __future__ import annotations
 
