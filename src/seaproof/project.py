@@ -4,6 +4,7 @@
 [images."NAME"]                   an image as a folder, for the process driver (see FolderImage)
 [images."NAME".environment]       variables that this image always sees, as ENV in a Dockerfile
 [training] [training.channels] [training.hyperparameters] [training.metrics]
+                                  beside a `target`, all else in [training] is a training config
 [endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
 [[pipeline.containers]]           what `seaproof pipeline` runs, read by inference_pipeline.py
 [ship] [stage.NAME]               where and how it goes to AWS, read by ship/shipment.py
@@ -27,6 +28,16 @@ else:
     import tomli as tomllib
 
 FILE = "seaproof.toml"
+BUILT_IN = "seaproof-built-in"
+"""The image of who has none: what seaproof is installed beside, as a folder. It trains by a config and serves a saved
+model."""
+
+
+_JOB_KEYS = {
+    *("channels", "content_types", "hyperparameters", "metrics", "environment", "instance_type", "instance_count"),
+    "max_runtime",
+}
+"""What `[training]` says of the job itself; beside a `target` all else there is a training config."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ class Training:
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
     max_runtime: int = 86400
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """A training config, where the table holds one; `training_file` reads it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,13 @@ class Project:
     def image_folder(self) -> FolderImage | None:
         """The folder that stands for the project's own image, if one does."""
         return self.images.get(self.image) or self.images.get(self.image.partition(":")[0])
+
+
+def built_in_image() -> FolderImage:
+    """The folder that stands for `BUILT_IN`, run by this very Python."""
+    run = (sys.executable, "-m", "seaproof.container")
+    folder = Path(__file__).parent / "image"
+    return FolderImage(folder, train=(*run, "train"), serve=(*run, "serve"), accept_bind_to_port=True)
 
 
 def find_project(start: Path) -> Project:
@@ -162,7 +182,13 @@ def _image(table: Table, root: Path) -> FolderImage:
 
 
 def _training(table: Table) -> Training:
+    config: dict[str, Any] = {}
+    if "target" in table or "data_params" in table:
+        # `metrics` names regular expressions for a job, and is a list in a config.
+        named = table.raw("metrics")
+        config = table.take_out(_JOB_KEYS if isinstance(named, dict) else _JOB_KEYS - {"metrics"})
     training = Training(
+        config=config,
         channels=table.texts("channels"),
         content_types=table.texts("content_types"),
         hyperparameters=table.texts("hyperparameters"),

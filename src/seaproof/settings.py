@@ -49,6 +49,9 @@ class Settings:
         "SEAPROOF_STREAM_TIMEOUT",
         "seconds a container may take for a reply that is streamed, from first to last",
     )
+    async_webhook: str = _knob(
+        "", "SEAPROOF_ASYNC_WEBHOOK", "URL that is told, as SNS would, when an asynchronous invocation has ended"
+    )
     stop_job_grace: float = _knob(120.0, "SEAPROOF_STOP_JOB_GRACE", "seconds from SIGTERM to SIGKILL for jobs")
     stop_endpoint_grace: float = _knob(
         30.0, "SEAPROOF_STOP_ENDPOINT_GRACE", "seconds from SIGTERM to SIGKILL for endpoints"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from seaproof.errors import ProjectError
@@ -14,6 +14,19 @@ class Table:
     def __init__(self, values: Mapping[str, Any], file: str, path: str) -> None:
         self._values, self._file, self._path = dict(values), file, path
         self._asked: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def raw(self, key: str) -> Any:
+        """The value as it stands there, or None."""
+        return self._values.get(key)
+
+    def take_out(self, but: Collection[str]) -> dict[str, Any]:
+        """Remove all keys except these, and return them with their values, for who reads them otherwise."""
+        taken = {key: value for key, value in self._values.items() if key not in but}
+        self._values = {key: value for key, value in self._values.items() if key in but}
+        return taken
 
     def names(self) -> list[str]:
         return list(self._values)
@@ -39,11 +52,23 @@ class Table:
             raise self.error(key, f"true or false is expected here, not {value!r}")
         return value
 
-    def count(self, key: str, default: int) -> int:
+    def count(self, key: str, default: int, *, least: int = 1) -> int:
         value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(key, f"a whole number from 1 on is expected here, not {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.error(key, f"a whole number from {least} on is expected here, not {value!r}")
         return value
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            raise self.error(key, f"{value!r} is none of {', '.join(filter(None, choices))}")
+        return value
+
+    def tables(self, key: str) -> tuple[dict[str, Any], ...]:
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.error(key, f"tables are expected here, each under [[{self._name(key)}]]")
+        return tuple(value)
 
     def words(self, key: str) -> tuple[str, ...]:
         value = self._take(key, [])

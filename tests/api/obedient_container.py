@@ -8,6 +8,7 @@ import time
 
 NAME = os.environ.get("NAME", "")
 ME = os.urandom(8).hex()
+BUSY, PEAK = [], [0]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -18,6 +19,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, b"")
 
     def do_POST(self):
+        BUSY.append(self)
+        PEAK[0] = max(PEAK[0], len(BUSY))
+        try:
+            self.obey()
+        finally:
+            BUSY.remove(self)
+
+    def obey(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             order = json.loads(body)
@@ -33,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {"Content-Type": "text/csv; charset=x", **order.get("headers", {})}
         if "parts" in order:
             return self.stream(order, headers)
-        shown = {"name": NAME, "me": ME, "headers": dict(self.headers), "said": order.get("say", "")}
+        shown = {"name": NAME, "me": ME, "peak": PEAK[0], "headers": dict(self.headers), "said": order.get("say", "")}
         body = order["answer"].encode() if "answer" in order else json.dumps(shown).encode()
         return self.answer(order.get("status", 200), body, headers)
 

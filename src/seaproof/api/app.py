@@ -2,6 +2,7 @@
 
     POST /endpoints/{name}/...            the runtime; answered on the event loop, see `runtime`
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
+    whatever is signed for S3, ...        the neighbours; see `api.neighbours`
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
     /_seaproof/...                        health, logs, events, models, shadows, shutdown: for the command line
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
 from seaproof.api import operations, runtime, wire
+from seaproof.api.neighbours import BUCKET_HOST, Neighbours
 from seaproof.api.runtime import Runtime
 from seaproof.control import logs, multi_model, shadows
 from seaproof.control.outcomes import Outcomes
@@ -39,6 +41,7 @@ ABOUT = {
         "POST /": "operations of SageMaker, as SDKs send them: boto3.client('sagemaker', endpoint_url=...)",
         "POST /endpoints/NAME/invocations": "InvokeEndpoint: boto3.client('sagemaker-runtime', endpoint_url=...)",
         "POST /endpoints/NAME/invocations-response-stream": "InvokeEndpointWithResponseStream",
+        "POST /endpoints/NAME/async-invocations": "InvokeEndpointAsync",
         "GET /ping": "200 while this server lives",
         "GET /metrics": "counts and times of invocations, for Prometheus",
     },
@@ -56,6 +59,7 @@ class Application:
         self.url = url
         self._shutdown = shutdown
         self._outcomes = Outcomes(plane)
+        self.neighbours = Neighbours(plane)
         self._runtime = Runtime(plane, self._outcomes)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
@@ -79,6 +83,7 @@ class Application:
     async def close(self) -> None:
         """Wait for operations under way, close connections to containers."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        await self.neighbours.close()
         await self._runtime.close()
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
@@ -89,6 +94,9 @@ class Application:
         path = request.path
         if path.startswith(runtime.PREFIX) and (answer := self._runtime.handle(request)) is not None:
             return answer
+        neighbour = self.neighbours.handler(request)
+        if neighbour is not None:
+            return neighbour(request)
         if path == "/":
             return self._root(request)
         if path == "/ping":
@@ -110,8 +118,8 @@ class Application:
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() not in self._hosts:
+        name = (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
+        if name not in self._hosts and not name.endswith(BUCKET_HOST):
             next_step = "Use http://127.0.0.1:PORT, or say --host."
             return wire.plain(
                 403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}

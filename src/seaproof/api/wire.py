@@ -73,7 +73,10 @@ def _shaped(shape: Shape, value: Any) -> Any:
 
 
 def runtime_members(request: Request, operation: str = "InvokeEndpoint") -> dict[str, Any]:
-    """The members that a runtime request has in its headers and body; the endpoint's name is in the path."""
+    """The members that a runtime request has in its headers and body; the endpoint's name is in the path.
+
+    A header that is to be a number and is none stays text.
+    """
     shape = spec.input_shape(operation, spec.RUNTIME)
     assert shape is not None
     given = {name.lower(): value for name, value in request.headers}
@@ -82,7 +85,9 @@ def runtime_members(request: Request, operation: str = "InvokeEndpoint") -> dict
         if member.serialization.get("location") == "header":
             value = given.get(member.serialization["name"].lower().encode())
             if value is not None:
-                members[name] = value.decode("latin-1")
+                text = value.decode("latin-1")
+                whole = member.type_name == "integer" and text.isascii() and text.isdigit() and len(text) < 10
+                members[name] = int(text) if whole else text
         elif name == shape.serialization.get("payload"):
             members[name] = request.body
     return members

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from seaproof.errors import ProjectError
-from seaproof.project import Project
+from seaproof.project import BUILT_IN, Project
 from seaproof.ship.requests import BUCKET, new_name
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
@@ -14,12 +14,18 @@ from seaproof.storage.storage import parse_address
 
 def check_project(project: Project) -> None:
     """ProjectError where this folder is no project: there would be no image to run."""
-    if project.file is None:
+    if project.file is None and project.image != BUILT_IN:
         raise ProjectError(
             "there is no seaproof.toml",
             where=str(project.root),
             next_step="`seaproof init` writes a project; --project names another folder.",
         )
+
+
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ProjectError:
+    """A file that was named on the command line and cannot be read as text."""
+    said = error.strerror if isinstance(error, OSError) else "it is no text"
+    return ProjectError(f"the file cannot be read: {said}", where=str(path))
 
 
 def check_name(name: str, where: str) -> str:

@@ -15,6 +15,8 @@ IMPLEMENTED = {
         "Tags",
         "DataCaptureConfig.{EnableCapture,InitialSamplingPercentage,DestinationS3Uri,CaptureOptions}",
         "DataCaptureConfig.CaptureContentTypeHeader",
+        "AsyncInferenceConfig.ClientConfig.MaxConcurrentInvocationsPerInstance",
+        "AsyncInferenceConfig.OutputConfig.{S3OutputPath,S3FailurePath,NotificationConfig}",
         *(
             f"{variants}.{{{members}}}"
             for variants in _LISTS
@@ -30,6 +32,7 @@ IGNORED = {
     "create_endpoint_config": (
         "KmsKeyId",
         "DataCaptureConfig.KmsKeyId",
+        "AsyncInferenceConfig.OutputConfig.KmsKeyId",
         "VpcConfig",
         "ExecutionRoleArn",
         "MetricsConfig",
@@ -61,6 +64,7 @@ def create_endpoint_config(plane: Plane, request: Body) -> Body:
             raise _exists(arn)
         _check_variants(plane, [variant for variants in _LISTS for variant in body.get(variants) or []])
         _check_shadows(body)
+        _check_async(body)
         _check_uri("dataCaptureConfig.destinationS3Uri", body.get("DataCaptureConfig", {}).get("DestinationS3Uri"))
         if plane.store.insert(KIND, name, arn, "", body) is None:
             raise _exists(arn)
@@ -127,6 +131,17 @@ def _check_shadows(body: Body) -> None:
             "ShadowProductionVariants takes one variant, which shadows the one variant of ProductionVariants;"
             f" there are {len(shadows)} and {len(body['ProductionVariants'])}.",
         )
+
+
+def _check_async(body: Body) -> None:
+    config = body.get("AsyncInferenceConfig")
+    if not config:
+        return
+    for field in ("S3OutputPath", "S3FailurePath"):
+        name = f"asyncInferenceConfig.outputConfig.{field[0].lower()}{field[1:]}"
+        _check_uri(name, config["OutputConfig"].get(field))
+    if body.get("ShadowProductionVariants"):
+        raise ServiceError("ValidationException", "An asynchronous endpoint cannot have ShadowProductionVariants.")
 
 
 def _check_uri(member: str, uri: str | None) -> None:

@@ -24,6 +24,8 @@ def description(plane: Plane, record: Record) -> Body:
             body.setdefault(_list_of(variant), []).append(_variant(plane, record, variant))
         if capture := plan.get("capture"):
             body["DataCaptureConfig"] = _capture(capture)
+        if asynchronous := plan.get("async"):
+            body["AsyncInferenceConfig"] = {key: value for key, value in asynchronous.items() if key != "PerInstance"}
     following = record.body.get("_next")
     if following and following["version"] != plan["version"]:
         summary: Body = {

@@ -176,7 +176,8 @@ class Fleet:
             variant = Variant(given["name"], given["weight"], self._instances(given["name"]))
             (shadows if given.get("shadow") else production).append(variant)
         shadow, capture = self._shadow(production, shadows), read_capture(plan.get("capture"))
-        return Routing(self.endpoint, tuple(production), shadow=shadow, capture=capture)
+        at_once = (plan.get("async") or {}).get("PerInstance", 0)
+        return Routing(self.endpoint, tuple(production), asynchronous=at_once, shadow=shadow, capture=capture)
 
     def _shadow(self, production: list[Variant], shadows: list[Variant]) -> Shadow | None:
         """The share of the requests is the shadow's weight, measured by that of the production variant."""

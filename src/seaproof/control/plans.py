@@ -7,7 +7,8 @@ the model and the configuration meanwhile.
      "isolated", "startup", "download", "mode", "containers": [{"name", "image", "environment", "hostname",
      "model_data", "multi_model"}]}]}
 
-A shadow variant is one of them with `"shadow": true`. `capture` is the DataCaptureConfig, where there is one.
+A shadow variant is one of them with `"shadow": true`. Where there are such, `capture` is the DataCaptureConfig, and
+`async` the AsyncInferenceConfig with `PerInstance`, the invocations that each instance gets at once.
 
 `mode` is Serial or Direct: through all containers, or to the one that a request names.
 
@@ -23,15 +24,13 @@ import secrets
 import time
 from typing import Any
 
+from seaproof.control.async_invocations import PER_INSTANCE
 from seaproof.control.fleet import Plan, Seat
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
-_NOT_SUPPORTED_CONFIG = (
-    "AsyncInferenceConfig",
-    "ExplainerConfig",
-)
+_NOT_SUPPORTED_CONFIG = ("ExplainerConfig",)
 _NOT_SUPPORTED_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools")
 
 
@@ -51,6 +50,10 @@ def resolve(plane: Plane, config_name: str) -> Plan:
     plan: Plan = {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
     if config.body.get("DataCaptureConfig"):
         plan["capture"] = config.body["DataCaptureConfig"]
+    if config.body.get("AsyncInferenceConfig"):
+        given = config.body["AsyncInferenceConfig"]
+        at_once = (given.get("ClientConfig") or {}).get("MaxConcurrentInvocationsPerInstance", PER_INSTANCE)
+        plan["async"] = {**given, "PerInstance": at_once}
     return plan
 
 

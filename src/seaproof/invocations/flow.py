@@ -163,8 +163,8 @@ def invocation(
 
 def _check(routes: Routes, endpoint: str, request: Request, settings: Settings, terms: Terms) -> None:
     routing = routes.get(endpoint)
-    if routing is not None and routing.asynchronous != terms.asynchronous:
-        raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous)
+    if routing is not None and (routing.asynchronous > 0) != terms.asynchronous:
+        raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous > 0)
     if len(request.body) > terms.request_bytes:
         raise answers.oversize(settings, endpoint)
     for name, value in request.headers:

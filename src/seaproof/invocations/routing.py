@@ -99,8 +99,9 @@ class Routing:
 
     endpoint: str
     variants: tuple[Variant, ...]
-    asynchronous: bool = False
-    """Whether it is invoked by InvokeEndpointAsync, and by nothing else."""
+    asynchronous: int = 0
+    """Invocations that an instance gets at once, where the endpoint is invoked by InvokeEndpointAsync and by nothing
+    else; 0 for any other."""
     shadow: Shadow | None = None
     capture: Capture | None = None
 
