@@ -1,8 +1,9 @@
 """STS, IAM, ECR, SNS and what else a program may call, answered by moto in this process.
 
 moto is imported with the first such request (about a second), and is an extra: `pip install "seaproof[aws]"`. What it
-keeps lives in memory and ends with the server. Ours are three things that SDKs ask for and that would fail there: any
-role is found by GetRole, SimulatePrincipalPolicy allows, and ECR points at the registry of the settings.
+keeps lives in memory and ends with the server. Ours is what the SageMaker SDKs ask before anything else, so that they
+start without moto: GetCallerIdentity, and SimulatePrincipalPolicy, which allows. Any role is found by GetRole, and ECR
+points at the registry of the settings.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
+from seaproof.api.client_environment import ROLE_NAME
 from seaproof.http.message import Headers, Request, Response
 from seaproof.settings import Settings
 
@@ -23,6 +25,7 @@ _HOSTS = {"ecr": "api.ecr", "monitoring": "monitoring", "iam": "iam"}
 """Where a service's host does not begin with the name that it is signed for."""
 _GLOBAL = ("iam",)
 _IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
+_STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 _VERSION = "2010-05-08"
 _TRUST = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sagemaker.amazonaws.com"},'
@@ -42,9 +45,12 @@ class MotoServices:
 
     def answer(self, service: str, request: Request) -> Response:
         """Answer one request that is signed for this service."""
-        form = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if service == "iam" else {}
-        if form.get("Action") == "SimulatePrincipalPolicy":
+        is_form = service in ("iam", "sts")
+        form = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if is_form else {}
+        if service == "iam" and form.get("Action") == "SimulatePrincipalPolicy":
             return _allow_all(form)
+        if service == "sts" and form.get("Action") == "GetCallerIdentity":
+            return self._identity()
         with self._lock:
             try:
                 if self._stubber is None:
@@ -58,6 +64,13 @@ class MotoServices:
             except Exception as error:
                 log.exception("moto failed on a request for %s", service)
                 return _refusal(request, service, f"moto failed on this request: {error!r}", 500)
+
+    def _identity(self) -> Response:
+        """Whoever calls is the one role of this account: the SDKs take their execution role from it."""
+        account = self._settings.account
+        arn = f"arn:aws:sts::{account}:assumed-role/{ROLE_NAME}/{ROLE_NAME}"
+        result = f"<Arn>{arn}</Arn><UserId>AROASEAPROOF:{ROLE_NAME}</UserId><Account>{account}</Account>"
+        return _query_answer("GetCallerIdentity", _STS, result)
 
     def _ask(self, service: str, request: Request, form: dict[str, str]) -> Response:
         status, headers, body = self._send(service, request, request.body)
@@ -107,10 +120,15 @@ def _allow_all(form: dict[str, str]) -> Response:
         "</EvalResourceName><EvalDecision>allowed</EvalDecision></member>"
         for action in actions
     )
+    content = f"<IsTruncated>false</IsTruncated><EvaluationResults>{results}</EvaluationResults>"
+    return _query_answer("SimulatePrincipalPolicy", _IAM, content)
+
+
+def _query_answer(action: str, namespace: str, result: str) -> Response:
+    """An answer of the query protocol."""
     body = (
-        f'<SimulatePrincipalPolicyResponse xmlns="{_IAM}"><SimulatePrincipalPolicyResult>'
-        f"<IsTruncated>false</IsTruncated><EvaluationResults>{results}</EvaluationResults></SimulatePrincipalPolicyResult>"
-        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
+        f'<{action}Response xmlns="{namespace}"><{action}Result>{result}</{action}Result>'
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
     )
     return Response(200, [(b"Content-Type", b"text/xml")], body.encode())
 
