@@ -1,6 +1,6 @@
 """STS, IAM, ECR, SNS and what else a program may call, answered by moto in this process.
 
-moto is imported with the first such request (about a second), and is an extra: `pip install "seaproof[aws]"`. What it
+moto is imported with the first such request (about a second), and is an extra: `pip install "seaproof[neighbours]"`. What it
 keeps lives in memory and ends with the server. Ours is what the SageMaker SDKs ask before anything else, so that they
 start without moto: GetCallerIdentity, and SimulatePrincipalPolicy, which allows. Any role is found by GetRole, and ECR
 points at the registry of the settings.
@@ -58,7 +58,7 @@ class MotoServices:
 
                     self._stubber = BotocoreStubber()
             except ImportError:
-                return _refusal(request, service, 'it needs moto: pip install "seaproof[aws]"')
+                return _refusal(request, service, 'it needs moto: pip install "seaproof[neighbours]"')
             try:
                 return self._ask(service, request, form)
             except Exception as error:

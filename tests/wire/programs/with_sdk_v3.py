@@ -1,6 +1,8 @@
 """SageMaker Python SDK v3: ModelTrainer with its log, then resources as classes."""
 
+import logging
 import os
+import sys
 from pathlib import Path
 
 from sagemaker.core.helper.session_helper import Session
@@ -9,6 +11,7 @@ from sagemaker.core.shapes import ContainerDefinition, ProductionVariant
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData
 
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 session = Session()
 role = os.environ["SAGEMAKER_ROLE_ARN"]
 Path("data.csv").write_text("1\n2\n")
