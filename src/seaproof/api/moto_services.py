@@ -1,9 +1,9 @@
 """STS, IAM, ECR, SNS and what else a program may call, answered by moto in this process.
 
-moto is imported with the first such request (about a second), and is an extra: `pip install "seaproof[neighbours]"`. What it
-keeps lives in memory and ends with the server. Ours is what the SageMaker SDKs ask before anything else, so that they
-start without moto: GetCallerIdentity, and SimulatePrincipalPolicy, which allows. Any role is found by GetRole, and ECR
-points at the registry of the settings.
+moto is imported with the first such request (about a second), and is an extra: `pip install "seaproof[neighbours]"`.
+What it keeps lives in memory and ends with the server. Ours is what the SageMaker SDKs ask before anything else, so
+that they start without moto: GetCallerIdentity, and SimulatePrincipalPolicy, which allows. Any role is found by
+GetRole, and ECR points at the registry of the settings.
 """
 
 from __future__ import annotations
