@@ -29,8 +29,8 @@ _WATCHED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect
 _LONGEST_HEAD = 1024
 _targets: dict[bytes, tuple[str, str]] = {}
 _heads: dict[bytes, tuple[str, str, str, Headers, int, bool, bool]] = {}
-"""Heads of requests that came whole in one piece, up to the empty line: method, path, query, headers, bytes of the body,
-keep-alive, HTTP/1.0. A client says the same over and over, so that most requests need no parser: all bytes decide."""
+"""Heads of requests that came whole in one piece, up to the empty line: method, path, query, headers, bytes of the
+body, keep-alive, HTTP/1.0. A client says the same over and over, so that most requests need no parser."""
 _hosts: set[bytes] = set()
 
 

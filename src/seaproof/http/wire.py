@@ -200,7 +200,7 @@ class Wire(asyncio.Protocol):
                 )
 
     def _take_known(self, data: bytes) -> bool:
-        """Whether this is all of a reply whose head is known; it is then complete, and the parser has seen none of it."""
+        """Whether this is all of a reply whose head is known; it is then complete, and the parser saw none of it."""
         end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
         known = _heads.get(data[:end])
         if known is None or self._streamed or self._head_only:
