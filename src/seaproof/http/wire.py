@@ -219,7 +219,14 @@ class Wire(asyncio.Protocol):
     def _remember(self, data: bytes) -> None:
         """Keep the head of a reply that was head and body, nothing else, in this one piece."""
         end, size = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4, self._size
-        if not self.complete or end < 4 or len(data) != end + size or self._streamed or self._head_only or self._surplus:
+        if (
+            not self.complete
+            or end < 4
+            or len(data) != end + size
+            or self._streamed
+            or self._head_only
+            or self._surplus
+        ):
             return
         if len(_heads) >= _REMEMBERED:
             _heads.clear()
