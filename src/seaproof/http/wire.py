@@ -219,14 +219,8 @@ class Wire(asyncio.Protocol):
     def _remember(self, data: bytes) -> None:
         """Keep the head of a reply that was head and body, nothing else, in this one piece."""
         end, size = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4, self._size
-        if (
-            not self.complete
-            or end < 4
-            or len(data) != end + size
-            or self._streamed
-            or self._head_only
-            or self._surplus
-        ):
+        is_plain = self.complete and not (self._streamed or self._head_only or self._surplus)
+        if not is_plain or end < 4 or len(data) != end + size:
             return
         if len(_heads) >= _REMEMBERED:
             _heads.clear()
