@@ -20,14 +20,17 @@ def folder(open_path: Path) -> Iterator[Folder]:
     made.run("down", check=False)
 
 
-def test_a_table_and_three_lines_make_a_model_with_metrics(folder: Folder) -> None:
+def test_a_table_and_a_few_lines_make_a_model_with_metrics(folder: Folder) -> None:
     folder.write("income.csv", (INCOME / "train.csv").read_text())
-    folder.write("config.yaml", "data: income.csv\ntarget: income\nalgorithm: linear\n")
+    folder.write("held_out.csv", (INCOME / "held_out.csv").read_text())
+    data = "data:\n  train: income.csv\n  test: held_out.csv\n"
+    folder.write("config.yaml", f"{data}target: income\nalgorithm: linear\n")
 
     trained = folder.train()
 
     assert {"roc_auc", "lift", "hosmer_lemeshow", "train:roc_auc"} <= set(trained.final)
     assert trained.final["roc_auc"] > 0.88
+    assert "1,500 rows" in trained.output["report.html"].decode()
     assert trained.final == pytest.approx(trained.metrics, rel=1e-4)
     report = trained.output["report.html"].decode()
     for heading in ("What matters", "ROC curve", "Precision and recall", "Lift by tenths", "Calibration", "Confusion"):

@@ -13,7 +13,6 @@ from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import did_you_mean
 from seaproof.contract.training_config.reading import Problem
 
-CSV_ENDINGS = (".csv", ".tsv", ".txt", "")
 _PARQUET = (".parquet", ".pq")
 
 
