@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,9 +48,14 @@ def test_a_table_and_a_few_lines_make_a_model_with_metrics(folder: Folder) -> No
 
 def test_penguins_with_missing_cells_are_told_apart_in_three_classes(folder: Folder) -> None:
     folder.write("penguins.csv", penguins())
-    folder.write("config.yaml", "data: penguins.csv\ntarget: species\nalgorithm: forest\ncross_validation: 3\n")
+    folder.write("config.yaml", "data: penguins.csv\ntarget: species\nalgorithm: tree\ncross_validation: 3\n")
+    refused = folder.run("train", "config.yaml", "-H", "algorithm=forrest", check=False).stderr
 
-    trained = folder.train()
+    trained = folder.train("config.yaml", "-H", "algorithm=forest", "-H", "model_params.n_estimators=40")
+
+    assert "`forrest` is no algorithm (config.yaml). Did you mean `forest`?" in refused
+    assert json.loads(trained.output["metrics.json"])["config"]["model_params"] == {"n_estimators": 40}
+    assert "training forest on" in trained.log()
 
     assert trained.schema["classes"] == ["Adelie", "Chinstrap", "Gentoo"]
     assert trained.metrics["accuracy"] > 0.95
