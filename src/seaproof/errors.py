@@ -128,10 +128,13 @@ class RequestError(SeaproofError):
         where: str = "",
         next_step: str = "",
         headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.status = status
         self.headers = dict(headers or {})
+        self.body = body
+        """What is answered instead, where the caller's protocol has errors of its own."""
 
 
 def authors_traceback(error: BaseException) -> str:

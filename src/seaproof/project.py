@@ -4,9 +4,11 @@
 [images."NAME"]                   an image as a folder, for the process driver (see FolderImage)
 [images."NAME".environment]       variables that this image always sees, as ENV in a Dockerfile
 [training] [training.channels] [training.hyperparameters] [training.metrics]
+                                  beside a `target`, all else in [training] is a training config
 [endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
 [[pipeline.containers]]           what `seaproof pipeline` runs, read by inference_pipeline.py
 [check]                           what `seaproof check` sends, and requests that it holds against the API
+[ship] [stage.NAME]               where and how it goes to AWS, read by ship/shipment.py
 [settings]                        the knobs of settings.py
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.errors import ProjectError
+from seaproof.toml_table import Table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,6 +29,16 @@ else:
     import tomli as tomllib
 
 FILE = "seaproof.toml"
+BUILT_IN = "seaproof-built-in"
+"""The image of who has none: what seaproof is installed beside, as a folder. It trains by a config and serves a saved
+model."""
+
+
+_JOB_KEYS = {
+    *("channels", "content_types", "hyperparameters", "metrics", "environment", "instance_type", "instance_count"),
+    "max_runtime",
+}
+"""What `[training]` says of the job itself; beside a `target` all else there is a training config."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class Training:
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
     max_runtime: int = 86400
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """A training config, where the table holds one; `training_file` reads it."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +117,21 @@ class Project:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     """As it stands there; `inference_pipeline` reads it."""
+    ship: Mapping[str, Any] = field(default_factory=dict)
+    """As it stands there; `ship.shipment` reads it, and the stages with it."""
+    stages: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def image_folder(self) -> FolderImage | None:
         """The folder that stands for the project's own image, if one does."""
         return self.images.get(self.image) or self.images.get(self.image.partition(":")[0])
+
+
+def built_in_image() -> FolderImage:
+    """The folder that stands for `BUILT_IN`, run by this very Python."""
+    run = (sys.executable, "-m", "seaproof.container")
+    folder = Path(__file__).parent / "image"
+    return FolderImage(folder, train=(*run, "train"), serve=(*run, "serve"), accept_bind_to_port=True)
 
 
 def find_project(start: Path) -> Project:
@@ -127,7 +152,7 @@ def load_project(path: Path) -> Project:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"it cannot be read as TOML: {error}", where=str(path)) from error
     root = path.absolute().parent
-    top = _Table(given, str(path), "")
+    top = Table(given, str(path), "")
     project = top.table("project")
     name = project.text("name", plain_name(root.name))
     if name != plain_name(name):
@@ -144,13 +169,15 @@ def load_project(path: Path) -> Project:
         check=_checked(top.table("check"), root),
         settings=top.table("settings").rest(),
         pipeline=top.table("pipeline").rest(),
+        ship=top.table("ship").rest(),
+        stages=top.table("stage").rest(),
     )
     project.done()
     top.done()
     return result
 
 
-def _image(table: _Table, root: Path) -> FolderImage:
+def _image(table: Table, root: Path) -> FolderImage:
     folder = (root / table.text("folder", ".")).absolute()
     if not folder.is_dir():
         raise table.error("folder", f"there is no folder {folder}")
@@ -170,8 +197,14 @@ def _image(table: _Table, root: Path) -> FolderImage:
     return image
 
 
-def _training(table: _Table) -> Training:
+def _training(table: Table) -> Training:
+    config: dict[str, Any] = {}
+    if "target" in table or "data_params" in table:
+        # `metrics` names regular expressions for a job, and is a list in a config.
+        named = table.raw("metrics")
+        config = table.take_out(_JOB_KEYS if isinstance(named, dict) else _JOB_KEYS - {"metrics"})
     training = Training(
+        config=config,
         channels=table.texts("channels"),
         content_types=table.texts("content_types"),
         hyperparameters=table.texts("hyperparameters"),
@@ -185,7 +218,7 @@ def _training(table: _Table) -> Training:
     return training
 
 
-def _endpoint(table: _Table) -> Endpoint:
+def _endpoint(table: Table) -> Endpoint:
     endpoint = Endpoint(
         name=table.text("name", ""),
         environment=table.texts("environment"),
@@ -196,7 +229,7 @@ def _endpoint(table: _Table) -> Endpoint:
     return endpoint
 
 
-def _checked(table: _Table, root: Path) -> Checked:
+def _checked(table: Table, root: Path) -> Checked:
     payload, model = table.text("payload", ""), table.text("model", "")
     checked = Checked(
         payload=root / payload if payload else None,
@@ -220,76 +253,3 @@ def plain_name(text: str) -> str:
     """A name that SageMaker takes, made from a folder's: letters, digits and single hyphens."""
     plain = "".join(char if char.isascii() and char.isalnum() else "-" for char in text)
     return "-".join(part for part in plain.split("-") if part)[:50] or "project"
-
-
-class _Table:
-    """One TOML table that remembers which keys were asked for, so that a misspelt one is found."""
-
-    def __init__(self, values: Mapping[str, Any], file: str, path: str) -> None:
-        self._values, self._file, self._path = dict(values), file, path
-        self._asked: set[str] = set()
-
-    def names(self) -> list[str]:
-        return list(self._values)
-
-    def error(self, key: str, problem: str) -> ProjectError:
-        return ProjectError(problem, where=f"{self._file}, {self._name(key)}")
-
-    def table(self, key: str) -> _Table:
-        value = self._take(key, {})
-        if not isinstance(value, dict):
-            raise self.error(key, "a table is expected here")
-        return _Table(value, self._file, self._name(key))
-
-    def text(self, key: str, default: str) -> str:
-        value = self._take(key, default)
-        if not isinstance(value, str):
-            raise self.error(key, f"a text is expected here, not {value!r}")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self.error(key, f"true or false is expected here, not {value!r}")
-        return value
-
-    def count(self, key: str, default: int) -> int:
-        value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(key, f"a whole number from 1 on is expected here, not {value!r}")
-        return value
-
-    def words(self, key: str) -> tuple[str, ...]:
-        value = self._take(key, [])
-        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-            raise self.error(key, f'a list of words is expected here, like ["python", "train.py"], not {value!r}')
-        return tuple(value)
-
-    def texts(self, key: str) -> dict[str, str]:
-        """A table of scalars, each as SageMaker will see it: as text."""
-        given = self.table(key)._values
-        for name, value in given.items():
-            if isinstance(value, (dict, list)):
-                raise self.error(f"{key}.{name}", "a single value is expected here")
-        return {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in given.items()}
-
-    def rest(self) -> dict[str, Any]:
-        self._asked.update(self._values)
-        return dict(self._values)
-
-    def done(self) -> None:
-        unknown = sorted(set(self._values) - self._asked)
-        if unknown:
-            known = ", ".join(sorted(self._asked))
-            raise ProjectError(
-                f"nothing is known by the name {unknown[0]!r}",
-                where=f"{self._file}, {self._path or 'top level'}",
-                next_step=f"What can stand here: {known}.",
-            )
-
-    def _take(self, key: str, default: Any) -> Any:
-        self._asked.add(key)
-        return self._values.get(key, default)
-
-    def _name(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key

@@ -44,6 +44,14 @@ class Settings:
         3, "SEAPROOF_PING_FAILURES", "failed health checks in a row until a container is replaced"
     )
     invocation_timeout: float = _knob(60.0, "SEAPROOF_INVOCATION_TIMEOUT", "seconds a container may take for one reply")
+    stream_timeout: float = _knob(
+        480.0,
+        "SEAPROOF_STREAM_TIMEOUT",
+        "seconds a container may take for a reply that is streamed, from first to last",
+    )
+    async_webhook: str = _knob(
+        "", "SEAPROOF_ASYNC_WEBHOOK", "URL that is told, as SNS would, when an asynchronous invocation has ended"
+    )
     stop_job_grace: float = _knob(120.0, "SEAPROOF_STOP_JOB_GRACE", "seconds from SIGTERM to SIGKILL for jobs")
     stop_endpoint_grace: float = _knob(
         30.0, "SEAPROOF_STOP_ENDPOINT_GRACE", "seconds from SIGTERM to SIGKILL for endpoints"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seaproof.contract import environ
-from seaproof.contract.environ import ServingEnviron
+from seaproof.contract.environ import ModelEnviron, ServingEnviron
 from seaproof.errors import ContractError
 from seaproof.http.server import ServerLimits
 
@@ -46,10 +46,13 @@ def test_a_default_is_that_of_the_code(name: str, default: str) -> None:
         "SAGEMAKER_BASE_DIR": ServingEnviron.read({}).base_dir,
         "SEAPROOF_LOAD": "worker" if ServingEnviron.read({}).load_after_fork else "master",
         "SEAPROOF_ACCESS_LOG": ServingEnviron.read({}).access_log,
+        "SEAPROOF_OUTPUT": ModelEnviron.read({}).output,
+        "SEAPROOF_NO_PICKLE": str(ModelEnviron.read({}).no_pickle).lower(),
         "SAGEMAKER_MULTI_MODEL": str(ServingEnviron.read({}).multi_model).lower(),
     }
     try:
         ServingEnviron.read({name: "no number"})
+        ModelEnviron.read({name: "no number"})
     except ContractError as error:
         said = re.search(r"for the default of ([0-9.]+)\.$", error.next_step)
         expected = others.get(name) or (said.group(1) if said else "")

@@ -59,8 +59,13 @@ def test_a_configuration_is_described_as_it_was_given_with_the_weight_that_holds
         ),
         (
             [variant()],
-            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}}},
-            "seaproof does not have this field of CreateEndpointConfig: AsyncInferenceConfig.",
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "https://b/o"}}},
+            "asyncInferenceConfig.outputConfig.s3OutputPath is 'https://b/o': seaproof writes to s3:// addresses.",
+        ),
+        (
+            [variant()],
+            {"ExplainerConfig": {"ClarifyExplainerConfig": {"ShapConfig": {"ShapBaselineConfig": {}}}}},
+            "seaproof does not have this field of CreateEndpointConfig: ExplainerConfig.",
         ),
         ([variant(str(number)) for number in range(11)], {}, "Member must have length less than or equal to 10"),
     ],

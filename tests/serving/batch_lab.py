@@ -108,7 +108,7 @@ async def converse(
         for body, content_type, accept in requests:
             head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nAccept: {accept}\r\n"
             writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
             lines = answer.split(b"\r\n")
             length = next(int(line[15:]) for line in lines if line.lower().startswith(b"content-length:"))
             replies.append((int(lines[0].split()[1]), await reader.readexactly(length)))

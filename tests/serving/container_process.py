@@ -71,7 +71,7 @@ class Container:
         """Write inference.py, start, and wait until all workers are there and /ping answers 200."""
         before = self.log.count("ready after")
         self.start(script, **environment)
-        soon(lambda: self.answers() and self.log.count("ready after") > before)
+        soon(lambda: self.answers() and self.log.count("ready after") > before, 60)
         return self
 
     def answers(self) -> bool:

@@ -181,9 +181,14 @@ def family(pid: int) -> list[int]:
     """A process and all below it."""
     found = [pid]
     for process in found:
-        for task in Path(f"/proc/{process}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+        found += children(process)
     return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def families_in(folder: Path) -> list[int]:

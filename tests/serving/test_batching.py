@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from batch_lab import GATED, converse, gated, value
 from container_process import Container, soon
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seaproof.contract.environ import ServingEnviron
@@ -284,6 +284,65 @@ def test_a_batch_answers_each_request_as_it_is_answered_alone() -> None:
     assert answers == [_alone(alone, request) for request in requests]
 
 
+class _BuiltIn:
+    """The handlers of a built-in format: an object, and nothing that a user has written."""
+
+    batch = True
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def model_fn(self, model_dir: str) -> Any:
+        return self._model
+
+    def predict_fn(self, data: Any, model: Any) -> Any:
+        return model(np.asarray(data, float))
+
+
+class _Counting:
+    """A model that notes how many rows each call had, and adds them up."""
+
+    def __init__(self, result: Any = None, **attributes: bool) -> None:
+        self.seen: list[int] = []
+        self._result = result
+        vars(self).update(attributes)
+
+    def __call__(self, rows: Any) -> Any:
+        self.seen.append(len(rows))
+        return rows.sum(axis=1) if self._result is None else self._result
+
+
+def _built_in(model: _Counting) -> Batcher:
+    functions = read_functions(_BuiltIn(model), "/opt/ml/model/sums.bin", built_in=True)
+    predictor = Predictor(functions, model, ServingEnviron(), "/opt/ml/model")
+    return Batcher(predictor, 4096, predictor.predict, _fail)
+
+
+def test_a_built_in_format_that_is_row_wise_is_batched_without_being_asked() -> None:
+    model = _Counting()
+
+    answers = _answers(_built_in(model), [_request(b"1,2"), _request(b"3,4"), _request(b"5,6")])
+
+    assert [float(answer.body) for answer in answers] == [3, 7, 11]
+    assert model.seen == [3]
+
+
+def test_a_loaded_model_may_say_that_it_is_not_row_wise() -> None:
+    model = _Counting(row_wise=False)
+
+    answers = _answers(_built_in(model), [_request(b"1,2"), _request(b"3,4")])
+
+    assert [float(answer.body) for answer in answers] == [3, 7]
+    assert model.seen == [1, 1]
+
+
+def test_nobody_is_told_to_change_a_built_in_format(caplog: pytest.LogCaptureFixture) -> None:
+    answers = _answers(_built_in(_Counting(np.array([1.0]))), [_request(b"1,2"), _request(b"3,4")])
+
+    assert [float(answer.body) for answer in answers] == [1, 1]
+    assert "from now on every request is predicted by itself. The model is /opt/ml/model/sums.bin" in caplog.text
+
+
 BODIES = st.one_of(
     st.lists(st.lists(st.integers(-1, 9).map(str), min_size=2, max_size=2), min_size=1, max_size=3).map(
         lambda rows: (b"text/csv", "\n".join(map(",".join, rows)).encode())
@@ -299,6 +358,7 @@ BODIES = st.one_of(
 ACCEPTS = st.sampled_from([b"text/csv", b"application/json", b"*/*", b"image/png", b"application/x-npy"])
 
 
+@settings(deadline=None)  # how long an example takes is the machine's affair, and the first one imports the formats
 @given(st.lists(st.tuples(BODIES, ACCEPTS), min_size=1, max_size=12), st.integers(1, 8))
 def test_any_batch_answers_each_request_as_it_is_answered_alone(given: list[Any], max_rows: int) -> None:
     batched, alone = _batcher(max_rows), _predictor()

@@ -227,63 +227,11 @@ def test_a_worker_that_is_killed_is_replaced(container: Container) -> None:
     assert "was killed by SIGKILL" in container.log
 
 
-def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_and_no_others(container: Container) -> None:
-    container.serve(SLOW, SAGEMAKER_MODEL_SERVER_WORKERS="2")
-    sent = 0
-
-    def ask(_: int) -> int:
-        nonlocal sent
-        sent += 1
-        if sent == 50:
-            os.kill(container.workers()[0], signal.SIGKILL)
-        try:
-            return container.invoke("0.002").status
-        except (OSError, http.client.HTTPException):
-            return 0
-
-    with ThreadPoolExecutor(4) as pool:
-        statuses = list(pool.map(ask, range(200)))
-
-    assert set(statuses) <= {0, 200}
-    assert statuses.count(0) <= 4
-    soon(lambda: len(container.workers()) == 2)
-
-
-def test_a_request_in_flight_breaks_off_with_its_own_worker_only(container: Container) -> None:
-    container.serve(
-        "import os, pathlib, time\ndef transform_fn(model, data, content_type, accept):\n"
-        "    folder = pathlib.Path(data)\n    (folder / f'on-{os.getpid()}').touch()\n"
-        "    while not (folder / 'go').exists():\n        time.sleep(0.01)\n    return str(os.getpid())\n",
-        SAGEMAKER_MODEL_SERVER_WORKERS="2",
-    )
-    waiting = []
-    while len(list(container.root.glob("on-*"))) < 2:  # until both workers have one
-        waiting.append(begin(container, str(container.root)))
-        soon(lambda: list(container.root.glob("on-*")))
-        assert len(waiting) < 64
-    dead, other = container.workers()
-
-    os.kill(dead, signal.SIGKILL)
-    soon(lambda: len(container.workers()) == 2 and dead not in container.workers())
-    (container.root / "go").touch()
-    outcomes = []
-    for connection in waiting:
-        try:
-            outcomes.append(connection.getresponse().read().decode())
-        except (OSError, http.client.HTTPException):
-            outcomes.append("broken off")
-        connection.close()
-
-    assert {str(other), "broken off"} <= set(outcomes)
-    assert str(dead) not in outcomes
-
-
 def test_a_script_that_kills_its_worker_again_and_again_slows_down_but_goes_on(container: Container) -> None:
     container.serve("import os\ndef transform_fn(model, data, content_type, accept):\n    os._exit(9)\n")
 
     for _ in range(4):
-        with pytest.raises((OSError, http.client.HTTPException)):
-            container.invoke("1")
+        assert container.invoke("1").status == 503
         soon(container.answers)
 
     assert "ended with exit code 9; it is replaced at once" in container.log

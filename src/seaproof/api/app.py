@@ -1,10 +1,11 @@
 """The local server's routes: the runtime's hot path, the control plane's one door, and the tool's own few.
 
-    POST /endpoints/{name}/invocations    the runtime; answered on the event loop
+    POST /endpoints/{name}/...            the runtime; answered on the event loop, see `runtime`
     POST /  with X-Amz-Target             the control plane; each operation runs in a thread
+    whatever is signed for S3, ...        the neighbours; see `api.neighbours`
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
-    /_seaproof/...                        health, logs, events, models, shutdown: for the command line
+    /_seaproof/...                        health, logs, events, models, shadows, shutdown: for the command line
 
 A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
 carries an Origin of somewhere else is refused.
@@ -21,14 +22,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
-from seaproof.api import next_steps, operations, wire
-from seaproof.control import logs, multi_model
+from seaproof.api import operations, runtime, wire
+from seaproof.api.neighbours import BUCKET_HOST, Neighbours
+from seaproof.api.runtime import Runtime
+from seaproof.control import logs, multi_model, shadows
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.message import Request, Response
-from seaproof.invocations import flow, send
 
 log = logging.getLogger("seaproof.api")
 
@@ -38,13 +40,14 @@ ABOUT = {
     "routes": {
         "POST /": "operations of SageMaker, as SDKs send them: boto3.client('sagemaker', endpoint_url=...)",
         "POST /endpoints/NAME/invocations": "InvokeEndpoint: boto3.client('sagemaker-runtime', endpoint_url=...)",
+        "POST /endpoints/NAME/invocations-response-stream": "InvokeEndpointWithResponseStream",
+        "POST /endpoints/NAME/async-invocations": "InvokeEndpointAsync",
         "GET /ping": "200 while this server lives",
         "GET /metrics": "counts and times of invocations, for Prometheus",
     },
     "next_step": "`seaproof --help` lists the commands that talk to this server.",
 }
 """What a browser, or whoever tries an address that is not there, is shown."""
-RUNTIME_PREFIX, RUNTIME_SUFFIX = "/endpoints/", "/invocations"
 CONTROL_THREADS = 8
 
 
@@ -55,8 +58,9 @@ class Application:
         self._plane = plane
         self.url = url
         self._shutdown = shutdown
-        self._client = send.new_client()
         self._outcomes = Outcomes(plane)
+        self.neighbours = Neighbours(plane)
+        self._runtime = Runtime(plane, self._outcomes)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.stays = True
@@ -72,13 +76,15 @@ class Application:
             ("GET", "/_seaproof/hold"): self._hold,
             ("POST", "/_seaproof/stay"): self._stay,
             ("GET", "/_seaproof/models"): self._models,
+            ("GET", "/_seaproof/shadows"): self._shadows,
             ("POST", "/_seaproof/shutdown"): self._stop,
         }
 
     async def close(self) -> None:
         """Wait for operations under way, close connections to containers."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-        await self._client.close()
+        await self.neighbours.close()
+        await self._runtime.close()
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """One request of any kind."""
@@ -86,8 +92,11 @@ class Application:
         if refused is not None:
             return refused
         path = request.path
-        if path.startswith(RUNTIME_PREFIX) and path.endswith(RUNTIME_SUFFIX):
-            return self._invoke(path[len(RUNTIME_PREFIX) : -len(RUNTIME_SUFFIX)], request)
+        if path.startswith(runtime.PREFIX) and (answer := self._runtime.handle(request)) is not None:
+            return answer
+        neighbour = self.neighbours.handler(request)
+        if neighbour is not None:
+            return neighbour(request)
         if path == "/":
             return self._root(request)
         if path == "/ping":
@@ -97,7 +106,7 @@ class Application:
         own = self._own.get((request.method, path))
         if own is not None:
             return self._answer_own(own, request)
-        absent = operations.absent_runtime(path) if path.startswith(RUNTIME_PREFIX) else None
+        absent = operations.absent_runtime(path) if path.startswith(runtime.PREFIX) else None
         if absent is not None:
             return wire.runtime_error(absent)
         return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
@@ -105,12 +114,12 @@ class Application:
     def _root(self, request: Request) -> Response | Awaitable[Response]:
         if request.method == "POST":
             return self._operate(request)
-        return wire.plain(200, ABOUT) if request.method in ("GET", "HEAD") else _not_allowed(request, "GET, POST")
+        return wire.plain(200, ABOUT) if request.method in ("GET", "HEAD") else wire.not_allowed(request, "GET, POST")
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() not in self._hosts:
+        name = (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
+        if name not in self._hosts and not name.endswith(BUCKET_HOST):
             next_step = "Use http://127.0.0.1:PORT, or say --host."
             return wire.plain(
                 403, {"error": f"the Host header names {host!r}, not this machine", "next_step": next_step}
@@ -119,16 +128,6 @@ class Application:
         if origin and urlsplit(origin).netloc != host:
             return wire.plain(403, {"error": f"requests from pages of {origin} are refused"})
         return None
-
-    async def _invoke(self, endpoint: str, request: Request) -> Response:
-        if request.method != "POST":
-            return _not_allowed(request, "POST")
-        try:
-            plane = self._plane
-            steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
-            return await send.invoke(self._client, steps)
-        except ServiceError as error:
-            return wire.runtime_error(next_steps.add_to_invocation(self._plane, endpoint, error))
 
     async def _operate(self, request: Request) -> Response:
         operation = wire.operation_of(request)
@@ -227,11 +226,16 @@ class Application:
         loop = asyncio.get_running_loop()
         return wire.plain(200, {"models": await loop.run_in_executor(self._threads, multi_model.listing, self._plane)})
 
+    def _shadows(self, query: dict[str, str]) -> Awaitable[Response]:
+        endpoint = query["endpoint"]
+
+        async def read() -> Response:
+            # In a thread, as the file may be large.
+            loop = asyncio.get_running_loop()
+            return wire.plain(200, await loop.run_in_executor(self._threads, shadows.summary, self._plane, endpoint))
+
+        return read()
+
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()
         return wire.plain(200, {"ending": True})
-
-
-def _not_allowed(request: Request, allowed: str) -> Response:
-    error = f"{request.path} answers {allowed.replace(', ', ' and ')}, not {request.method}"
-    return wire.plain(405, {"error": error}, (b"Allow", allowed.encode()))

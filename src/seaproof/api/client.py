@@ -177,6 +177,10 @@ class Client:
         models: list[dict[str, Any]] = self._own("GET", "models")["models"]
         return models
 
+    def shadows(self, endpoint: str) -> dict[str, Any]:
+        """What the shadow variant of an endpoint answered so far; see `control.shadows.summary`."""
+        return self._own("GET", "shadows", endpoint=endpoint)
+
     def shutdown(self) -> None:
         """Ask the server to end; it answers before it does."""
         self._own("POST", "shutdown")

@@ -40,6 +40,8 @@ IDLE_SECONDS = 0.3
 LOCK_SECONDS = 180.0
 """How long a new coordinator waits for one that is ending: jobs get two minutes to save their model."""
 DRAIN_SECONDS = 5.0
+OBJECT_BYTES = 5 * 1024**3
+"""The most that S3 takes in one request."""
 JOIN_SECONDS = 10.0
 
 
@@ -75,8 +77,8 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
     ended = asyncio.Event()
     host, port = plane.settings.host, listener.getsockname()[1]
     app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
-    limits = ServerLimits(body_bytes=2 * plane.settings.profile.request_body.value)
-    server = await serve(app.handle, sock=listener, limits=limits)
+    limits = ServerLimits(body_bytes=2 * plane.settings.profile.request_body.value, streamed_bytes=OBJECT_BYTES)
+    server = await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.neighbours.takes_stream)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     app.stays = not until_idle

@@ -18,6 +18,8 @@ from seaproof.control.store import Body
 from seaproof.errors import ServiceError
 
 Operation = Callable[[Plane, Body], Body]
+RUNTIME = ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream")
+"""The operations of the runtime, which `api.runtime` answers."""
 
 
 def run(plane: Plane, operation: str, request: Body) -> Body:
@@ -62,10 +64,10 @@ def absent_runtime(path: str) -> ServiceError | None:
     ending = path.rpartition("/")[2]
     for name in spec.service(spec.RUNTIME).operation_names:
         uri: str = spec.service(spec.RUNTIME).operation_model(name).http["requestUri"]
-        if name != "InvokeEndpoint" and uri.partition("?")[0].rpartition("/")[2] == ending:
+        if name not in RUNTIME and uri.partition("?")[0].rpartition("/")[2] == ending:
             return ServiceError(
                 "UnknownOperationException",
-                f"seaproof does not have the operation {name} of the runtime yet. It has: InvokeEndpoint."
+                f"seaproof does not have the operation {name} of the runtime yet. It has: {', '.join(RUNTIME)}."
                 " Send this one to AWS, or use InvokeEndpoint here.",
                 status=501,
             )

@@ -18,6 +18,7 @@ from seaproof.api.spec import Shape
 from seaproof.contract import http as contract
 from seaproof.errors import ServiceError
 from seaproof.http.message import Headers, Request, Response
+from seaproof.invocations.tracing import TRACEPARENT, TRACESTATE
 
 JSON_1_1 = b"application/x-amz-json-1.1"
 TARGET_PREFIX = "SageMaker."
@@ -72,7 +73,10 @@ def _shaped(shape: Shape, value: Any) -> Any:
 
 
 def runtime_members(request: Request, operation: str = "InvokeEndpoint") -> dict[str, Any]:
-    """The members that a runtime request has in its headers and body; the endpoint's name is in the path."""
+    """The members that a runtime request has in its headers and body; the endpoint's name is in the path.
+
+    A header that is to be a number and is none stays text.
+    """
     shape = spec.input_shape(operation, spec.RUNTIME)
     assert shape is not None
     given = {name.lower(): value for name, value in request.headers}
@@ -81,7 +85,9 @@ def runtime_members(request: Request, operation: str = "InvokeEndpoint") -> dict
         if member.serialization.get("location") == "header":
             value = given.get(member.serialization["name"].lower().encode())
             if value is not None:
-                members[name] = value.decode("latin-1")
+                text = value.decode("latin-1")
+                whole = member.type_name == "integer" and text.isascii() and text.isdigit() and len(text) < 10
+                members[name] = int(text) if whole else text
         elif name == shape.serialization.get("payload"):
             members[name] = request.body
     return members
@@ -96,6 +102,13 @@ def runtime_headers(members: Mapping[str, Any], operation: str = "InvokeEndpoint
         for name, member in shape.members.items()
         if member.serialization.get("location") == "header" and members.get(name) is not None
     ]
+
+
+def as_invocation(request: Request, operation: str) -> Request:
+    """A request of another runtime operation as InvokeEndpoint has it: headers differ by operation."""
+    named = {name.lower(): value for name, value in runtime_headers(runtime_members(request, operation))}
+    traced = [pair for pair in request.headers if pair[0] in (TRACEPARENT, TRACESTATE)]
+    return Request(request.method, request.path, headers=[*named.items(), *traced], body=request.body)
 
 
 def json_answer(body: dict[str, Any]) -> Response:
@@ -118,6 +131,12 @@ def runtime_error(error: ServiceError) -> Response:
 def plain(status: int, body: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:
     """An answer of the local server's own routes."""
     return Response(status, [(b"Content-Type", b"application/json"), *headers], _dump(body))
+
+
+def not_allowed(request: Request, allowed: str) -> Response:
+    """405: the path is right and the method is not."""
+    error = f"{request.path} answers {allowed.replace(', ', ' and ')}, not {request.method}"
+    return plain(405, {"error": error}, (b"Allow", allowed.encode()))
 
 
 def _next_step(error: ServiceError) -> dict[str, str]:

@@ -56,3 +56,34 @@ def find_check(id: str) -> Check:
 def names() -> set[str]:
     """What --only and --skip take: ids and families, lower case."""
     return {found.id.lower() for found in all_checks()} | {_name(family) for family in FAMILIES}
+
+
+def table_of_rows() -> str:
+    """The rows of the table of symptoms in Markdown, each with its checks."""
+    lines = ["| # | on SageMaker | what must hold | checked | sure | check |", "|---|---|---|---|---|---|"]
+    for row in range(1, ROWS + 1):
+        found = [check for check in by_id() if check.row == row]
+        lines += [
+            f"| {row} | {_cell(check.symptom)} | {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} |"
+            for check in found
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def table_beyond() -> str:
+    """What goes beyond the rows, in Markdown."""
+    lines = ["| what must hold | checked | sure | check |", "|---|---|---|---|"]
+    lines += [
+        f"| {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} |"
+        for check in by_id()
+        if check.row is None
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _link(check: Check) -> str:
+    return f"[{check.id}](reference/checks.md#{check.id.lower()})"

@@ -25,6 +25,7 @@ from seaproof.cli.serve import deploy, wait_until_settled
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, show_json
 from seaproof.cli.train import watch
 from seaproof.errors import SeaproofError
+from seaproof.ship.requests import new_name, this_machine, training_job
 
 EXAMPLE = "income"
 CLIENTS = 4
@@ -113,12 +114,12 @@ def play(demo: Demo) -> None:
 
 def train(demo: Demo, what: str, hyperparameters: dict[str, str]) -> str:
     """Run one training job; the s3:// address of its model."""
-    session, job = demo.session, requests.new_name(demo.session.project)
+    session, job = demo.session, new_name(demo.session.project)
     with demo.step(what) as row:
         uris = requests.put_channels(session.project, session.state, job, {})
         demo.client.call(
             "CreateTrainingJob",
-            requests.training_job(session.project, session.settings, job, hyperparameters, uris),
+            training_job(session.project, this_machine(session.project, session.settings), job, hyperparameters, uris),
         )
         ended = watch(demo.client, job, demo.screen)
         if ended["TrainingJobStatus"] != "Completed":

@@ -1,30 +1,20 @@
-"""The requests that the commands send: a project's file put into SageMaker's own words."""
+"""What the commands read from options, and what they copy into the project's own storage before a request is sent."""
 
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
-from typing import Any
 
 from seaproof.errors import ProjectError
-from seaproof.project import Project
-from seaproof.settings import Settings
+from seaproof.project import BUILT_IN, Project
+from seaproof.ship.requests import BUCKET, new_name
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
-
-BUCKET = "seaproof"
-
-
-def new_name(project: Project) -> str:
-    """A name that no job has yet: the project's, and the time."""
-    now = time.time()
-    return f"{project.name[:38]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(now * 1e6) % 1_000_000:06d}"
 
 
 def check_project(project: Project) -> None:
     """ProjectError where this folder is no project: there would be no image to run."""
-    if project.file is None:
+    if project.file is None and project.image != BUILT_IN:
         raise ProjectError(
             "there is no seaproof.toml",
             where=str(project.root),
@@ -41,41 +31,6 @@ def check_name(name: str, where: str) -> str:
         where=where,
         next_step="Use letters, digits and hyphens, at most 63, a letter or digit first and last.",
     )
-
-
-def training_job(
-    project: Project,
-    settings: Settings,
-    name: str,
-    hyperparameters: dict[str, str],
-    channels: dict[str, str],
-    instance_count: int | None = None,
-) -> dict[str, Any]:
-    """CreateTrainingJob for this project; what is given here comes before what the file says."""
-    training = project.training
-    request: dict[str, Any] = {
-        "TrainingJobName": name,
-        "RoleArn": _role(settings),
-        "AlgorithmSpecification": {"TrainingImage": project.image, "TrainingInputMode": "File"},
-        "HyperParameters": {**training.hyperparameters, **hyperparameters},
-        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/{project.name}/jobs"},
-        "ResourceConfig": {
-            "InstanceType": training.instance_type,
-            "InstanceCount": instance_count or training.instance_count,
-            "VolumeSizeInGB": 30,
-        },
-        "StoppingCondition": {"MaxRuntimeInSeconds": training.max_runtime},
-    }
-    if training.metrics:
-        request["AlgorithmSpecification"]["MetricDefinitions"] = [
-            {"Name": metric, "Regex": regex} for metric, regex in training.metrics.items()
-        ]
-    if training.environment:
-        request["Environment"] = dict(training.environment)
-    inputs = [_channel(channel, uri, project) for channel, uri in channels.items()]
-    if inputs:
-        request["InputDataConfig"] = inputs
-    return request
 
 
 def put_channels(project: Project, state: Path, name: str, given: dict[str, str]) -> dict[str, str]:
@@ -112,28 +67,6 @@ def put_model(project: Project, state: Path, archive: Path) -> str:
     return uri
 
 
-def model(project: Project, settings: Settings, name: str, data_url: str | None) -> dict[str, Any]:
-    """CreateModel: the project's image with this model archive."""
-    container: dict[str, Any] = {"Image": project.image}
-    if data_url:
-        container["ModelDataUrl"] = data_url
-    if project.endpoint.environment:
-        container["Environment"] = dict(project.endpoint.environment)
-    return {"ModelName": name, "ExecutionRoleArn": _role(settings), "PrimaryContainer": container}
-
-
-def endpoint_config(project: Project, name: str, model_name: str) -> dict[str, Any]:
-    """CreateEndpointConfig with one production variant."""
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": model_name,
-        "InstanceType": project.endpoint.instance_type,
-        "InitialInstanceCount": project.endpoint.instance_count,
-        "InitialVariantWeight": 1.0,
-    }
-    return {"EndpointConfigName": name, "ProductionVariants": [variant]}
-
-
 def parse_pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
     """`("a=1", "b=2")` as a dictionary; ProjectError names the option (`--flag FORM`) where a text is no pair."""
     pairs = {}
@@ -144,16 +77,3 @@ def parse_pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
             raise ProjectError(f"{text!r} is no {form}", where=flag, next_step=f"Write it as {flag} {form}.")
         pairs[name] = value
     return pairs
-
-
-def _channel(name: str, uri: str, project: Project) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    channel: dict[str, Any] = {"ChannelName": name, "DataSource": {"S3DataSource": source}}
-    if name in project.training.content_types:
-        channel["ContentType"] = project.training.content_types[name]
-    return channel
-
-
-def _role(settings: Settings) -> str:
-    """The local server checks the form of a role, not that there is one."""
-    return f"arn:aws:iam::{settings.account}:role/seaproof"

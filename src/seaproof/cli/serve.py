@@ -19,6 +19,7 @@ from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.train import POLL_SECONDS, show_new_log
 from seaproof.errors import SeaproofError, ServiceError
+from seaproof.ship.requests import endpoint_config, model, new_name, this_machine
 
 CHANGING = ("Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting")
 
@@ -130,9 +131,9 @@ def deploy(session: Session, client: Client, name: str, url: str | None) -> dict
     Returns how far its log streams had come before, for `wait_until_settled`.
     """
     project = session.project
-    version = requests.new_name(project)
-    client.call("CreateModel", requests.model(project, session.settings, version, url))
-    client.call("CreateEndpointConfig", requests.endpoint_config(project, version, version))
+    version = new_name(project)
+    client.call("CreateModel", model(project, this_machine(project, session.settings), version, url))
+    client.call("CreateEndpointConfig", endpoint_config(project, version, version))
     request = {"EndpointName": name, "EndpointConfigName": version}
     status = settled(client, name, Screen(quiet=True))
     shown: dict[str, int] = {}

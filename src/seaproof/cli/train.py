@@ -11,9 +11,11 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
+from seaproof.cli.by_config import as_project, checked_config
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
 from seaproof.errors import HttpError, SeaproofError
+from seaproof.ship.requests import new_name, this_machine, training_job
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -22,6 +24,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 
 
 @click.command("train")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @project_options
 @driver_option
 @click.option("--hyperparameter", "-H", "pairs", multiple=True, metavar="NAME=VALUE", help="May be given many times.")
@@ -30,6 +33,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
 def command(
+    config: Path | None,
     folder: Path,
     as_json: bool,
     driver: str | None,
@@ -46,16 +50,29 @@ def command(
 
     \b
       seaproof train -H max_depth=8 --channel train=data/more.csv
+
+    With a CONFIG (YAML or JSON) no code and no project is needed: it names the table, the column to predict and the
+    algorithm, and is checked before anything runs. `seaproof explain CONFIG` says in words what will be done.
+
+    \b
+      data: flights.csv
+      target: late
+      algorithm: boosting
     """
     session = open_session(folder, as_json, driver=driver)
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
+    checked = checked_config(session, config, given)
+    if checked:
+        session, given = as_project(session, checked), {}
     requests.check_project(session.project)
-    job = requests.check_name(name, "--name") if name else requests.new_name(session.project)
+    job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
         screen.step("copying data into the project's storage")
         uris = requests.put_channels(session.project, session.state, job, given)
-        request = requests.training_job(session.project, session.settings, job, hyperparameters, uris, instances)
+        request = training_job(
+            session.project, this_machine(session.project, session.settings), job, hyperparameters, uris, instances
+        )
         client.call("CreateTrainingJob", request)
         if detach:
             if as_json:

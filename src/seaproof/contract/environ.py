@@ -38,6 +38,17 @@ QUEUE = "SEAPROOF_QUEUE"
 QUEUE_MB = "SEAPROOF_QUEUE_MB"
 # Ours: which requests the access log has a line for.
 ACCESS_LOG = "SEAPROOF_ACCESS_LOG"
+# Ours, of a saved model that is served as it is: which file it is, what is answered to plain CSV and JSON, whether
+# pickles are refused, which further types a skops file may bring, where /model/score?file= may read beside the
+# model's folder, and the Java runtime of a MOJO.
+MODEL = "SEAPROOF_MODEL"
+OUTPUT = "SEAPROOF_OUTPUT"
+NO_PICKLE = "SEAPROOF_NO_PICKLE"
+TRUSTED_TYPES = "SEAPROOF_TRUSTED_TYPES"
+SCORE_FOLDER = "SEAPROOF_SCORE_FOLDER"
+JAVA_JAR = "SEAPROOF_JAVA_JAR"
+LICENSE_KEY = "DRIVERLESS_AI_LICENSE_KEY"
+PREDICT, ALL = "predict", "all"
 LOG_OFF, LOG_ERRORS, LOG_ON, LOG_ALL = "off", "errors", "on", "all"
 
 DEFAULT_PORT = 8080
@@ -106,6 +117,43 @@ class ServingEnviron:
     def model_folder(self) -> str:
         """The folder that model_fn gets."""
         return self.model_dir or f"{self.base_dir.rstrip('/')}/model"
+
+
+@dataclass(frozen=True)
+class ModelEnviron:
+    """What the environment tells about a saved model that is served as it is."""
+
+    model: str = ""
+    """Its file, where the folder holds several: a path, or a name in the folder."""
+    output: str = PREDICT
+    """`predict`: what the library's own predict returns; `all`: every output of the model."""
+    no_pickle: bool = False
+    trusted_types: tuple[str, ...] = ()
+    score_folder: str = ""
+    java_jar: str = ""
+    license_key: str = ""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> ModelEnviron:
+        """Read from `environ` (default: the process's own). ContractError names a variable that cannot be read."""
+        env = os.environ if environ is None else environ
+        output = env.get(OUTPUT, "").strip().lower() or PREDICT
+        if output not in (PREDICT, ALL):
+            raise ContractError(
+                f"{OUTPUT} is {output!r}",
+                where="environment of the container",
+                next_step=f"It can be {PREDICT} (what the library's own predict returns; the default) or {ALL} "
+                "(every output of the model).",
+            )
+        return cls(
+            model=env.get(MODEL, "").strip(),
+            output=output,
+            no_pickle=is_true(env.get(NO_PICKLE, "")),
+            trusted_types=tuple(name.strip() for name in env.get(TRUSTED_TYPES, "").split(",") if name.strip()),
+            score_folder=env.get(SCORE_FOLDER, "").strip(),
+            java_jar=env.get(JAVA_JAR, "").strip(),
+            license_key=env.get(LICENSE_KEY, "").strip(),
+        )
 
 
 @dataclass(frozen=True)

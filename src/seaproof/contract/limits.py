@@ -58,4 +58,6 @@ SERVERLESS = replace(
     response_body=Limit(4 * MIB, "bytes", "developer guide, serverless: 4 MB"),
     startup=Limit(180, "seconds", "developer guide, serverless: download and ping together"),
 )
+ASYNCHRONOUS = Limit(1024 * MIB, "bytes", "developer guide, asynchronous inference: payloads up to 1 GB")
+ASYNCHRONOUS_INLINE = Limit(128_000, "bytes", "API model: Body of InvokeEndpointAsync")
 PROFILES = {profile.name: profile for profile in (REAL_TIME, API_MODEL, SERVERLESS)}

@@ -1,7 +1,4 @@
-"""Endpoint configurations: CreateEndpointConfig, DescribeEndpointConfig, ListEndpointConfigs, DeleteEndpointConfig.
-
-Production variants on instances only: serverless, asynchronous, shadow and captured endpoints are refused by field.
-"""
+"""Endpoint configurations: CreateEndpointConfig, DescribeEndpointConfig, ListEndpointConfigs, DeleteEndpointConfig."""
 
 from __future__ import annotations
 
@@ -11,23 +8,42 @@ from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
 KIND = "endpoint-config"
+_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 IMPLEMENTED = {
     "create_endpoint_config": (
         "EndpointConfigName",
         "Tags",
-        "ProductionVariants.{VariantName,ModelName,InstanceType,InitialInstanceCount,InitialVariantWeight}",
-        "ProductionVariants.{ModelDataDownloadTimeoutInSeconds,ContainerStartupHealthCheckTimeoutInSeconds}",
+        "DataCaptureConfig.{EnableCapture,InitialSamplingPercentage,DestinationS3Uri,CaptureOptions}",
+        "DataCaptureConfig.CaptureContentTypeHeader",
+        "AsyncInferenceConfig.ClientConfig.MaxConcurrentInvocationsPerInstance",
+        "AsyncInferenceConfig.OutputConfig.{S3OutputPath,S3FailurePath,NotificationConfig}",
+        *(
+            f"{variants}.{{{members}}}"
+            for variants in _LISTS
+            for members in (
+                "VariantName,ModelName,InstanceType,InitialInstanceCount,InitialVariantWeight",
+                "ModelDataDownloadTimeoutInSeconds,ContainerStartupHealthCheckTimeoutInSeconds",
+            )
+        ),
     ),
     "list_endpoint_configs": listing.FIELDS,
 }
 IGNORED = {
     "create_endpoint_config": (
         "KmsKeyId",
+        "DataCaptureConfig.KmsKeyId",
+        "AsyncInferenceConfig.OutputConfig.KmsKeyId",
         "VpcConfig",
         "ExecutionRoleArn",
         "MetricsConfig",
-        "ProductionVariants.{VolumeSizeInGB,EnableSSMAccess,InferenceAmiVersion,RoutingConfig,CoreDumpConfig}",
-        "ProductionVariants.{CapacityReservationConfig,VariantInstanceProvisionTimeoutInSeconds}",
+        *(
+            f"{variants}.{{{members}}}"
+            for variants in _LISTS
+            for members in (
+                "VolumeSizeInGB,EnableSSMAccess,InferenceAmiVersion,RoutingConfig,CoreDumpConfig",
+                "CapacityReservationConfig,VariantInstanceProvisionTimeoutInSeconds",
+            )
+        ),
     )
 }
 
@@ -39,12 +55,17 @@ def create_endpoint_config(plane: Plane, request: Body) -> Body:
     name, arn = request["EndpointConfigName"], plane.arn(KIND, request["EndpointConfigName"])
     given = tags.of_request(request)
     body = {key: value for key, value in request.items() if key != "Tags"}
-    body["ProductionVariants"] = [{"InitialVariantWeight": 1.0, **variant} for variant in body["ProductionVariants"]]
+    for variants in _LISTS:
+        if body.get(variants):
+            body[variants] = [{"InitialVariantWeight": 1.0, **variant} for variant in body[variants]]
     body["_ignored"] = ignored
     with plane.store.transaction():
         if plane.store.by_arn(arn):
             raise _exists(arn)
-        _check_variants(plane, body["ProductionVariants"])
+        _check_variants(plane, [variant for variants in _LISTS for variant in body.get(variants) or []])
+        _check_shadows(body)
+        _check_async(body)
+        _check_uri("dataCaptureConfig.destinationS3Uri", body.get("DataCaptureConfig", {}).get("DestinationS3Uri"))
         if plane.store.insert(KIND, name, arn, "", body) is None:
             raise _exists(arn)
         plane.store.set_tags(arn, given)
@@ -99,6 +120,37 @@ def _check_variants(plane: Plane, variants: list[Body]) -> None:
                     "ValidationException", f"Production variant {variant['VariantName']!r} needs {field}."
                 )
         models.find(plane, variant["ModelName"])
+
+
+def _check_shadows(body: Body) -> None:
+    """Source: API model, ShadowProductionVariants: one shadow variant, of one production variant."""
+    shadows = body.get("ShadowProductionVariants") or []
+    if shadows and (len(shadows) > 1 or len(body["ProductionVariants"]) > 1):
+        raise ServiceError(
+            "ValidationException",
+            "ShadowProductionVariants takes one variant, which shadows the one variant of ProductionVariants;"
+            f" there are {len(shadows)} and {len(body['ProductionVariants'])}.",
+        )
+
+
+def _check_async(body: Body) -> None:
+    config = body.get("AsyncInferenceConfig")
+    if not config:
+        return
+    for field in ("S3OutputPath", "S3FailurePath"):
+        name = f"asyncInferenceConfig.outputConfig.{field[0].lower()}{field[1:]}"
+        _check_uri(name, config["OutputConfig"].get(field))
+    if body.get("ShadowProductionVariants"):
+        raise ServiceError("ValidationException", "An asynchronous endpoint cannot have ShadowProductionVariants.")
+
+
+def _check_uri(member: str, uri: str | None) -> None:
+    """Where something is to be written to has to be an address of S3's."""
+    if uri and not uri.startswith("s3://"):
+        raise ServiceError(
+            "ValidationException",
+            f"{member} is {uri!r}: seaproof writes to s3:// addresses. Write it as s3://bucket/prefix.",
+        )
 
 
 def _summary(record: Record) -> Body:

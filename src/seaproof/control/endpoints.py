@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any
 
 from seaproof.control import endpoint_life as life
-from seaproof.control import fields, listing
+from seaproof.control import fields, listing, shadows
 from seaproof.control.containers import KIND
+from seaproof.control.endpoint_description import IN_PROGRESS, description
 from seaproof.control.fleet import Plan
 from seaproof.control.plane import Plane
 from seaproof.control.plans import resolve, retaining, with_changes
 from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
-IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _RETAINABLE = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
 
 
@@ -44,29 +44,14 @@ def create_endpoint(plane: Plane, request: Body) -> Body:
         plane.store.set_tags(arn, {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])})
         plane.store.add_event(KIND, name, "status", "-> Creating.", status="Creating")
         fields.note(plane.store, KIND, name, ignored)
+    shadows.forget(plane, name)
     life.create(plane, name)
     return {"EndpointArn": arn}
 
 
 def describe_endpoint(plane: Plane, request: Body) -> Body:
     """DescribeEndpoint: the record, and what runs at this moment."""
-    record = _find(plane, request["EndpointName"])
-    body = {key: value for key, value in record.body.items() if not key.startswith("_")}
-    body |= {
-        "EndpointStatus": record.status,
-        "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
-    }
-    if record.status != "Failed":
-        body["ProductionVariants"] = [_variant(plane, record, variant) for variant in record.body["_plan"]["variants"]]
-    following = record.body.get("_next")
-    if following and following["version"] != record.body["_plan"]["version"]:
-        body["PendingDeploymentSummary"] = {
-            "EndpointConfigName": following["config"],
-            "ProductionVariants": [_pending(plane, record, variant) for variant in following["variants"]],
-            "StartTime": record.body.get("_since", record.modified),
-        }
-    return body
+    return description(plane, _find(plane, request["EndpointName"]))
 
 
 def list_endpoints(plane: Plane, request: Body) -> Body:
@@ -193,50 +178,6 @@ def _check_changes(record: Record, changes: list[Body]) -> None:
                 f'DesiredInstanceCount of variant "{change["VariantName"]}" must be at least 1; '
                 "a weight of 0 takes its traffic away.",
             )
-
-
-def _variant(plane: Plane, record: Record, variant: Plan) -> Body:
-    following = record.body.get("_next") or record.body["_plan"]
-    desired = next((v for v in following["variants"] if v["name"] == variant["name"]), variant)
-    same = following["version"] == record.body["_plan"]["version"]
-    summary: Body = {
-        "VariantName": variant["name"],
-        "DeployedImages": _images(record, variant),
-        "CurrentWeight": variant["weight"],
-        "DesiredWeight": desired["weight"] if same else variant["weight"],
-        "CurrentInstanceCount": plane.fleets.of(record.name).count(variant["name"]),
-        "DesiredInstanceCount": desired["count"] if same else variant["count"],
-    }
-    if record.status in IN_PROGRESS:
-        status = {"Creating": "Creating", "Deleting": "Deleting"}.get(record.status, "Updating")
-        summary["VariantStatus"] = [{"Status": status, "StartTime": record.body.get("_since", record.modified)}]
-    return summary
-
-
-def _pending(plane: Plane, record: Record, variant: Plan) -> Body:
-    seats = plane.fleets.of(record.name).seats
-    version = record.body["_next"]["version"]
-    ready = [s for s in seats if s.version == version and s.variant["name"] == variant["name"] and s.instance]
-    return {
-        "VariantName": variant["name"],
-        "DeployedImages": _images(record, variant),
-        "CurrentWeight": 0.0,
-        "DesiredWeight": variant["weight"],
-        "CurrentInstanceCount": len(ready),
-        "DesiredInstanceCount": variant["count"],
-        "VariantStatus": [{"Status": "Creating", "StartTime": record.body.get("_since", record.modified)}],
-    }
-
-
-def _images(record: Record, variant: Plan) -> list[Body]:
-    return [
-        {
-            "SpecifiedImage": container["image"],
-            "ResolvedImage": container["image"],
-            "ResolutionTime": variant.get("resolved", record.created),
-        }
-        for container in variant["containers"]
-    ]
 
 
 def _summary(record: Record) -> Body:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seaproof.drivers.driver import Exit, Handle
+from seaproof.invocations.capture import read_capture
 from seaproof.invocations.counters import Tally
-from seaproof.invocations.routing import Instance, Routes, Routing, Variant
+from seaproof.invocations.routing import Instance, Routes, Routing, Shadow, Variant
 
 Plan = dict[str, Any]
 """A resolved endpoint configuration, as `plans.resolve` makes it; plain JSON, kept in the endpoint's record."""
@@ -64,6 +65,7 @@ class Fleet:
         self.tally = Tally()
         """What is counted of its models, where it is a multi-model endpoint."""
         self._routes = routes
+        self._to_shadow = Routes()
         self._seats: list[Seat] = []
         self._plan: Plan | None = None
         self._ends: dict[tuple[str, str], Exit] = {}
@@ -164,9 +166,26 @@ class Fleet:
         if self._plan is None:
             self._routes.withdraw(self.endpoint)
         else:
-            variants = (Variant(v["name"], v["weight"], self._instances(v["name"])) for v in self._plan["variants"])
-            self._routes.publish(Routing(self.endpoint, tuple(variants)))
+            self._routes.publish(self._routing(self._plan))
         self._changed.notify_all()
+
+    def _routing(self, plan: Plan) -> Routing:
+        production: list[Variant] = []
+        shadows: list[Variant] = []
+        for given in plan["variants"]:
+            variant = Variant(given["name"], given["weight"], self._instances(given["name"]))
+            (shadows if given.get("shadow") else production).append(variant)
+        shadow, capture = self._shadow(production, shadows), read_capture(plan.get("capture"))
+        at_once = (plan.get("async") or {}).get("PerInstance", 0)
+        return Routing(self.endpoint, tuple(production), asynchronous=at_once, shadow=shadow, capture=capture)
+
+    def _shadow(self, production: list[Variant], shadows: list[Variant]) -> Shadow | None:
+        """The share of the requests is the shadow's weight, measured by that of the production variant."""
+        weight = sum(variant.weight for variant in production)
+        if not shadows or not weight or not shadows[0].weight:
+            return None
+        self._to_shadow.publish(Routing(self.endpoint, tuple(shadows)))
+        return Shadow(shadows[0].name, min(1.0, shadows[0].weight / weight), self._to_shadow)
 
 
 class Fleets:

@@ -7,6 +7,9 @@ the model and the configuration meanwhile.
      "isolated", "startup", "download", "mode", "containers": [{"name", "image", "environment", "hostname",
      "model_data", "multi_model"}]}]}
 
+A shadow variant is one of them with `"shadow": true`. Where there are such, `capture` is the DataCaptureConfig, and
+`async` the AsyncInferenceConfig with `PerInstance`, the invocations that each instance gets at once.
+
 `mode` is Serial or Direct: through all containers, or to the one that a request names.
 
 `model_data` is {} where there is none, else {"uri", "compressed"}: an archive to unpack, or a prefix or object to
@@ -21,16 +24,13 @@ import secrets
 import time
 from typing import Any
 
+from seaproof.control.async_invocations import PER_INSTANCE
 from seaproof.control.fleet import Plan, Seat
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
-_NOT_SUPPORTED_CONFIG = (
-    "AsyncInferenceConfig",
-    "ExplainerConfig",
-    "ShadowProductionVariants",
-)
+_NOT_SUPPORTED_CONFIG = ("ExplainerConfig",)
 _NOT_SUPPORTED_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools")
 
 
@@ -45,7 +45,16 @@ def resolve(plane: Plane, config_name: str) -> Plan:
         if config.body.get(field):
             raise _not_supported(f"{field} of endpoint configuration {config_name}")
     variants = [_variant(plane, given) for given in config.body["ProductionVariants"]]
-    return {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
+    shadows = config.body.get("ShadowProductionVariants") or []
+    variants += [{**_variant(plane, given), "shadow": True} for given in shadows]
+    plan: Plan = {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
+    if config.body.get("DataCaptureConfig"):
+        plan["capture"] = config.body["DataCaptureConfig"]
+    if config.body.get("AsyncInferenceConfig"):
+        given = config.body["AsyncInferenceConfig"]
+        at_once = (given.get("ClientConfig") or {}).get("MaxConcurrentInvocationsPerInstance", PER_INSTANCE)
+        plan["async"] = {**given, "PerInstance": at_once}
+    return plan
 
 
 def seats_of(endpoint: str, plan: Plan, variant: Plan, count: int) -> list[Seat]:
@@ -65,7 +74,8 @@ def with_changes(plan: Plan, changes: list[Body]) -> Plan:
 
 
 def retaining(plan: Plan, old: Plan, properties: set[str]) -> Plan:
-    """A copy of a new plan that keeps weights and counts of the old one where a variant's name is the same."""
+    """A copy of a new plan that keeps what is named of the old one: weights and counts where a variant's name is the
+    same, and the data capture."""
     kept = copy.deepcopy(plan)
     by_name = {variant["name"]: variant for variant in old["variants"]}
     for variant in kept["variants"]:
@@ -74,6 +84,10 @@ def retaining(plan: Plan, old: Plan, properties: set[str]) -> Plan:
             variant["weight"] = before["weight"]
         if before and "DesiredInstanceCount" in properties:
             variant["count"] = before["count"]
+    if "DataCaptureConfig" in properties:
+        kept.pop("capture", None)
+        if "capture" in old:
+            kept["capture"] = copy.deepcopy(old["capture"])
     return kept
 
 

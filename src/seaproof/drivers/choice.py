@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seaproof.drivers.driver import Driver, Health
 from seaproof.errors import DriverError, DriverUnavailable
-from seaproof.project import Project
+from seaproof.project import BUILT_IN, Project, built_in_image
 from seaproof.settings import Settings
 
 
@@ -62,7 +62,7 @@ def _driver(name: str, project: Project, state: Path) -> Driver:
     if name == "process":
         from seaproof.drivers.process import ProcessDriver
 
-        return ProcessDriver(state, project.images)
+        return ProcessDriver(state, {BUILT_IN: built_in_image(), **project.images})
     from seaproof.drivers.fake import FakeDriver
 
     return FakeDriver(state)

@@ -19,6 +19,7 @@ from seaproof.http import encode
 from seaproof.http.body import BodyStream
 from seaproof.http.inbound import BODY, ENDED, HEAD, IDLE, RequestReader
 from seaproof.http.later import Later
+from seaproof.http.ledger import Ledger
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import Outbound, close_body, pump
@@ -48,6 +49,8 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._limits = limits
         self._watch = server.watch
+        self._ledger = server.ledger
+        self._row = -1
         self._began = 0.0
         self._reader = RequestReader(limits, self, server.may_stream)
         self._feed = self._reader.feed
@@ -65,13 +68,23 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._out = Outbound(self._transport)
+        if self._ledger is not None:
+            self._open_row(self._ledger)
         if not self._server.admit(self):
             self.refuse(503, "too many connections", "Try again later, or raise the limit on connections.")
             self._transport.close()
 
+    def _open_row(self, ledger: Ledger) -> None:
+        connected = self._transport.get_extra_info("socket")
+        self._row = ledger.open(connected.fileno()) if connected is not None else -1
+        if self._row < 0:
+            self._ledger = None
+
     def data_received(self, data: bytes) -> None:
         if self._finished:
             return
+        if self._ledger is not None:
+            self._ledger.asked(self._row, self._out.sent)
         if self._held:
             self._held.append(data)
             return
@@ -106,6 +119,9 @@ class Connection(asyncio.Protocol):
         self._pending.clear()
         self._held.clear()
         self._out.end()
+        if self._ledger is not None:  # before the file descriptor is closed
+            self._ledger.close(self._row)
+            self._ledger = None
         if self._unread is not None:
             self._unread.end(RequestError(400, "the client closed the connection"))
         if self._running is not None:
@@ -133,7 +149,7 @@ class Connection(asyncio.Protocol):
 
     def expects(self) -> None:
         if self._running is None and not self._pending and not self._finished:
-            self._out.write(encode.CONTINUE)
+            self._out.send(encode.CONTINUE)
         else:
             self._owes_continue = True
 
@@ -155,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     def _send_continue(self) -> None:
         if not self._finished and self._reader.phase == BODY:
-            self._out.write(encode.CONTINUE)
+            self._out.send(encode.CONTINUE)
 
     # Serving, one request at a time.
 
@@ -223,6 +239,8 @@ class Connection(asyncio.Protocol):
         while self._running is None and self._out.blocked is None and not self._finished:
             if self._pending:
                 item, keep_alive, old = self._pending.popleft()
+                if self._ledger is not None:
+                    self._ledger.asked(self._row, self._out.sent)
                 if isinstance(item, Response):
                     self._refuse(item)
                 else:
@@ -231,7 +249,7 @@ class Connection(asyncio.Protocol):
                 self._resume_reading(_FULL)
             else:
                 if self._owes_continue and self._reader.phase == BODY:
-                    self._out.write(encode.CONTINUE)
+                    self._out.send(encode.CONTINUE)
                 self._owes_continue = False
                 return
 
@@ -272,20 +290,23 @@ class Connection(asyncio.Protocol):
     def _answer_whole(self, response: Response, head_only: bool, keep_alive: bool, old: bool) -> None:
         head, keep_alive, follows = encode.whole_head(response, head_only, keep_alive, old)
         body = cast(bytes, response.body)
-        if not follows:
-            self._out.write(head)
-        elif len(body) < _LARGE:
+        if follows and len(body) < _LARGE:
             # One write and one copy: cheaper than two writes for what most replies are.
-            self._out.write(head + body)
-        else:
-            self._out.write(head)
-            self._out.write(body)
+            head += body
+            follows = False
+        out = self._out
+        out.sent += len(head)
+        if self._ledger is not None:  # first, for from the write on the client may act on it
+            self._ledger.done(self._row, out.sent + (len(body) if follows else 0))
+        out.write(head)
+        if follows:
+            out.send(body)
         self._after_answer(keep_alive)
 
     def _answer_stream(
         self, request: Request, status: int, body: AsyncIterator[bytes], head: encode.StreamHead
     ) -> None:
-        self._out.write(head.wire)
+        self._out.send(head.wire)
         self._out.streamed = 0
         sending = close_body(body) if head.empty else pump(self._out, body, head)
         self._running = asyncio.ensure_future(sending, loop=self._server.loop)
@@ -311,6 +332,8 @@ class Connection(asyncio.Protocol):
                 log.error("a streamed reply failed on its way", exc_info=error)
             self._break_off(head)
         else:
+            if self._ledger is not None:
+                self._ledger.done(self._row, self._out.sent)
             self._after_answer(head.keep_alive)
             self._work()
 

@@ -66,6 +66,7 @@ class RequestReader:
         "_length",
         "_limits",
         "_may_stream",
+        "_most",
         "_old",
         "_overhead",
         "_parser",
@@ -102,6 +103,7 @@ class RequestReader:
         self._headers: Headers = []
         self._parts: list[bytes] = []
         self._size = self._hosts = 0
+        self._most = self._limits.body_bytes
         self._length: bytes | None = None
         self._chunked = self._expects = False
 
@@ -253,27 +255,30 @@ class RequestReader:
         if self._length is not None:
             if self._chunked:
                 self._stop(400, "Content-Length and Transfer-Encoding are given both")
-            if len(self._length) > 18 or int(self._length) > self._limits.body_bytes:
+            if len(self._length) > 18 or int(self._length) > max(self._limits.body_bytes, self._limits.streamed_bytes):
                 self._refuse_body()
         if self._may_stream:
             request = self._request(b"")
             self._stream = request.stream = self._sink.open_stream(request)
             if self._stream is not None:
-                self._sink.deliver(request, self._keep_alive, self._old)
-                return
+                self._most = self._limits.streamed_bytes or self._most
+        if self._length is not None and int(self._length) > self._most:
+            self._refuse_body()
+        if self._stream is not None:
+            self._sink.deliver(request, self._keep_alive, self._old)
+            return
         if self._expects and not self._old:
             self._sink.expects()
 
     def _refuse_body(self) -> None:
-        limit = self._limits.body_bytes
-        self._stop(413, f"the body is over {limit} bytes", "Send less in one request.")
+        self._stop(413, f"the body is over {self._most} bytes", "Send less in one request.")
 
     def on_body(self, part: bytes) -> None:
         if self.phase != BODY:
             return
         self.received += len(part)
         self._size += len(part)
-        if self._size > self._limits.body_bytes:
+        if self._size > self._most:
             self._refuse_body()
         if self._stream is not None:
             self._stream.feed(part)

@@ -13,6 +13,8 @@ class ServerLimits:
     """Request line and headers together; more is answered 431."""
     body_bytes: int = 25 * 1024 * 1024
     """More is answered 413, before it is read."""
+    streamed_bytes: int = 0
+    """The same of a body that goes to its handler as a stream; 0 for `body_bytes`."""
     head_seconds: float = 20.0
     """From the first byte of a request (or from the connection's start) to the end of its headers; else 408."""
     body_seconds: float = 10.0

@@ -11,18 +11,25 @@ from seaproof.http import encode
 class Outbound:
     """Writes to one transport, which gathers what is written until the loop's next turn."""
 
-    __slots__ = ("_mark", "_transport", "blocked", "lost", "streamed", "write")
+    __slots__ = ("_mark", "_transport", "blocked", "lost", "sent", "streamed", "write")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._mark = (0, 0.0)
         self.write: Callable[[bytes], None] = transport.write
-        """Send these bytes: the transport's own method, as every call counts here."""
+        """Send these bytes: the transport's own method, as every call counts here. Whoever calls it adds to `sent`."""
+        self.sent = 0
+        """Bytes that were given to the transport since the connection began."""
         self.lost = False
         self.streamed = 0
         """Bytes of the streamed body that goes out now, or went out last."""
         self.blocked: asyncio.Future[None] | None = None
         """Done as soon as the client has taken enough; None while it does."""
+
+    def send(self, data: bytes) -> None:
+        """Send these bytes, and count them."""
+        self.sent += len(data)
+        self.write(data)
 
     def block(self, loop: asyncio.AbstractEventLoop) -> None:
         """The transport holds more than it should."""
@@ -71,7 +78,7 @@ async def pump(out: Outbound, body: AsyncIterator[bytes], head: encode.StreamHea
             sent += len(part)
             if length is not None and sent > length:
                 raise ValueError(f"a streamed body is longer than its Content-Length of {length}")
-            out.write(encode.chunk(part) if head.chunked else part)
+            out.send(encode.chunk(part) if head.chunked else part)
             out.streamed = sent
             if out.blocked is not None:
                 await out.blocked
@@ -80,7 +87,7 @@ async def pump(out: Outbound, body: AsyncIterator[bytes], head: encode.StreamHea
     if length is not None and sent != length:
         raise ValueError(f"a streamed body ended after {sent} of {length} bytes")
     if head.chunked:
-        out.write(encode.LAST_CHUNK)
+        out.send(encode.LAST_CHUNK)
 
 
 async def close_body(body: object) -> None:

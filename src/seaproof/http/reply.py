@@ -53,7 +53,7 @@ class StreamedReply:
         return self
 
     async def __anext__(self) -> bytes:
-        timer = asyncio.get_running_loop().call_later(self._timeout, self._expire)
+        timer = asyncio.get_running_loop().call_later(self._timeout, self.expire)
         try:
             return await self._body.__anext__()
         except StopAsyncIteration:
@@ -65,7 +65,8 @@ class StreamedReply:
         finally:
             timer.cancel()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Whoever reads gets HttpError `timeout`, and the connection is closed."""
         if self._wire is not None:
             what = f"no part of the reply's body came within {self._timeout:g} s"
             self._wire.fail(HttpError("timeout", what, where=self._where))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from seaproof.http.connection import Connection, Handler
+from seaproof.http.ledger import Ledger
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request
 from seaproof.http.watch import Watch
@@ -21,11 +22,16 @@ class Server:
     """A listening server, made by `serve`."""
 
     def __init__(
-        self, limits: ServerLimits, stream_bodies: bool | Callable[[Request], bool], watch: Watch | None = None
+        self,
+        limits: ServerLimits,
+        stream_bodies: bool | Callable[[Request], bool],
+        watch: Watch | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.watch = watch
+        self.ledger = ledger
         self.port = 0
         """The TCP port it listens on; 0 for a socket of another kind."""
         self.closing = False
@@ -104,15 +110,17 @@ async def serve(
     limits: ServerLimits = ServerLimits(),  # noqa: B008 - frozen
     stream_bodies: bool | Callable[[Request], bool] = False,
     watch: Watch | None = None,
+    ledger: Ledger | None = None,
 ) -> Server:
     """Serve `handler` on a TCP port (0: any free one) or on a socket that is bound already.
 
     A handler that returns a Response is answered at once; one that returns an awaitable is run as a task, and is
     cancelled when the client goes away. `stream_bodies` (or what it says of a request whose headers are there)
     decides whether a body comes as `Request.stream` instead of `Request.body`. `watch` is told
-    of every answer. OSError where the port is taken.
+    of every answer; `ledger` is kept of how far the answers on each connection have
+    come. OSError where the port is taken.
     """
-    server = Server(limits, stream_bodies, watch)
+    server = Server(limits, stream_bodies, watch, ledger)
 
     def connect() -> Connection:
         return Connection(server, handler, limits)

@@ -13,6 +13,7 @@ from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TAR
 from seaproof.errors import HttpError, ServiceError
 from seaproof.invocations.chain import StepFailed
 from seaproof.invocations.routing import Container
+from seaproof.invocations.terms import Terms
 from seaproof.settings import Settings
 
 CLIENT_ERROR = "CLIENT_ERROR_FROM_MODEL"
@@ -43,22 +44,22 @@ def model_error(settings: Settings, endpoint: str, container: str, status: int, 
     return _model_error(settings, endpoint, message, code=code, status=status, original=text)
 
 
-def step_failed(settings: Settings, endpoint: str, failed: StepFailed) -> ServiceError:
+def step_failed(settings: Settings, terms: Terms, endpoint: str, failed: StepFailed) -> ServiceError:
     """A container took the request and did not answer it with 2xx: 424 that names the container."""
     if failed.reply is not None:
         return model_error(settings, endpoint, failed.step.name, failed.reply.status, failed.reply.body)
     assert failed.error is not None
-    return no_answer(settings, endpoint, failed.step.name, failed.error)
+    return no_answer(settings, terms, endpoint, failed.step.name, failed.error)
 
 
-def no_answer(settings: Settings, endpoint: str, container: str, error: HttpError) -> ServiceError:
+def no_answer(settings: Settings, terms: Terms, endpoint: str, container: str, error: HttpError) -> ServiceError:
     """The container took the request and no usable answer came back: none in time, broken off, too large, not HTTP."""
     if error.kind == "timeout":
         message = (
             f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
             "metrics for each container in Amazon CloudWatch, resolve the issue, and try again. Here that is: seaproof "
             f"endpoints logs {endpoint}, and GET /metrics of the local server. The container had "
-            f"{settings.invocation_timeout:g} s (SEAPROOF_INVOCATION_TIMEOUT); it may still be busy with this request."
+            f"{terms.timeout:g} s ({terms.timeout_from}); it may still be busy with this request."
         )
         return _model_error(settings, endpoint, message, code=TIMEOUT, status=0, original=message)
     return model_error(settings, endpoint, container, 500, error.what.encode())
@@ -71,6 +72,15 @@ def oversize(settings: Settings, endpoint: str) -> ServiceError:
         return ServiceError("ValidationError", f"Request for endpoint {endpoint} has oversize body, over {limit} bytes")
     # The platform's front door answers this one, before there is an error type: clients see the status as code.
     return ServiceError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+
+
+def wrong_kind(endpoint: str, *, asynchronous: bool) -> ServiceError:
+    """An asynchronous endpoint is invoked as another one is, or the other way round."""
+    if asynchronous:
+        message = f"Endpoint {endpoint} is an asynchronous endpoint. It is invoked by InvokeEndpointAsync only."
+    else:
+        message = f"Endpoint {endpoint} is not an asynchronous endpoint: its configuration has no AsyncInferenceConfig."
+    return ServiceError("ValidationError", message)
 
 
 def too_long(member: str, limit: int) -> ServiceError:

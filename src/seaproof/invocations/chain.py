@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, INVOCATIONS, is_success
 from seaproof.errors import HttpError, SeaproofError
-from seaproof.http.message import Headers
+from seaproof.http.message import Headers, Response
 from seaproof.invocations.tracing import Span
 
 HEAD_BYTES = 512
@@ -46,6 +46,9 @@ class Call:
     """Bytes that the answer may have."""
     method: str = "POST"
     target: str = INVOCATIONS
+    opened: Opened | None = None
+    """Where the caller takes the reply as it comes: makes the head of his answer out of the head of a 2xx reply. What
+    drives the call passes the body on, and comes back with the reply, without a body, when it has ended."""
 
 
 class Reply(Protocol):
@@ -61,6 +64,9 @@ class Reply(Protocol):
     def connect_seconds(self) -> float: ...
     @property
     def first_byte_seconds(self) -> float: ...
+
+
+Opened = Callable[[Reply], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +178,14 @@ def chain(
     reply_limit: int,
     span: Span | None = None,
     keep_replies: bool = False,
+    opened: Opened | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Chain:
     """The calls of one request through the steps; see the module.
 
     `headers` are those that the containers may see. `deadline` is on the clock `now`; limits are the bytes of a reply
     between steps and of the last one. `span` is told to each container as a child of its own. StepFailed where a
-    step has no answer, one that is not 2xx, or one over its limit.
+    step has no answer, one that is not 2xx, or one over its limit. `opened` is for the last call; see Call.
     """
     trace = Trace(trace_id=span.trace_id if span else "")
     last = len(steps) - 1
@@ -187,6 +194,8 @@ def chain(
         limit = reply_limit if number == last else hop_limit
         begun = now()
         call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
+        if number == last:
+            call.opened = opened
         entry = StepTrace(step.name, _type_of(headers), len(body))
         trace.steps.append(entry)
         try:

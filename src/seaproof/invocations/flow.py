@@ -29,8 +29,9 @@ from seaproof.contract.http import (
 )
 from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations import answers, target_model
-from seaproof.invocations.chain import Call, Chain, Step, StepFailed, Trace, Wait, chain
+from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
 from seaproof.invocations.routing import Container, Instance, Routes, Variant
+from seaproof.invocations.terms import Terms, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
 
@@ -118,17 +119,20 @@ def invocation(
     request: Request,
     settings: Settings,
     *,
+    terms: Terms | None = None,
     report: Report | None = None,
     chance: random.Random = _CHANCE,
     now: Callable[[], float] = time.monotonic,
 ) -> Steps:
-    """The steps of one InvokeEndpoint; see the module. `request` is the caller's, with header names in lower case.
+    """The steps of one invocation; see the module. `request` is the caller's, with header names in lower case and
+    those of InvokeEndpoint. `terms` are those of a real-time invocation where none are given.
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
     after a container took the request is answered and not repeated here: the container may have done its work.
     `report` is told once for each instance that was asked.
     """
-    _check(endpoint, request, settings)
+    terms = terms or real_time(settings)
+    _check(routes, endpoint, request, settings, terms)
     choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), settings, chance)
     begun = now()
     refused: StepFailed | None = None
@@ -140,12 +144,14 @@ def invocation(
         trace: Trace | None = None
         failed: StepFailed | None = None
         try:
-            reply, trace = yield from _through(instance, endpoint, request, settings, begun, now)
-            return Response(reply.status, _returned(reply.headers, variant.name), reply.body)
+            answer = partial(_answer, variant.name)
+            way = _through(instance, endpoint, request, terms, begun, now, answer if terms.streamed else None)
+            reply, trace = yield from way
+            return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
             if error.kind != "refused" or error.number > 0:
-                raise answers.step_failed(settings, endpoint, error) from error
+                raise answers.step_failed(settings, terms, endpoint, error) from error
             # Nothing was sent: another instance may take the request.
             refused = error
             choice.tried.add(instance)
@@ -155,8 +161,11 @@ def invocation(
                 report(Outcome(endpoint, variant.name, instance.id, trace, now() - begun, failed))
 
 
-def _check(endpoint: str, request: Request, settings: Settings) -> None:
-    if len(request.body) > settings.profile.request_body.value:
+def _check(routes: Routes, endpoint: str, request: Request, settings: Settings, terms: Terms) -> None:
+    routing = routes.get(endpoint)
+    if routing is not None and (routing.asynchronous > 0) != terms.asynchronous:
+        raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous > 0)
+    if len(request.body) > terms.request_bytes:
         raise answers.oversize(settings, endpoint)
     for name, value in request.headers:
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
@@ -167,10 +176,15 @@ def _check(endpoint: str, request: Request, settings: Settings) -> None:
 
 
 def _through(
-    instance: Instance, endpoint: str, request: Request, settings: Settings, begun: float, now: Callable[[], float]
+    instance: Instance,
+    endpoint: str,
+    request: Request,
+    terms: Terms,
+    begun: float,
+    now: Callable[[], float],
+    opened: Opened | None,
 ) -> Chain:
     """Through the containers of one instance, or through the one that a direct request names."""
-    profile = settings.profile
     containers = _asked(instance, endpoint, request)
     target = request.header(_TARGET_MODEL)
     if any(container.models for container in containers):
@@ -182,10 +196,11 @@ def _through(
             [_step(container, target) for container in containers],
             _forwarded(request.headers),
             request.body,
-            deadline=begun + settings.invocation_timeout,
-            hop_limit=profile.pipeline_hop.value,
-            reply_limit=profile.response_body.value,
+            deadline=begun + terms.timeout,
+            hop_limit=terms.hop_bytes,
+            reply_limit=terms.reply_bytes,
             span=_span(request.headers, len(containers)),
+            opened=opened,
             now=now,
         )
     )
@@ -233,6 +248,10 @@ def _span(headers: Headers, containers: int) -> Span | None:
 def _forwarded(headers: Headers) -> Headers:
     """What of the caller's headers a container sees; what the caller left out stays out."""
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
+
+
+def _answer(variant: str, reply: Reply) -> Response:
+    return Response(reply.status, _returned(reply.headers, variant), reply.body)
 
 
 def _returned(headers: Headers, variant: str) -> Headers:

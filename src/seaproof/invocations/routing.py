@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from seaproof.invocations.capture import Capture
 from seaproof.invocations.models import TargetModels
 
 
@@ -82,11 +83,27 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A variant that is sent what the production variant is sent, and whose answers no caller gets."""
+
+    variant: str
+    share: float
+    """Of the requests, 0.0 to 1.0."""
+    routes: Routes = field(compare=False)
+    """They lead to the shadow variant alone, by the endpoint's name."""
+
+
+@dataclass(frozen=True)
 class Routing:
     """One endpoint at one moment. An endpoint of which no instance lives has variants without instances."""
 
     endpoint: str
     variants: tuple[Variant, ...]
+    asynchronous: int = 0
+    """Invocations that an instance gets at once, where the endpoint is invoked by InvokeEndpointAsync and by nothing
+    else; 0 for any other."""
+    shadow: Shadow | None = None
+    capture: Capture | None = None
 
 
 class Routes:

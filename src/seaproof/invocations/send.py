@@ -63,6 +63,22 @@ async def invoke(client: Client, steps: Steps) -> Response:
     return await drive(client, steps)
 
 
+async def request(client: Client, call: Call) -> http_client.Reply:
+    """Send one call; its reply, whole. HttpError where there is none."""
+    return await client.request(
+        call.host,
+        call.port,
+        call.method,
+        call.target,
+        call.headers,
+        call.body,
+        timeout=call.timeout,
+        max_body=call.max_body,
+        # What killed one container is not sent to the next.
+        resend=False,
+    )
+
+
 async def drive(client: Client, steps: Generator[Call | Wait, Any, Result]) -> Result:
     """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result."""
     try:
@@ -74,18 +90,7 @@ async def drive(client: Client, steps: Generator[Call | Wait, Any, Result]) -> R
                 call = steps.send(None)
                 continue
             try:
-                reply = await client.request(
-                    call.host,
-                    call.port,
-                    call.method,
-                    call.target,
-                    call.headers,
-                    call.body,
-                    timeout=call.timeout,
-                    max_body=call.max_body,
-                    # What killed one container is not sent to the next.
-                    resend=False,
-                )
+                reply = await request(client, call)
             except HttpError as error:
                 call = steps.throw(error)
             else:

@@ -252,13 +252,15 @@ class Batcher:
 
     def _distrust(self, result: Any, counts: Sequence[int]) -> None:
         self._trusted = False
+        functions = self._predictor.functions
+        advice = f"Take `batch = True` out of {functions.where}, or return one result for each row"
         log.warning(
             "one call for the %d rows of %d requests returned %s, not one result for each row; from now on every "
-            "request is predicted by itself. Take `batch = True` out of %s, or return one result for each row",
+            "request is predicted by itself. %s",
             sum(counts),
             len(counts),
             _described(result),
-            self._predictor.functions.where,
+            f"The model is {functions.where}" if functions.built_in else advice,
         )
 
 

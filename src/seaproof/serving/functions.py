@@ -1,8 +1,14 @@
-"""The author's functions: found in a module, checked, and put together into one call from body to result.
+"""The functions around a model: found in a module or an object, checked, and put together into one call.
 
 `model_fn(model_dir)`, `input_fn(data, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`, or
 `transform_fn(model, data, content_type, accept)`, as the SageMaker inference toolkit defines them. Each may take
 `context` as a further last argument, and each may be `async def`.
+
+Whoever has them is called the handlers: an author's module, or for a built-in format any object with these names.
+Beside them it may say, as attributes, `load_after_fork`, `quick` and `batch` (see `Functions`). A built-in format that
+works row by row says `batch = True`, and is batched without a word of the user's. What only the loaded model knows (an
+ONNX graph with a fixed number of rows), the model says itself: one whose attribute `row_wise` is False is never
+given the rows of several requests.
 """
 
 from __future__ import annotations
@@ -10,7 +16,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from seaproof.errors import ContractError
@@ -41,11 +46,11 @@ class Function:
 
 @dataclass(frozen=True)
 class Functions:
-    """What an author's module defines."""
+    """What the handlers define."""
 
     found: dict[str, Function]
     where: str
-    """The script's path, for messages."""
+    """The script's path, or the model file of a built-in format; for messages."""
     load_after_fork: bool = False
     """The module says `load_after_fork = True`: its model cannot be shared between processes."""
     quick: bool = False
@@ -54,6 +59,8 @@ class Functions:
     batch: bool = False
     """The module says `batch = True`: predict_fn works row by row. It may be given the decoded inputs of several
     requests as one, and returns one result for each row, in order."""
+    built_in: bool = False
+    """The handlers are those of a built-in format: messages ask nobody to change them."""
 
     def get(self, name: str) -> Function | None:
         """One of the functions, or None where the author left it out."""
@@ -76,18 +83,21 @@ class Functions:
         return any(self.found[name].is_async for name in answering if name in self.found)
 
 
-def read_functions(module: ModuleType, where: str) -> Functions:
-    """Collect and check the functions of a module; ContractError names what cannot work."""
+def read_functions(handlers: object, where: str, *, built_in: bool = False) -> Functions:
+    """Collect and check the functions of a module or another object; ContractError names what cannot work.
+
+    `where` is the file that messages name, `built_in` whether the handlers are a built-in format's.
+    """
     found = {}
     for name, arguments in _ARGUMENTS.items():
-        value = getattr(module, name, None)
+        value = getattr(handlers, name, None)
         if callable(value):
             found[name] = _function(name, value, arguments, where)
     _check(found, where)
-    switches = {name: bool(getattr(module, name, False)) for name in ("load_after_fork", "quick", "batch")}
+    switches = {name: bool(getattr(handlers, name, False)) for name in ("load_after_fork", "quick", "batch")}
     if switches["batch"]:
         _check_batch(found, where)
-    return Functions(found, where, **switches)
+    return Functions(found, where, built_in=built_in, **switches)
 
 
 def _check(found: dict[str, Function], where: str) -> None:

@@ -13,16 +13,21 @@ from seaproof.serving import metrics
 from seaproof.serving.context import Context
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.predictor import Predictor
+from seaproof.serving.saved_model import predictor_of, saved_model
 from seaproof.serving.script import find_script, import_script, missing_script
 
 RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def load_functions(environ: ServingEnviron) -> Functions:
-    """Import the author's script and collect its functions; what the script raises passes through."""
+    """Import the author's script and collect its functions, or find a saved model that needs none; what the script
+    raises passes through."""
     script = find_script(environ)
     if script is None:
-        raise missing_script(environ)
+        functions = saved_model(environ)
+        if functions is None:
+            raise missing_script(environ)
+        return functions
     return read_functions(import_script(script), str(script))
 
 
@@ -54,4 +59,4 @@ def load_predictor(functions: Functions, environ: ServingEnviron, run_async: Run
     model = call("model_fn", model_dir)
     call("model_warmup_fn", model_dir, model)
     metrics.observe_load(time.monotonic() - began, max(0, metrics.resident() - before))
-    return Predictor(functions, model, environ, model_dir)
+    return predictor_of(functions, model, environ, model_dir)

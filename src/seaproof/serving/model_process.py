@@ -18,7 +18,7 @@ from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.master import FAILED, Master, said
 from seaproof.serving.replies import log, out_of_memory
-from seaproof.serving.script import DEFAULT_SCRIPT, find_script, import_script, missing_script
+from seaproof.serving.script import DEFAULT_SCRIPT, find_script, import_script
 from seaproof.serving.worker import READY, Author, Wires, run_worker
 
 # Where memory runs out all the same, the kernel is to take a model that loads, then a model, then the front.
@@ -95,8 +95,6 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
 
 def _load(environ: ServingEnviron, common: CommonCode | None) -> Author:
     script = find_script(environ)
-    if script is None and common is None:
-        raise missing_script(environ)
     if common and (script is None or str(script) == common.functions.where):
         functions = common.functions
     else:

@@ -7,7 +7,7 @@ types parsed: text arrives as str whatever its charset parameter says, and an Ac
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -58,7 +58,7 @@ class Predictor:
         self._input = functions.get("input_fn")
         self._output = functions.get("output_fn")
         self._predict = self._prediction(functions.get("predict_fn"))
-        self.row_wise = functions.batch
+        self.row_wise = functions.batch and getattr(model, "row_wise", True) is not False
         """Whether the rows of several requests may be predicted in one call."""
         self.decodes = not self._input
         """Whether bodies are decoded here, and not by the author."""
@@ -66,6 +66,10 @@ class Predictor:
         """Whether answers are encoded here, with nothing in them of the author's but the prediction."""
         if not self._transform and not (self._input and self._output):
             _preload()
+
+    def routes(self) -> Mapping[str, Mapping[str, Callable[[Request], Response]]]:
+        """What the model answers beside /ping and /invocations: by path and method."""
+        return {}
 
     def predict(self, request: Request) -> Response | Parts:
         """Answer one request; whatever the functions raise passes through."""

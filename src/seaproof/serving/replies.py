@@ -24,9 +24,8 @@ def json_reply(status: int, value: Mapping[str, Any], headers: Mapping[str, str]
 
 def error_reply(error: RequestError) -> Response:
     """The answer that a RequestError asks for."""
-    return json_reply(
-        error.status, {"error": error.what, "where": error.where, "next_step": error.next_step}, error.headers
-    )
+    body = error.body or {"error": error.what, "where": error.where, "next_step": error.next_step}
+    return json_reply(error.status, body, error.headers)
 
 
 def failure_reply(error: BaseException, script: str) -> Response:

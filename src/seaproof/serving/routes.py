@@ -59,6 +59,8 @@ class Routes:
             http.EXECUTION_PARAMETERS: {"GET": self._execution_parameters},
             http.METRICS: {"GET": answer_metrics},
         }
+        for path, methods in predictor.routes().items():
+            self._table[path] = {method: self._in_thread(answer) for method, answer in methods.items()}
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request: at once, or with something to wait for."""
@@ -134,6 +136,20 @@ class Routes:
         batcher = Batcher(self._predictor, self._environ.max_batch_rows, self._run, self._failure, spans)
         on_loop = self._functions.quick
         return BatchQueue(batcher, thread, self._environ, self._stream, on_loop=on_loop)
+
+    def _in_thread(self, answer: Callable[[Request], Response]) -> Callable[[Request], Answer]:
+        """What a model answers beside predictions, in the thread of these and bounded as they are."""
+
+        def run(request: Request) -> Response:
+            try:
+                return answer(request)
+            except BaseException as error:
+                return failure_reply(error, self._script)
+
+        thread = self._thread
+        if isinstance(thread, AsyncThread):
+            return run
+        return self._bound.around(lambda request: thread.submit(run, request))
 
     def _invoke(self, request: Request) -> asyncio.Future[Response]:
         return self._thread.submit(self._predict, request)

@@ -58,11 +58,14 @@ def import_script(path: Path) -> ModuleType:
 
 def missing_script(environ: ServingEnviron) -> ContractError:
     """The error for a container that has no script where it needs one."""
+    from seaproof.formats.choice import described
+
     return ContractError(
-        f"there is no {DEFAULT_SCRIPT} in {', '.join(str(folder) for folder in _folders(environ))}",
+        f"there is no {DEFAULT_SCRIPT} in {', '.join(str(folder) for folder in _folders(environ))}, "
+        f"and no saved model in {environ.model_folder}",
         where="serve",
         next_step=f"Put {DEFAULT_SCRIPT} (with model_fn, or transform_fn) beside the model in code/, "
-        "or name another script with SAGEMAKER_PROGRAM.",
+        f"or name another script with SAGEMAKER_PROGRAM; or leave a model that needs no script: {described()}.",
     )
 
 

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from seaproof.contract.environ import ServingEnviron
+from seaproof.http.ledger import Ledger
 from seaproof.http.server import ServerLimits, run, serve
 from seaproof.serving.functions import Functions
+from seaproof.serving.guardian import Guardian, guard
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.observer import Observer
 from seaproof.serving.predictions import AsyncThread, PlainThread
@@ -53,12 +55,23 @@ class Wires:
 
 def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     """Load what is not loaded yet, serve until SIGTERM or until the master is gone; the exit code."""
+    # A Unix socket has a front before it, which answers for those that die.
+    guardian = guard(wires.number) if wires.listener.family != socket.AF_UNIX else None
+    try:
+        return _run(author, environ, wires, guardian)
+    finally:
+        if guardian:
+            guardian.dismiss()
+
+
+def _run(author: Author, environ: ServingEnviron, wires: Wires, guardian: Guardian | None) -> int:
     functions = author.functions or load_functions(environ)
     own_loop = AsyncThread() if functions.loads_async or functions.predicts_async else None
     predictor = author.predictor or load_predictor(functions, environ, own_loop.run if own_loop else None)
     if author.predictor is None:  # else it was done where that was loaded
         settle()
-    return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires))
+    ledger = guardian.ledger if guardian else None
+    return run(_serve(predictor, own_loop if functions.predicts_async else None, environ, wires, ledger))
 
 
 def server_limits(environ: ServingEnviron) -> ServerLimits:
@@ -68,13 +81,20 @@ def server_limits(environ: ServingEnviron) -> ServerLimits:
     return ServerLimits(body_bytes=environ.max_body or sys.maxsize)
 
 
-async def _serve(predictor: Predictor, own_loop: AsyncThread | None, environ: ServingEnviron, wires: Wires) -> int:
+async def _serve(
+    predictor: Predictor,
+    own_loop: AsyncThread | None,
+    environ: ServingEnviron,
+    wires: Wires,
+    ledger: Ledger | None,
+) -> int:
     loop = asyncio.get_running_loop()
     thread = own_loop or PlainThread(loop)
     _allow_open_files()
     observer = Observer(environ, wires.number)
     routes = Routes(predictor, thread, environ, observer.answer_metrics)
-    server = await serve(routes, sock=wires.listener, limits=server_limits(environ), watch=observer)
+    limits = server_limits(environ)
+    server = await serve(routes, sock=wires.listener, limits=limits, watch=observer, ledger=ledger)
     observer.server = server
     stopped: asyncio.Future[int] = loop.create_future()
 

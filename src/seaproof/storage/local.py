@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,7 @@ class LocalStorage:
 
     def path(self, address: Address) -> Path:
         """The file of an object, whether it is there or not; StorageError where this key can be no file."""
-        problem = _problem(address)
+        problem = self.problem(address)
         if problem:
             raise StorageError(
                 f"this key cannot be kept as a file: {problem}",
@@ -47,10 +47,39 @@ class LocalStorage:
             )
         return self.root.joinpath(address.bucket, *address.key.split("/"))
 
-    def list(self, prefix: Address) -> Iterator[Object]:
+    def problem(self, address: Address) -> str:
+        """Why this address can be no file, or ""."""
+        return _problem(address)
+
+    def bucket(self, name: str) -> Path | None:
+        """The folder of a bucket, whether it is there or not; None for a name that can be none."""
+        return self.root / name if _BUCKET.fullmatch(name) else None
+
+    def buckets(self) -> list[str]:
+        """The names of all buckets, sorted."""
+        if not self.root.is_dir():
+            return []
+        with os.scandir(self.root) as found:
+            return sorted(e.name for e in found if _BUCKET.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
+
+    def remove_bucket(self, name: str) -> bool:
+        """Remove a bucket that holds no object, with its empty folders; False where it holds one."""
+        folder = self.bucket(name)
+        if folder is None or next(self.list(Address(name, "")), None) is not None:
+            return False
+        for inner, _, _ in os.walk(folder, topdown=False):
+            try:
+                os.rmdir(inner)  # noqa: PTH106 - os.walk gives texts
+            except OSError:
+                return False  # somebody has just put something there
+        return True
+
+    def list(self, prefix: Address, skip: Callable[[str], bool] | None = None) -> Iterator[Object]:
         """All objects whose key starts with the prefix, in UTF-8 byte order; none where there is no such bucket.
 
-        StorageError names what is no object: a link that leads outside, a pipe, a name that is no UTF-8.
+        `skip` is asked of each key, and of each folder as `key/`, as the listing comes to it: what it says True of is
+        passed over unread. StorageError names what is no object: a link that leads outside, a pipe, a name that is no
+        UTF-8.
         """
         folder, _, start = prefix.key.rpartition("/")
         parts = folder.split("/") if folder or prefix.key.startswith("/") else []
@@ -59,7 +88,7 @@ class LocalStorage:
         top = self.root.joinpath(prefix.bucket, *parts)
         if os.path.isdir(top):  # noqa: PTH112 - unlike Path.is_dir, False and no error for a name that is too long
             self._check_folder(top, prefix)
-            yield from self._walk(top, prefix.bucket, "".join(f"{part}/" for part in parts), start)
+            yield from self._walk(top, prefix.bucket, "".join(f"{part}/" for part in parts), start, skip)
 
     def open(self, address: Address) -> BinaryIO:
         """Read one object as a stream; NoSuchObject where there is none (a prefix of keys is none)."""
@@ -80,8 +109,7 @@ class LocalStorage:
 
     def write(self, address: Address, source: BinaryIO) -> None:
         """Store the whole stream or nothing, synced to the disk; StorageError names a disk that is full."""
-        path = self.path(address)
-        with self._whole(path, address) as target:
+        with self.writing(address) as target:
             _copy(source, target)
 
     def download(self, address: Address, target: Path) -> None:
@@ -131,8 +159,9 @@ class LocalStorage:
         return removed
 
     @contextmanager
-    def _whole(self, path: Path, address: Address) -> Iterator[BinaryIO]:
-        """A file that becomes the object when the block ends well."""
+    def writing(self, address: Address) -> Iterator[BinaryIO]:
+        """A file that becomes the object, synced to the disk, when the block ends well; see `write`."""
+        path = self.path(address)
         partials = self.root / ".partial"
         try:
             partials.mkdir(parents=True, exist_ok=True)
@@ -148,7 +177,9 @@ class LocalStorage:
         with _replace(partials, path) as file:
             yield file
 
-    def _walk(self, folder: Path, bucket: str, base: str, start: str) -> Iterator[Object]:
+    def _walk(
+        self, folder: Path, bucket: str, base: str, start: str, skip: Callable[[str], bool] | None
+    ) -> Iterator[Object]:
         try:
             with os.scandir(folder) as found:
                 entries = [entry for entry in found if entry.name.startswith(start)]
@@ -158,8 +189,11 @@ class LocalStorage:
             raise StorageError(f"the folder cannot be listed: {error.strerror}", where=str(folder)) from error
         for entry in sorted((entry for entry in entries if not entry.name.startswith(PARTIAL)), key=_order):
             address = Address(bucket, base + entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path), bucket, f"{address.key}/", "")
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if skip is not None and skip(f"{address.key}/" if is_folder else address.key):
+                continue
+            if is_folder:
+                yield from self._walk(Path(entry.path), bucket, f"{address.key}/", "", skip)
                 continue
             try:
                 status = entry.stat()
@@ -170,7 +204,7 @@ class LocalStorage:
                     continue
                 raise StorageError(f"it cannot be read: {error.strerror}", where=entry.path) from error
             self._check_file(Path(entry.path), status.st_mode, address)
-            yield Object(address, status.st_size, status.st_mtime)
+            yield Object(address, status.st_size, status.st_mtime, status.st_mtime_ns)
 
     def _check_folder(self, folder: Path, address: Address) -> None:
         """No link on the way to an object: what it leads to may be outside, or the folder itself again."""

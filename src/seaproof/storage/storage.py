@@ -28,6 +28,8 @@ class Object:
     address: Address
     size: int
     modified: float
+    modified_ns: int = 0
+    """The same time in nanoseconds, where the storage knows it: floats are too coarse to tell two files apart."""
 
 
 def parse_address(uri: str) -> Address:

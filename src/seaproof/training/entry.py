@@ -1,4 +1,4 @@
-"""`seaproof-container train`: runs the author's program, and ends as SageMaker expects.
+"""`seaproof-container train`: runs the author's program, or trains by a config, and ends as SageMaker expects.
 
 returns, or exits with 0       exit code 0
 raises                         the failure file, exit code 255
@@ -18,6 +18,7 @@ from types import FrameType
 
 from seaproof.contract.environ import TrainingEnviron, export
 from seaproof.contract.opt_ml import OptMl
+from seaproof.contract.training_config.flat import is_nested, names_a_target
 from seaproof.errors import ContractError
 from seaproof.training.failure import describe, write_failure
 from seaproof.training.job import STOPPING, Job
@@ -35,8 +36,7 @@ def train(environ: TrainingEnviron) -> int:
     failure = OptMl(Path(environ.base_dir)).failure
     try:
         job = Job.read(environ)
-        program = find_program(job, environ)
-        _run(job, program, environ)
+        _work(job, environ)
     except SystemExit as error:
         return _exit_code(error, failure)
     except KeyboardInterrupt:
@@ -47,6 +47,24 @@ def train(environ: TrainingEnviron) -> int:
         write_failure(failure, text)
         return FAILED
     return 0
+
+
+def _work(job: Job, environ: TrainingEnviron) -> None:
+    """Train by the config that the hyperparameters are, or run the author's program."""
+    program: Program | None = None
+    missing: ContractError | None = None
+    try:
+        program = None if is_nested(job.raw_hyperparameters) else find_program(job, environ)
+    except ContractError as error:
+        missing = error
+    if program is not None:
+        _run(job, program, environ)
+    elif missing is None or names_a_target(job.raw_hyperparameters):
+        from seaproof.training.by_config import train_by_config  # the libraries that it takes are for these jobs alone
+
+        train_by_config(job)
+    else:
+        raise missing
 
 
 def _run(job: Job, program: Program, environ: TrainingEnviron) -> None:

@@ -1,0 +1,119 @@
+"""A training config on the command line: read and checked before anything runs, then put into a job's own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seaproof.cli.session import Session
+from seaproof.contract.training_config.flat import flatten
+from seaproof.contract.training_config.metric_lines import metric_definitions
+from seaproof.contract.training_config.reading import Problem
+from seaproof.errors import ContractError, ProjectError
+from seaproof.project import BUILT_IN, built_in_image
+from seaproof.training_file.check import Found, decided_task, look
+from seaproof.training_file.read import TrainingFile, read_training_file, training_table
+
+CHANNELS = {"train": "train", "test": "test"}
+"""Key below `data` -> channel."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config without mistakes, and what its data looks like."""
+
+    file: TrainingFile
+    found: Found
+    task: str
+    """Empty where only the job can tell."""
+    channels: dict[str, str]
+
+
+def checked_config(session: Session, path: Path | None, given: dict[str, str]) -> Checked | None:
+    """The config of `path`, or of the `[training]` table; None where there is neither.
+
+    `given` are channels of the command line, which come before the config's own files. ProjectError names every
+    mistake with its line.
+    """
+    file = _read(session, path)
+    if file is None:
+        return None
+    folder = (path.parent if path else session.project.root).absolute()
+    named = {"train" if name == "training" else name: source for name, source in given.items()}
+    channels = _channels(file, folder, named)
+    # The command line's file is looked at in the place of the config's.
+    own = file.config.data
+    data = replace(own, train=channels["train"] if "train" in named else own.train)
+    data = replace(data, test=channels["test"] if "test" in named else own.test)
+    config = replace(file.config, data=data)
+    found, problems = look(config, folder) if config.target else (Found(), [])
+    if not channels.get("train") and not session.project.training.channels:
+        file.refuse([*file.problems, *problems, _no_data()])
+    file.refuse([*file.problems, *problems])
+    return Checked(file, found, decided_task(config, found), channels)
+
+
+def as_project(session: Session, checked: Checked) -> Session:
+    """The session of a project whose job is this training: image, hyperparameters, channels and metrics."""
+    project = session.project
+    own = {key: value for key, value in checked.file.given.items() if key != "data"}
+    data = _without_files(checked.file.given.get("data"))
+    try:
+        hyperparameters = flatten({**own, **({"data": data} if data else {})})
+    except ContractError as error:
+        raise ProjectError(error.what, where=checked.file.path.name, next_step=error.next_step) from None
+    metrics = metric_definitions(checked.file.config, checked.task, len(set(checked.found.target)))
+    training = replace(
+        project.training,
+        hyperparameters={**project.training.hyperparameters, **hyperparameters},
+        channels={**project.training.channels, **checked.channels},
+        metrics={**metrics, **project.training.metrics},
+    )
+    return with_image(replace(session, project=replace(project, training=training)))
+
+
+def with_image(session: Session) -> Session:
+    """The session itself where its project has an image; else one with the built-in image, which is a folder."""
+    if session.project.file is not None:
+        return session
+    if session.flags.get("driver") == "docker":
+        raise ProjectError(
+            "there is no image to run with docker",
+            where=str(session.project.root),
+            next_step="Name one in seaproof.toml: [project] image = ...; or leave --driver out, to train with what is "
+            "installed here.",
+        )
+    project = replace(session.project, image=BUILT_IN, images={BUILT_IN: built_in_image()})
+    return replace(session, project=project, flags={**session.flags, "driver": "process"})
+
+
+def _read(session: Session, path: Path | None) -> TrainingFile | None:
+    if path is not None and path.name != "seaproof.toml":
+        return read_training_file(path)
+    table = session.project.training.config
+    if table and session.project.file:
+        return training_table(session.project.file, table)
+    return None
+
+
+def _channels(file: TrainingFile, folder: Path, given: dict[str, str]) -> dict[str, str]:
+    channels = {}
+    for key, channel in CHANNELS.items():
+        own = getattr(file.config.data, key)
+        if own:
+            channels[channel] = own if own.startswith("s3://") else str(folder / own)
+    for name, source in given.items():
+        channels[name] = source if source.startswith("s3://") else str(Path(source).absolute())
+    return channels
+
+
+def _without_files(data: Any) -> dict[str, Any]:
+    """How files are to be read, without where they are: the job finds them in its channels."""
+    return {key: value for key, value in data.items() if key not in CHANNELS} if isinstance(data, dict) else {}
+
+
+def _no_data() -> Problem:
+    return Problem(
+        (), "there is nothing to learn from", "Say `data: FILE.csv` in the config, or --channel train=FILE.csv."
+    )

@@ -1,0 +1,103 @@
+"""Which model lies in a folder, and its loading: by the files' names and first bytes, without importing a library."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from seaproof.errors import ContractError
+from seaproof.formats.known import FORMATS
+from seaproof.formats.model import Format, Model, Options
+from seaproof.formats.schema import FILE
+
+GROUP = "seaproof.formats"
+"""Entry points of this group name a `Format`, or a function that returns one; they come before our own."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model file and its format."""
+
+    path: Path
+    format: Format
+
+
+def formats() -> list[Format]:
+    """All formats: those that installed packages add, then our own."""
+    added = []
+    for entry in entry_points(group=GROUP):
+        made = entry.load()
+        added.append(made if isinstance(made, Format) else made())
+    return [*added, *FORMATS]
+
+
+def find(model_dir: str | Path, named: str = "") -> Found | None:
+    """The model of a folder, or the one that is `named` (a path, or a name in the folder); None where there is none.
+
+    ContractError where there are several, or where the named one is missing or of no known format.
+    """
+    folder = Path(model_dir)
+    known = formats()
+    if named:
+        path = folder / named
+        if not path.exists():
+            raise ContractError(f"there is no file {path}", where="SEAPROOF_MODEL", next_step="Correct the name.")
+        return _of(path, known) or _unknown(path, known)
+    found = [one for path in _files(folder) if (one := _of(path, known)) is not None]
+    if not found:
+        return None
+    # A Python function and the weights that its folder holds are one model: the function's.
+    code = [one for one in found if one.path.suffix == ".py"]
+    found = code if len(code) == 1 else found
+    if len(found) > 1:
+        names = ", ".join(str(one.path.relative_to(folder)) for one in found)
+        raise ContractError(
+            f"there are {len(found)} models: {names}",
+            where=str(folder),
+            next_step="Leave one of them in the archive, or name it: SEAPROOF_MODEL=<file>.",
+        )
+    return found[0]
+
+
+def load(found: Found, options: Options) -> Model:
+    """Load a model. ContractError names a package that the image lacks; what the library raises passes through."""
+    for module, package in found.format.libraries:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module.partition(".")[0]:
+                raise
+            raise ContractError(
+                f"{found.path.name} is a {found.format.name} model, and the package {package} is not installed",
+                where=str(found.path),
+                next_step=f"Add {package} to what the image installs: RUN pip install {package}. "
+                "Nothing is installed when a container starts.",
+            ) from None
+    return found.format.load(found.path, options)
+
+
+def described() -> str:
+    """The formats and their files, for messages."""
+    return ", ".join(f"{one.name} ({one.files})" for one in formats())
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of the folder, and of the folders in it where it has none itself that could be a model."""
+    if not folder.is_dir():
+        return []
+    names = sorted(path for path in folder.iterdir() if path.name != FILE and not path.name.startswith("."))
+    return [path for path in names if path.is_file()]
+
+
+def _of(path: Path, known: list[Format]) -> Found | None:
+    return next((Found(path, one) for one in known if one.is_one(path)), None)
+
+
+def _unknown(path: Path, known: list[Format]) -> Found:
+    raise ContractError(
+        f"{path.name} is a model of no known format",
+        where=str(path),
+        next_step=f"Known are: {', '.join(f'{one.name} ({one.files})' for one in known)}.",
+    )

@@ -1,0 +1,118 @@
+"""XGBoost: a booster in JSON or UBJSON, as `save_model` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from seaproof.errors import ContractError
+from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
+from seaproof.formats.model import Contributions, Options, Rows, labels
+from seaproof.formats.schema import Field, Schema, read_schema
+
+_TYPES = {"i": "bool", "int": "int", "c": "str"}
+_CHANCES = ("binary:logistic", "multi:softprob", "multi:softmax")
+
+
+def load(path: Path, options: Options) -> XGBoost:
+    """Load a booster."""
+    booster = xgboost.Booster()
+    try:
+        # From memory, so that the content and not the name says whether it is JSON or UBJSON.
+        booster.load_model(bytearray(path.read_bytes()))
+    except xgboost.core.XGBoostError as error:
+        raise ContractError(
+            f"{path.name} cannot be read: {str(error).strip().splitlines()[-1]}",
+            where=str(path),
+            next_step="Save the model as JSON or UBJSON: booster.save_model('model.ubj').",
+        ) from None
+    given = read_schema(path.parent)
+    learner = json.loads(booster.save_config())["learner"]
+    objective = learner["learner_train_param"]["objective"]
+    own = schema_of(booster, objective, int(learner["learner_model_param"]["num_class"]), given)
+    return XGBoost(booster, completed(own, path), objective)
+
+
+def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) -> Schema:
+    """Columns by name and type, where it was trained with them; labels are those of schema.json."""
+    names = booster.feature_names
+    types = booster.feature_types or ["float"] * booster.num_features()
+    known = _categories(booster) if "c" in types else {}
+    if names is None:
+        fields = unnamed(booster.num_features())
+    else:
+        fields = tuple(
+            Field(name, _TYPES.get(kind, "float"), known.get(name, ()))  # type: ignore[arg-type]
+            for name, kind in zip(names, types, strict=True)
+        )
+    named = given.classes if given else ()
+    if named and objective in _CHANCES:
+        outputs = classification(named)
+        return Schema("", fields, outputs[:1] if objective == "multi:softmax" else outputs, classes=named)
+    if objective == "multi:softprob":
+        return Schema("", fields, numbered("probability", classes))
+    return Schema("", fields, (Field("probability", "float"),) if objective == "binary:logistic" else REGRESSION)
+
+
+def _categories(booster: Any) -> dict[str, tuple[str, ...]]:
+    """The categories that a booster keeps, by column; none in files of before XGBoost 3.1."""
+    if not hasattr(booster, "get_categories"):
+        return {}
+    try:
+        kept = booster.get_categories(export_to_arrow=True).to_arrow()
+    except (ImportError, ValueError, TypeError):
+        return {}
+    return {name: tuple(map(str, values.to_pylist())) for name, values in kept if values is not None}
+
+
+class XGBoost:
+    """One loaded booster."""
+
+    def __init__(self, booster: Any, schema: Schema, objective: str) -> None:
+        self.schema = schema
+        self.explain = self._explain
+        self._booster = booster
+        self._objective = objective
+        self._names = booster.feature_names
+        self._types = booster.feature_types
+
+    def predict(self, rows: Rows) -> Any:
+        """What Booster.predict gives: chances of a classifier, the value of a regression."""
+        if isinstance(rows, np.ndarray):
+            return self._booster.inplace_predict(rows, validate_features=False)
+        return self._booster.predict(self._matrix(rows))
+
+    def score(self, rows: Rows) -> list[Any]:
+        """The chances, with the label before them where schema.json names labels; or the value."""
+        said = self.predict(rows)
+        classes = self.schema.classes
+        if said.ndim == 1:
+            if not classes or self._objective not in _CHANCES:
+                return [said]
+            if self._objective == "multi:softmax":
+                return [labels(classes, said)]
+            return [labels(classes, said > 0.5), np.float32(1) - said, said]
+        columns = list(said.T)
+        return [labels(classes, said.argmax(1)), *columns] if classes else columns
+
+    def _explain(self, rows: Rows) -> Contributions:
+        values = self._booster.predict(self._matrix(rows), pred_contribs=True)
+        groups: tuple[str, ...] = ()
+        if values.ndim == 3:
+            groups = self.schema.classes or tuple(str(number) for number in range(values.shape[1]))
+        return Contributions((*(field.name for field in self.schema.input), "bias"), groups, values)
+
+    def _matrix(self, rows: Rows) -> Any:
+        if isinstance(rows, np.ndarray):
+            return xgboost.DMatrix(rows, feature_names=self._names, feature_types=self._types)
+        import pandas
+
+        columns = {
+            field.name: pandas.Categorical(column, list(field.categories)) if field.type == "str" else column
+            for field, column in zip(self.schema.input, rows, strict=True)
+        }
+        return xgboost.DMatrix(pandas.DataFrame(columns), enable_categorical=True)

@@ -1,0 +1,123 @@
+"""Data capture, without I/O: what of a request and its answer is kept, as the platform writes it.
+
+    {"captureData": {"endpointInput": {"observedContentType", "mode": "INPUT", "data", "encoding"},
+                     "endpointOutput": {the same, "mode": "OUTPUT"}},
+     "eventMetadata": {"eventId", "inferenceTime", "inferenceId"?, "customAttributes"?}, "eventVersion": "0"}
+
+Source: developer guide, "Capture data from real-time endpoint"; API model, DataCaptureConfig.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seaproof.contract.http import CONTENT_TYPE, CUSTOM_ATTRIBUTES, INFERENCE_ID, parse_media_type
+from seaproof.http.message import Headers
+
+_CONTENT_TYPE = CONTENT_TYPE.lower().encode()
+_INFERENCE_ID = INFERENCE_ID.lower().encode()
+_CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A DataCaptureConfig that is enabled."""
+
+    share: float
+    """Of the requests, 0.0 to 1.0."""
+    destination: str
+    """The s3:// address below which the files are written."""
+    modes: tuple[str, ...]
+    """`INPUT`, `OUTPUT` or both."""
+    csv: tuple[str, ...]
+    """Media types that are kept as text, lower case and without parameters."""
+    json: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request of the caller's, and what it was answered."""
+
+    variant: str
+    seconds: float
+    """Since the epoch: when it was answered."""
+    request_headers: Headers
+    request_body: bytes
+    reply_headers: Headers
+    reply_body: bytes
+
+
+def read_capture(config: Mapping[str, Any] | None) -> Capture | None:
+    """The capture that a DataCaptureConfig asks for; None where it asks for none."""
+    if not config or not config.get("EnableCapture", True):
+        return None
+    modes: list[str] = []
+    for option in config.get("CaptureOptions") or []:
+        mode = option["CaptureMode"]
+        modes += ["INPUT", "OUTPUT"] if mode == "InputAndOutput" else [mode.upper()]
+    types = config.get("CaptureContentTypeHeader") or {}
+    return Capture(
+        share=float(config["InitialSamplingPercentage"]) / 100,
+        destination=str(config["DestinationS3Uri"]).rstrip("/"),
+        modes=tuple(mode for mode in ("INPUT", "OUTPUT") if mode in modes),
+        csv=tuple(parse_media_type(text).essence for text in types.get("CsvContentTypes") or []),
+        json=tuple(parse_media_type(text).essence for text in types.get("JsonContentTypes") or []),
+    )
+
+
+def line(capture: Capture, exchange: Exchange) -> str:
+    """One line of a file, without its end."""
+    data = {}
+    if "INPUT" in capture.modes:
+        data["endpointInput"] = _side(capture, "INPUT", exchange.request_headers, exchange.request_body)
+    if "OUTPUT" in capture.modes:
+        data["endpointOutput"] = _side(capture, "OUTPUT", exchange.reply_headers, exchange.reply_body)
+    about: dict[str, Any] = {
+        "eventId": str(uuid.uuid4()),
+        "inferenceTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(exchange.seconds)),
+    }
+    for name, header in (("inferenceId", _INFERENCE_ID), ("customAttributes", _CUSTOM_ATTRIBUTES)):
+        given = _header(exchange.request_headers, header)
+        if given:
+            about[name] = [given] if name == "customAttributes" else given
+    return json.dumps({"captureData": data, "eventMetadata": about, "eventVersion": "0"}, ensure_ascii=False)
+
+
+def folder(capture: Capture, endpoint: str, exchange: Exchange) -> str:
+    """The s3:// address below which the exchange belongs: a folder for every hour."""
+    hour = time.strftime("%Y/%m/%d/%H", time.gmtime(exchange.seconds))
+    return f"{capture.destination}/{endpoint}/{exchange.variant}/{hour}"
+
+
+def file_name(seconds: float) -> str:
+    """A new name for a file whose first exchange was then: minute, second and millisecond, and a UUID."""
+    moment = time.strftime("%M-%S", time.gmtime(seconds))
+    return f"{moment}-{int(seconds * 1000) % 1000:03d}-{uuid.uuid4()}.jsonl"
+
+
+def _side(capture: Capture, mode: str, headers: Headers, body: bytes) -> dict[str, str]:
+    kind = _header(headers, _CONTENT_TYPE)
+    data, encoding = _encoded(capture, parse_media_type(kind).essence, body)
+    side = {"observedContentType": kind} if kind else {}
+    return {**side, "mode": mode, "data": data, "encoding": encoding}
+
+
+def _encoded(capture: Capture, essence: str, body: bytes) -> tuple[str, str]:
+    """Text where the configuration names the type, else, and where it is no text, base64."""
+    encoding = "CSV" if essence in capture.csv else "JSON" if essence in capture.json else ""
+    if encoding:
+        try:
+            return body.decode(), encoding
+        except UnicodeDecodeError:
+            pass
+    return base64.b64encode(body).decode(), "BASE64"
+
+
+def _header(headers: Headers, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")

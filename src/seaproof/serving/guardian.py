@@ -1,0 +1,155 @@
+"""Answers 503 in the place of a worker that was killed.
+
+The connections of a process end with it, and nobody is left who could write. Unless somebody shares its table of open
+files: a guardian is forked from its worker with CLONE_FILES, does nothing while the worker lives, and has the worker's
+connections in its hands when that is gone. Whoever waits there for an answer of which nothing went out gets a 503; a
+connection on which an answer had begun breaks off, as it must. The worker keeps a ledger of how far each has come.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import platform
+import selectors
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from seaproof.contract import http
+from seaproof.errors import RequestError
+from seaproof.http import encode
+from seaproof.http.ledger import SIZE, Ledger, Standing
+from seaproof.serving.children import kill
+from seaproof.serving.replies import error_reply, log
+
+_CLONE = {"x86_64": 56, "aarch64": 220}
+"""Number of the system call clone, whose arguments but the first are 0 here, so that their order is no matter."""
+_CLONE_FILES = 0x400
+_PR_SET_PDEATHSIG = 1
+ON_ITS_WAY = 0.1
+"""Seconds in which requests still arrive that were sent before their client could know."""
+LINGER = 1.0
+"""Seconds in which clients that still send may read their answer; a reset would take it from them."""
+
+
+@dataclass(frozen=True)
+class Guardian:
+    """A process beside this one, and what it is to know."""
+
+    pid: int
+    ledger: Ledger
+
+    def dismiss(self) -> None:
+        """End it, where the worker ends in good order."""
+        kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def guard(worker: int) -> Guardian | None:
+    """Put a guardian beside this process, which must have one thread only; None where the system cannot.
+
+    Called before anything is loaded: what the worker writes to from then on, the guardian would keep a copy of.
+    """
+    number = _CLONE.get(platform.machine())
+    if sys.platform != "linux" or number is None:
+        return None
+    memory = mmap.mmap(-1, SIZE)
+    ledger = Ledger(memoryview(memory))
+    guarded = os.getpid()
+    system = ctypes.PyDLL(None, use_errno=True)  # one that keeps the GIL, which the guardian is born with
+    pid = system.syscall(number, _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        try:
+            _watch(system, guarded, worker, ledger)
+        finally:
+            os._exit(0)  # whatever happened: it must never go on as a second worker
+    if pid < 0:
+        log.warning("requests on a worker that is killed will break off: %s", os.strerror(ctypes.get_errno()))
+        return None
+    return Guardian(pid, ledger)
+
+
+def _watch(system: ctypes.PyDLL, guarded: int, worker: int, ledger: Ledger) -> None:
+    """In the guardian: wait until the worker is gone, then answer for it."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    system.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
+    while os.getppid() == guarded:
+        signal.sigtimedwait({signal.SIGUSR1}, 60)
+    told = _Ward(_reply()).end(ledger)
+    if told:
+        log.error("worker %d is gone; %d requests that were in flight on it were answered 503", worker, told)
+
+
+def _reply() -> bytes:
+    error = RequestError(
+        503,
+        "the worker that had this request ended before it could answer",
+        where=http.INVOCATIONS,
+        next_step="Send the request again, if it may be predicted twice; the log of the container says how it ended.",
+        headers={"Retry-After": "1"},
+    )
+    response = error_reply(error)
+    head, _, _ = encode.whole_head(response, False, False, False)
+    return head + bytes(response.body)  # type: ignore[arg-type]
+
+
+class _Ward:
+    """The connections of a worker that is gone."""
+
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
+        self._selector = selectors.DefaultSelector()
+        self._told = 0
+
+    def end(self, ledger: Ledger) -> int:
+        """Answer and close them all; how many were answered."""
+        for connection, standing in ledger.standing():
+            if standing is Standing.BEGUN:
+                connection.close()
+                continue
+            self._selector.register(connection, selectors.EVENT_READ, standing is Standing.IDLE)
+            if standing is Standing.OWED:
+                self._tell(connection)
+        self._read(ON_ITS_WAY)
+        for key in list(self._selector.get_map().values()):
+            if key.data:
+                self._shut(key.fileobj)  # type: ignore[arg-type]
+        self._read(LINGER)
+        return self._told
+
+    def _tell(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has left
+            self._told += connection.send(self._reply) == len(self._reply)
+        self._shut(connection)
+
+    def _shut(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        self._selector.modify(connection, selectors.EVENT_READ, False)
+
+    def _read(self, seconds: float) -> None:
+        """For so long, or until all clients have closed: take what they send, and answer what comes on idle ones."""
+        deadline = time.monotonic() + seconds
+        while self._selector.get_map() and (left := deadline - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                connection: socket.socket = key.fileobj  # type: ignore[assignment]
+                if not _take(connection):
+                    self._selector.unregister(connection)
+                    connection.close()
+                elif key.data:
+                    self._tell(connection)
+
+
+def _take(connection: socket.socket) -> bool:
+    """Read what came; whether there may be more."""
+    try:
+        return connection.recv(65536) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,212 @@
+"""Plain CSV and JSON (and whatever else the codecs read) as the columns that a model takes.
+
+With names, in a header or as keys, columns may come in any order and with others between them; without names they
+come in the order of the schema.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seaproof.contract.http import MediaType
+from seaproof.errors import RequestError
+from seaproof.formats.schema import Field
+from seaproof.serving.codecs import Table, decode, numbers
+from seaproof.serving.codecs.libraries import library
+from seaproof.serving.codecs.text import text_of, utf8
+from seaproof.serving.tabular.columns import MISSING, column, matrix
+
+CSV = "text/csv"
+LISTS = ("instances", "inputs")
+"""Keys under which other servers expect the rows of a JSON object."""
+
+csv.field_size_limit(1 << 28)
+
+
+class Reader:
+    """Reads for one schema."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(fields)
+        self.names = [field.name for field in fields]
+        self.numeric = all(field.type != "str" for field in fields)
+
+    def read(self, body: bytes, media: MediaType) -> Any:
+        """The rows of a body: a float64 matrix where all columns hold numbers, else a `Table` without names."""
+        if media.essence == CSV:
+            return self._csv(body, media)
+        return self.value(decode(body, media))
+
+    def value(self, value: Any) -> Any:
+        """The rows of a decoded body."""
+        if isinstance(value, Mapping):
+            key = next((key for key in LISTS if isinstance(value.get(key), list)), None)
+            if key is None:
+                return self.table(Table([[cell] for cell in value.values()], [str(name) for name in value]))
+            value = value[key]
+        if isinstance(value, Table):
+            return self.table(value)
+        if hasattr(value, "ndim"):
+            return self._array(value)
+        if isinstance(value, list) and value:
+            return self._list(value)
+        raise RequestError(
+            400, "there are no rows in the body", where="body", next_step="Send rows: [[1, 2], [3, 4]], or records."
+        )
+
+    def table(self, table: Table, first_row: int = 1) -> Any:
+        """The rows of a table: by name where it has names, else by place."""
+        if not len(table):
+            raise RequestError(400, "there are no rows in the body", where="body", next_step="Send at least one.")
+        columns = table.columns if table.names is None else self._named(table.names, table.columns)
+        self._check_width(len(columns), 1)
+        return self.joined([column(field, cells, first_row) for field, cells in zip(self.fields, columns, strict=True)])
+
+    def joined(self, columns: list[Any]) -> Any:
+        """Columns of the schema's types as rows."""
+        if self.numeric:
+            return library("numpy").column_stack(columns)
+        return Table(columns)
+
+    def checked(self, rows: Any) -> Any:
+        """A matrix of numbers without names."""
+        self._check_width(rows.shape[1], 1)
+        return matrix(self.fields, rows)
+
+    def missing(self, given: Sequence[str]) -> list[str]:
+        """The columns that the model takes and that are not among these."""
+        there = set(given)
+        return [name for name in self.names if name not in there]
+
+    def _csv(self, body: bytes, media: MediaType) -> Any:
+        header = media.parameter("header").lower() if media.parameters else ""
+        plain = utf8(body, media)
+        if self.numeric and header != "present":
+            found = numbers.matrix(plain)
+            if found is not None:
+                return self.checked(found)
+        if self.numeric and header != "absent":
+            head, _, rest = plain.partition(b"\n")
+            names = _cells(text_of(head, MediaType(CSV)))[:1]
+            found = numbers.matrix(rest) if names and rest.strip() and self._is_header(names[0], header) else None
+            if found is not None and found.shape[1] == len(names[0]):
+                return self._pick(names[0], found)
+        rows = _cells(text_of(plain, MediaType(CSV)))
+        if not rows:
+            raise RequestError(400, "the body is empty", where="body", next_step="Send at least one row.")
+        named = header != "absent" and self._is_header(rows[0], header)
+        first = 2 if named else 1
+        _check_even(rows)
+        columns = list(map(list, zip(*rows[first - 1 :], strict=True)))
+        return self.table(Table(columns or [[] for _ in rows[0]], rows[0] if named else None), first)
+
+    def _pick(self, names: list[str], found: Any) -> Any:
+        places = {name: place for place, name in enumerate(names)}
+        self._check_missing(names)
+        return matrix(self.fields, found[:, [places[name] for name in self.names]])
+
+    def _is_header(self, cells: Sequence[str], header: str) -> bool:
+        """Whether a first row is one of names: declared, or half of the model's columns are named in it, or it has
+        text where only numbers could stand."""
+        if header == "present" or 2 * len(set(cells) & set(self.names)) >= len(self.names):
+            return True
+        if any(_is_number(cell) for cell in cells) or len(set(cells)) < len(cells) or not all(cells):
+            return False
+        return len(cells) != len(self.fields) or any(field.type != "str" for field in self.fields)
+
+    def _array(self, array: Any) -> Any:
+        if array.ndim == 1 and len(array) and (len(array) == len(self.fields) or len(self.fields) != 1):
+            array = array.reshape(1, -1)
+        if array.ndim == 1:
+            array = array.reshape(-1, 1)
+        if array.ndim != 2 or not len(array):
+            raise RequestError(
+                400, f"an array of shape {array.shape} is no table", where="body", next_step="Send rows by columns."
+            )
+        if self.numeric and array.dtype.kind in "fiub":
+            return self.checked(array)
+        return self.table(Table([array[:, place] for place in range(array.shape[1])]))
+
+    def _list(self, rows: list[Any]) -> Any:
+        if all(isinstance(row, Mapping) for row in rows):
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            for number, row in enumerate(rows, 1):
+                if self.missing(list(row)):
+                    self._check_missing(list(row), f"row {number}")
+            return self.table(Table([[row.get(name) for row in rows] for name in names], names))
+        if not any(isinstance(row, (list, tuple, Mapping)) for row in rows):
+            # One row; or a column of them, for a model of one column.
+            rows = [[cell] for cell in rows] if len(self.fields) == 1 else [rows]
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, (list, tuple)):
+                raise RequestError(
+                    400, "neither a list nor an object", where=f"row {number}", next_step="Send rows all of one kind."
+                )
+            self._check_width(len(row), number)
+        return self.table(Table([list(cells) for cells in zip(*rows, strict=True)]))
+
+    def _named(self, names: Sequence[str], columns: Sequence[Any]) -> list[Any]:
+        self._check_missing(names)
+        by_name = dict(zip(names, columns, strict=True))
+        return [by_name[name] for name in self.names]
+
+    def _check_missing(self, names: Sequence[str], where: str = "header") -> None:
+        missing = self.missing(names)
+        if missing:
+            raise RequestError(
+                400,
+                f"the columns {', '.join(missing)} are missing"
+                if missing[1:]
+                else f"the column {missing[0]} is missing",
+                where=where,
+                next_step=f"The model takes {_listed(self.names)}, in any order; others may stand between them.",
+            )
+
+    def _check_width(self, width: int, row: int) -> None:
+        if width != len(self.fields):
+            raise RequestError(
+                400,
+                f"row {row} has {width} columns, and the model takes {len(self.fields)}",
+                where=f"row {row}",
+                next_step=f"Send {_listed(self.names)}, in this order; or with their names, in any.",
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= 40 else [*names[:40], f"and {len(names) - 40} more"])
+
+
+def _cells(text: str) -> list[list[str]]:
+    """The rows of a CSV text; RequestError where a quote is not closed."""
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        return [row for row in rows if row and (len(row) > 1 or row[0].strip())]
+    except csv.Error as error:
+        raise RequestError(
+            400, f"not CSV: {error}", where="body", next_step='Write a quote inside a quoted cell as two: "5"" pipe".'
+        ) from error
+
+
+def _check_even(rows: Sequence[Sequence[str]]) -> None:
+    width = len(rows[0])
+    for number, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise RequestError(
+                400,
+                f"row {number} has {len(row)} columns, and the first has {width}",
+                where=f"row {number}",
+                next_step="Give every row the same number of columns; quote cells that contain a comma.",
+            )
+
+
+def _is_number(cell: str) -> bool:
+    if cell.strip().lower() in MISSING:
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""The libraries that training from a config needs, imported when they are; a missing one is named as pip calls it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from seaproof.errors import ContractError
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+
+
+def need(module: str) -> Any:
+    """A module by its dotted name; ContractError where the image has none."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if error.name != top:
+            raise
+        package = _PACKAGES.get(top, top)
+        raise ContractError(
+            f"training from a config needs the package {package}, and it is not installed",
+            where="image",
+            next_step=f"Install it: pip install {package}. Nothing is installed when a container starts.",
+        ) from None

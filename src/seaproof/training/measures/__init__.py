@@ -1,0 +1,1 @@
+"""How good a model is: the metrics that a config can name, on rows whose targets are known."""

@@ -1,0 +1,127 @@
+"""A config against the files that it names, before anything runs: the header, and the values of the target."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from seaproof.contract.training_config.columns import check_columns, check_target, task_of
+from seaproof.contract.training_config.meaning import TrainingConfig
+from seaproof.contract.training_config.names import did_you_mean
+from seaproof.contract.training_config.reading import Problem
+
+CSV_ENDINGS = (".csv", ".tsv", ".txt", "")
+_PARQUET = (".parquet", ".pq")
+
+
+@dataclass
+class Found:
+    """What the training file looks like."""
+
+    files: list[Path] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    target: list[str] = field(default_factory=list)
+    """The target's values, row by row, those that are missing left out."""
+    rows: int = 0
+
+
+def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
+    """What lies where the config says, and what does not fit; paths count from `folder`.
+
+    An s3:// address, a Parquet file, and data that comes as a channel are looked at by the job itself.
+    """
+    problems: list[Problem] = []
+    for key, given in (("train", config.data.train), ("test", config.data.test)):
+        if given and not given.startswith("s3://") and not (folder / given).exists():
+            path = folder / given
+            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, beside) or f"Paths count from {folder}."
+            problems.append(Problem(("data", key), f"there is no file or folder `{given}`", hint))
+    if problems or not config.data.train or config.data.train.startswith("s3://"):
+        return Found(), problems
+    path = folder / config.data.train
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not files:
+        return Found(), [
+            Problem(("data", "train"), f"the folder `{config.data.train}` is empty", "Put a CSV file there.")
+        ]
+    if any(file.suffix.lower() in _PARQUET for file in files):
+        return Found(files), []
+    return _look_at(config, files)
+
+
+def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Problem]]:
+    train = ("data", "train")
+    found = Found(files)
+    for file in files:
+        try:
+            problems = _add(config, file, found)
+        except UnicodeDecodeError:
+            return found, [Problem(train, f"{file.name} is no text in UTF-8", "Save it as CSV in UTF-8.")]
+        except csv.Error as error:
+            return found, [Problem(train, f"{file.name} is no CSV: {error}")]
+        if problems:
+            return found, problems
+    if not found.rows:
+        return found, [Problem(train, f"{files[0].name} has a header and no rows")]
+    if config.split.by == config.target:
+        return found, [Problem(("split", "by"), f"the rows cannot be split by the target `{config.target}`")]
+    return found, check_target(config, found.target)
+
+
+def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
+    """Go through one file, collecting its rows' targets; what is wrong with it."""
+    train = ("data", "train")
+    lines = _rows(file, config.data.separator)
+    first = next(lines, None)
+    if first is None:
+        return [Problem(train, f"{file.name} is empty", "It should hold a header and rows.")]
+    columns, problems = _columns(config, first, file)
+    if problems:
+        return problems
+    if found.columns and set(columns) != set(found.columns):
+        other = f"{file.name} has other columns than {found.files[0].name}"
+        return [Problem(train, other, "Files of one folder are one table; give them the same columns.")]
+    found.columns[:] = found.columns or columns
+    place = columns.index(config.target)
+    missing = set(config.data.missing)
+    for number, row in enumerate(lines if config.data.header else chain([first], lines), 1):
+        if len(row) != len(columns):
+            what = f"{file.name}, row {number}: it has {len(row)} cells, and there are {len(columns)} columns"
+            return [Problem(train, what, "Correct the row, or `data.separator`.")]
+        found.rows += 1
+        if row[place].strip() not in missing:
+            found.target.append(row[place].strip())
+    return []
+
+
+def _columns(config: TrainingConfig, first: list[str], file: Path) -> tuple[list[str], list[Problem]]:
+    """The names of the columns, and what the config says otherwise."""
+    if config.data.header:
+        columns = first
+    else:
+        columns = list(config.data.columns) or [str(number) for number in range(len(first))]
+        if len(columns) != len(first):
+            what = f"`columns` has {len(columns)} names, and {file.name} has {len(first)} columns"
+            return columns, [Problem(("data", "columns"), what)]
+    problems = check_columns(config, columns)
+    if problems and len(columns) == 1:
+        other = next((char for char in ";\t|," if char in first[0]), "")
+        if other:
+            what = f"{file.name} has one column only, with {other!r} in its name"
+            return columns, [Problem(("data",), what, f"Say `separator: {other!r}` below `data`.")]
+    return columns, problems
+
+
+def _rows(file: Path, separator: str) -> Iterator[list[str]]:
+    """The rows of a CSV file; those that are empty are passed over, as everywhere."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        yield from (row for row in csv.reader(lines, delimiter=separator) if row)
+
+
+def decided_task(config: TrainingConfig, found: Found) -> str:
+    """classification or regression, as far as it is known here; empty where only the job can tell."""
+    return config.task or (task_of(config, found.target) if found.target else "")

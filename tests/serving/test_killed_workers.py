@@ -1,0 +1,140 @@
+"""Workers that are killed: who was waiting on them is answered 503, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from container_process import Container, soon
+from soak_client import answer, children, post
+
+PID = "import os\ndef transform_fn(model, data, content_type, accept):\n    return str(os.getpid())\n"
+
+
+def begin(container: Container, body: str) -> http.client.HTTPConnection:
+    """Send a request and leave its answer for later."""
+    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=20)
+    connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
+    return connection
+
+
+def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_a_503_and_no_others(
+    container: Container,
+) -> None:
+    container.serve(PID, SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    dead: list[int] = []
+    right = [0]
+
+    async def one(number: int) -> list[tuple[int, int]]:
+        """What came on one connection that is kept: status, and the worker that says so."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", container.port)
+        came = []
+        for _ in range(300):
+            writer.write(post("/invocations", "1", "text/csv", "text/csv"))
+            status, body = await asyncio.wait_for(answer(reader), 20)
+            came.append((status, int(body) if status == 200 else 0))
+            if status != 200:
+                assert json.loads(body)["error"] == "the worker that had this request ended before it could answer"
+                break
+            right[0] += 1
+            if right[0] == 2000:
+                dead.append(came[-1][1])
+                os.kill(dead[0], signal.SIGKILL)
+        writer.close()
+        return came
+
+    async def load() -> list[list[tuple[int, int]]]:
+        return await asyncio.gather(*(one(number) for number in range(32)))
+
+    talks = asyncio.run(load())
+
+    lost = [talk for talk in talks if talk[-1][0] == 503]
+    assert lost
+    assert all({pid for status, pid in talk if status == 200} <= set(dead) for talk in lost)
+    assert all(len(talk) == 300 and {status for status, _ in talk} == {200} for talk in talks if talk not in lost)
+    assert soon(lambda: f"{len(lost)} requests that were in flight on it were answered 503" in container.log)
+    soon(lambda: len(container.workers()) == 2)
+
+
+def test_requests_in_flight_on_a_killed_worker_get_503_and_those_of_another_their_answer(container: Container) -> None:
+    container.serve(
+        "import os, pathlib, time\ndef transform_fn(model, data, content_type, accept):\n"
+        "    folder = pathlib.Path(data)\n    (folder / f'on-{os.getpid()}').touch()\n"
+        "    while not (folder / 'go').exists():\n        time.sleep(0.01)\n    return str(os.getpid())\n",
+        SAGEMAKER_MODEL_SERVER_WORKERS="2",
+    )
+    waiting = []
+    while len(list(container.root.glob("on-*"))) < 2:  # until both workers have one
+        waiting.append(begin(container, str(container.root)))
+        soon(lambda: list(container.root.glob("on-*")))
+        assert len(waiting) < 64
+    dead, other = container.workers()
+
+    os.kill(dead, signal.SIGKILL)
+    soon(lambda: len(container.workers()) == 2 and dead not in container.workers())
+    (container.root / "go").touch()
+    replies = [connection.getresponse() for connection in waiting]
+    outcomes = [(reply.status, reply.getheader("Retry-After"), reply.read().decode()) for reply in replies]
+    for connection in waiting:
+        connection.close()
+
+    assert {status for status, _, _ in outcomes} == {200, 503}
+    assert {text for status, _, text in outcomes if status == 200} == {str(other)}
+    assert {after for status, after, _ in outcomes if status == 503} == {"1"}
+
+
+def test_an_answer_that_had_begun_breaks_off_with_its_worker_and_gets_no_503_into_it(container: Container) -> None:
+    container.serve(
+        "import os, time\ndef transform_fn(model, data, content_type, accept):\n"
+        "    yield b'begun'\n    time.sleep(30)\n"
+    )
+    connection = begin(container, "1")
+    reply = connection.getresponse()
+    assert reply.read1() == b"begun"
+
+    os.kill(container.workers()[0], signal.SIGKILL)
+
+    with pytest.raises(http.client.IncompleteRead):
+        reply.read()
+    connection.close()
+
+
+def test_an_idle_connection_of_a_killed_worker_just_ends(container: Container) -> None:
+    container.serve(PID)
+    with socket.create_connection(("127.0.0.1", container.port), timeout=20) as connection:
+        connection.sendall(post("/invocations", "1", "text/csv", "text/csv"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+        os.kill(container.workers()[0], signal.SIGKILL)
+
+        assert connection.recv(65536) == b""
+
+
+def test_what_a_worker_had_not_read_yet_when_it_was_killed_gets_503(container: Container) -> None:
+    container.serve(PID)
+    with socket.create_connection(("127.0.0.1", container.port), timeout=20) as connection:
+        connection.sendall(post("/invocations", "1", "text/csv", "text/csv"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        (pid,) = container.workers()
+        os.kill(pid, signal.SIGSTOP)
+        connection.sendall(post("/invocations", "1", "text/csv", "text/csv"))
+
+        os.kill(pid, signal.SIGKILL)
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+
+
+def test_nothing_stays_behind_when_a_container_ends(container: Container) -> None:
+    container.serve(PID, SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    family = [*container.workers(), *(guardian for pid in container.workers() for guardian in children(pid))]
+    assert len(family) == 4
+
+    assert container.stop() == 0
+
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
