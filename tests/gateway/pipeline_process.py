@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,27 @@ def pipeline(folder: Path, *arguments: str) -> Iterator[Pipeline]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.stdout.close()
+        assert process.wait(30) == 0, log.read_text()
+
+
+@contextmanager
+def in_terminal(folder: Path, *arguments: str) -> Iterator[Pipeline]:
+    """The same as people see it: `log` is what their terminal shows."""
+    log = folder / "gateway.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seaproof.cli", "pipeline", *arguments, "--port", "0"],
+            cwd=folder, env=environment(), stdout=output, stderr=output, text=True,
+        )  # fmt: skip
+    try:
+        until(lambda: "Ctrl-C ends it" in log.read_text() or process.poll() is not None, 30)
+        assert process.poll() is None, log.read_text()
+        url = re.search(r"http://\S+/pipeline", log.read_text())
+        assert url
+        yield Pipeline(process, url[0], log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0, log.read_text()
 
 

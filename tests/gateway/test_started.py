@@ -3,9 +3,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from pipeline_process import until
 
 from seaproof.drivers.process import ProcessDriver
+from seaproof.errors import StartFailed
 from seaproof.gateway.seats import Seat
 from seaproof.gateway.started import RESTARTS, Started
 from seaproof.inference_pipeline import PipelineContainer
@@ -24,6 +26,30 @@ class Handler(socketserver.StreamRequestHandler):
         os._exit(9)
 socketserver.TCPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).handle_request()
 """
+
+ELSEWHERE = """
+import http.server
+print("Running on http://127.0.0.1:5000", flush=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def test_what_listens_on_another_port_is_told_where_it_says_that_it_listens(tmp_path: Path):
+    (tmp_path / "serve.py").write_text(ELSEWHERE)
+    image = FolderImage(tmp_path, serve=(sys.executable, "serve.py"), accept_bind_to_port=True)
+    seat, sender = Seat(PipelineContainer("pre", program=image)), Sender()
+    driver = ProcessDriver(tmp_path / "state", {"pre": image})
+    keeper = Started(seat, "pipeline-1-pre", driver, tmp_path, Settings(startup_timeout=2), sender, list[str]().append)
+    try:
+        with pytest.raises(StartFailed) as failed:
+            keeper.open()
+    finally:
+        keeper.close()
+        sender.close()
+
+    assert "did not answer GET /ping with 200 within 2 s" in str(failed.value)
+    assert "It says that it listens on port 5000; it must listen on 0.0.0.0, port 8080" in str(failed.value)
+    assert driver.recover() == []
 
 
 def test_what_dies_again_and_again_is_given_up(tmp_path: Path):

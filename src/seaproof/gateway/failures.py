@@ -104,6 +104,12 @@ async def _examined(client: Client, evidence: Evidence, seat: Seat, begun: float
         # A connection breaks before the end of its process is known.
         await asyncio.sleep(0.05)
     log = await loop.run_in_executor(None, keeper.last_lines, begun)
+    for _ in range(5 if broken or evidence.status >= 500 else 0):
+        # What a program prints takes a moment until it is in its log.
+        await asyncio.sleep(0.05)
+        before, log = log, await loop.run_in_executor(None, keeper.last_lines, begun)
+        if log == before:
+            break
     return replace(
         evidence,
         log=log.rstrip(),

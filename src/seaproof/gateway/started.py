@@ -20,6 +20,7 @@ from seaproof.drivers.driver import Driver, Exit, Handle, Workload
 from seaproof.errors import DriverError, SeaproofError, StartFailed
 from seaproof.gateway.pings import await_ping
 from seaproof.gateway.seats import LOG_LINES, Place, Say, Seat
+from seaproof.invocations.diagnosis import listening_elsewhere
 from seaproof.invocations.send import Sender
 from seaproof.settings import Settings
 
@@ -114,6 +115,7 @@ class Started:
 
     def _start(self) -> None:
         """Start it and wait until it is ready. SeaproofError where it does not come to that; nothing is left then."""
+        handle: Handle | None = None
         try:
             self._lay_out()
             handle = self._handle = self._driver.start(self._workload)
@@ -126,8 +128,7 @@ class Started:
             self._stop(0)
             if isinstance(error, SeaproofError) and not lines:
                 raise
-            said = f"\nThe last lines of its log:\n{lines}" if lines else ""
-            raise StartFailed(f"{str(error).rstrip('.')}{said}", where=self._seat.name) from error
+            raise StartFailed(f"{str(error).rstrip('.')}{_told_by(lines, handle)}", where=self._seat.name) from error
         self._seat.filled(place)
 
     def _lay_out(self) -> None:
@@ -214,6 +215,16 @@ class Started:
                 while held - len(pieces[0]) > _LOG_BYTES:
                     held -= len(pieces.popleft())
         return "\n".join(b"".join(pieces).decode("utf-8", "replace").splitlines()[-LOG_LINES:])
+
+
+def _told_by(log: str, handle: Handle | None) -> str:
+    """What the log adds to a start that failed."""
+    elsewhere = listening_elsewhere(log, {DEFAULT_PORT, handle.port or 0 if handle else 0})
+    port = (
+        f"\nIt says that it listens on {elsewhere}; it must listen on 0.0.0.0, port {DEFAULT_PORT}" if elsewhere else ""
+    )
+    said = f"\nThe last lines of its log:\n{log}" if log else ""
+    return port + said
 
 
 def describe_exit(exit: Exit) -> str:

@@ -153,8 +153,8 @@ def _out_of_memory(e: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "out-of-memory",
         f"The container {how}, with a request of {e.sent_bytes:,} bytes under way.",
-        "Give it more memory (--memory, or memory in [settings] of seaproof.toml), send less in one request, or start "
-        "fewer workers (SAGEMAKER_MODEL_SERVER_WORKERS): each holds a model of its own.",
+        "Give it more memory (SEAPROOF_MEMORY, or memory in [settings] of seaproof.toml), send less in one request, or "
+        "start fewer workers (SAGEMAKER_MODEL_SERVER_WORKERS): each holds a model of its own.",
     )
 
 
