@@ -68,7 +68,7 @@ HELLO = "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"
     [
         (8080, "127.0.0.1", HELLO, 38, "it listens on 127.0.0.1:8080 only"),
         (5000, "0.0.0.0", HELLO, 38, "it listens on 0.0.0.0:5000, and not on port 8080"),
-        (8080, "0.0.0.0", "hello there\\n", 12, "what listens there does not speak HTTP"),
+        (8080, "0.0.0.0", "hello there\\n", 12, "what listens there does not answer in HTTP"),
     ],
 )
 def test_a_server_in_c_on_the_wrong_address_is_found(

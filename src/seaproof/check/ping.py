@@ -41,7 +41,7 @@ def listens_where_it_is_asked(subject: Subject) -> Iterator[Finding]:
     elif started.kind == "elsewhere":
         yield fail(f"it listens on {ports}, and not on port {environ.DEFAULT_PORT}", *started.evidence())
     elif started.kind == "not-http":
-        yield fail("what listens there does not speak HTTP", *started.evidence())
+        yield fail("what listens there does not answer in HTTP", *started.evidence())
     elif started.kind == "silent":
         _not_yet(subject, started, "nothing answers on its port")
         yield fail(f"nothing answered within {started.patience:g} s", *started.evidence())

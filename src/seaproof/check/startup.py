@@ -165,7 +165,7 @@ def _final(run: Run, answer: str, certain: bool) -> str:
     if not certain:
         return ""
     if answer in ("refused", "closed", "timeout"):
-        return _port_problem(run)
+        return _port_problem(run, answer)
     if answer == "malformed":
         return "not-http"
     if answer.isdigit() and answer not in ("502", "503", "504"):
@@ -173,12 +173,14 @@ def _final(run: Run, answer: str, certain: bool) -> str:
     return ""
 
 
-def _port_problem(run: Run) -> str:
+def _port_problem(run: Run, answer: str) -> str:
     open_ports = run.listening()
     port = run.port
     here = [listener for listener in open_ports if listener.port == port]
     if here and not any(listener.everywhere for listener in here):
         return "loopback"
+    if here and answer == "closed":
+        return "not-http"
     if not here and any(listener.everywhere for listener in open_ports):
         return "elsewhere"
     return "loopback" if not here and open_ports else ""
