@@ -15,9 +15,14 @@ FAMILIES = (
     "limits",
     "isolation",
     "resources",
+    "training",
     "ping",
     "invocations",
     "streaming",
+    "batch",
+    "pipeline",
+    "multi_model",
+    "processing",
     "signals",
 )
 ROWS = 52

@@ -79,6 +79,10 @@ class Options:
     """Bytes that a container may write here before it is stopped."""
     invocations: int = 1000
     """Of the memory growth check."""
+    input_mode: str = "File"
+    """File or Pipe: how training data arrives."""
+    hosts: int = 1
+    """Hosts of the training job that is meant."""
     driver: str = "auto"
 
     def chooses(self, id: str, family: str) -> bool:

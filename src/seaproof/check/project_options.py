@@ -40,6 +40,7 @@ def complete(options: Options, target: Target) -> Options:
             hyperparameters=options.hyperparameters or training.hyperparameters,
             metrics=options.metrics or training.metrics,
             model=options.model or given.model,
+            hosts=max(options.hosts, training.instance_count),
             environment={**project.endpoint.environment, **options.environment},
         )
     return replace(options, memory=bounded_memory(options))

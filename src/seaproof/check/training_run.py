@@ -71,6 +71,7 @@ def prepare(
     host: str = "algo-1",
     interface: str = "eth0",
     checkpoints: Path | None = None,
+    pipe: bool = False,
 ) -> Path:
     """An /opt/ml as the platform leaves it just before `train` starts."""
     channels = subject.options.channels
@@ -78,8 +79,12 @@ def prepare(
         raise Unchecked("no training data was given", next_step="Give --channel NAME=FOLDER.", blocks=True)
     root = subject.lab.new_opt_ml()
     cluster = opt_ml.Cluster(host, opt_ml.host_names(hosts), subject.options.instance_type, network_interface=interface)
-    told = {name: opt_ml.Channel() for name in channels}
+    told = {name: opt_ml.Channel("Pipe" if pipe else "File") for name in channels}
     opt_ml.write_training(root, opt_ml.TrainingInput(hyperparameters, told, cluster))
+    if pipe:
+        for name in channels:
+            (root / "input" / "data" / name).rmdir()
+        return root
     for name, source in channels.items():
         path = Path(source)
         if path.is_dir():

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Models of multi-model endpoints: what is loaded, and how much memory they need.",
     ),
     "check": ("seaproof.cli.check", "Prove an image, folder, model.tar.gz or request against SageMaker's contract."),
+    "rehearse": ("seaproof.cli.rehearse", "Play the platform's bad days on a container, and say what clients saw."),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),

@@ -30,6 +30,8 @@ ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", 
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Training data; may be repeated.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
+@click.option("--input-mode", type=click.Choice(["File", "Pipe"]), default="File", help="How training data arrives.")
+@click.option("--hosts", type=click.IntRange(1, 2), default=1, help="Hosts of the training job: 2 tries two of them.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the container.")
 @click.option("--instance-type", default="ml.m5.large", show_default=True, help="Where it is to run.")
 @click.option("--only", metavar="IDS", default="", help="Only these checks: ids and families, with commas.")
@@ -118,6 +120,8 @@ def _options(given: dict[str, Any]) -> Options:
         channels=_pairs(given["channels"], "--channel"),
         hyperparameters=_pairs(given["hyperparameters"], "--hyperparameter"),
         environment=_pairs(given["variables"], "--env"),
+        input_mode=given["input_mode"],
+        hosts=given["hosts"],
         instance_type=given["instance_type"],
         patience=given["patience"],
         startup_seconds=settings.startup_timeout,

@@ -47,6 +47,8 @@ class Workload:
     """A user id (and group id) to run as, without the image's own say; None keeps the image's."""
     shared_memory: bool = True
     """Whether there is a /dev/shm that can be written to."""
+    scratch: int | None = None
+    """Bytes that /tmp can hold, or None for what the machine gives."""
 
 
 @dataclass(frozen=True)

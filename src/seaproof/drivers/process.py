@@ -195,6 +195,7 @@ class ProcessDriver:
             processes=workload.processes,
             user=workload.user,
             shared_memory=workload.shared_memory,
+            scratch=workload.scratch,
             note="" if spaces else self._without_namespaces(),
         )
         return spec, listener

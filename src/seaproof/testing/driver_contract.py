@@ -360,6 +360,11 @@ class ContainerContract(DriverContract):
         assert output(driver, without).startswith(b"refused")
         assert output(driver, with_it) == b"shared\n"
 
+    def test_its_tmp_holds_no_more_than_allowed(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("fill=20MB", opt_ml, scratch=4 * 1024 * 1024))
+
+        assert b"No space left on device" in output(driver, handle)
+
     def test_it_has_no_more_rights_than_a_container(self, driver: Driver, opt_ml: Path) -> None:
         handle = driver.start(self.workload("rights", opt_ml))
 

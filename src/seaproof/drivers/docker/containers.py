@@ -211,6 +211,7 @@ class DockerDriver:
             mem_limit=workload.memory,
             memswap_limit=workload.memory,
             pids_limit=workload.processes,
+            tmpfs={"/tmp": f"size={workload.scratch},mode=1777"} if workload.scratch is not None else None,
             ipc_mode=None if workload.shared_memory else "none",
             log_config={"type": "json-file"},
             security_opt=["label=disable"] if "name=selinux" in engine.options else None,

@@ -63,6 +63,7 @@ def _enter(spec: Spec) -> None:
             hostname=spec.hostname,
             visible=frozenset(spec.visible),
             shared_memory=spec.shared_memory,
+            scratch=spec.scratch,
         )
     )
 

@@ -59,6 +59,8 @@ class View:
     hostname: str | None = None
     shared_memory: bool = True
     """Whether /dev/shm can be written to."""
+    scratch: int | None = None
+    """Bytes that /tmp can hold."""
     visible: frozenset[str] = field(default_factory=frozenset)
     """Paths of the host that have to stay visible although they lie in a folder such as /tmp."""
 
@@ -144,6 +146,8 @@ def arrange(view: View) -> None:
         _make_folder(target)
         if target == "/opt/ml" or not _overlay(sources[target], target):
             _mount(_path(sources[target]), target, flags=_BIND | _REC)
+    if view.scratch is not None:
+        _mount("none", "/tmp", flags=_REMOUNT | _NOSUID | _NODEV, options=f"size={view.scratch}")
     if not view.shared_memory and os.path.isdir("/dev/shm"):
         _mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _RDONLY, "mode=755")
     for name in view.read_only:

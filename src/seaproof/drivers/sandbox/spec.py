@@ -41,6 +41,7 @@ class Spec:
     processes: int | None = None
     user: int | None = None
     shared_memory: bool = True
+    scratch: int | None = None
     note: str = ""
     """What is not as in a container, to be told to whoever started it."""
 
