@@ -85,7 +85,8 @@ class Lab:
     def driver(self) -> Driver:
         """The driver that runs the target; Unchecked says why there is none."""
         if not self.target.runs:
-            raise Unchecked(self.target.why_not_run or "there is nothing that could be started")
+            why = self.target.why_not_run or "there is nothing that could be started"
+            raise Unchecked(why, blocks=self.target.address is None)
         if self._driver is None:
             state = self.folder() / "state"
             if self.target.image:
