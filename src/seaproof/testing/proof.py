@@ -5,7 +5,7 @@
     def test_the_image_is_one_that_sagemaker_takes():
         assert check("my-image:latest", payload="data/sample.csv")
 
-What would fail is in the assertion's message, with evidence and fix, as in a terminal.
+It raises the AssertionError itself, so that its message is the whole report, with evidence and fix, as in a terminal.
 """
 
 from __future__ import annotations
@@ -18,19 +18,6 @@ from seaproof.check.options import Options, Payload
 from seaproof.check.project_options import read_payload
 from seaproof.check.reports import plain
 from seaproof.check.runner import run_checks
-
-
-class Proof:
-    """What came of it: true where nothing would fail and nothing was left unchecked; its text is the whole report."""
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-
-    def __bool__(self) -> bool:
-        return self.report.exit_code == 0
-
-    def __repr__(self) -> str:
-        return f"\n{plain.render(self.report)}"
 
 
 def check(
@@ -49,11 +36,12 @@ def check(
     environment: Mapping[str, str] | None = None,
     patience: float = 60.0,
     driver: str = "auto",
-) -> Proof:
+) -> Report:
     """Hold a target (an image, a folder, an archive ...) against the platform's contract, as `seaproof check` does.
 
-    `payload` is a file, or a body with its `content_type`; `patience` is in seconds. ProjectError where `target` names
-    nothing that can be checked, DriverUnavailable where an image is named and no engine answers.
+    `payload` is a file, or a body with its `content_type`; `patience` is in seconds. AssertionError where
+    something would fail or could not be checked; ProjectError where `target` names nothing that can be checked,
+    DriverUnavailable where an image is named and no engine answers.
     """
     body = None
     if isinstance(payload, bytes):
@@ -73,4 +61,7 @@ def check(
         patience=patience,
         driver=driver,
     )
-    return Proof(run_checks(str(target), options))
+    report = run_checks(str(target), options)
+    if report.exit_code:
+        raise AssertionError(f"\n{plain.render(report)}")
+    return report
