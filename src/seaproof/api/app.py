@@ -30,6 +30,7 @@ from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
 from seaproof.errors import SeaproofError, ServiceError
+from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 
 log = logging.getLogger("seaproof.api")
@@ -86,7 +87,7 @@ class Application:
         await self.neighbours.close()
         await self._runtime.close()
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """One request of any kind."""
         refused = self._refuse_strangers(request)
         if refused is not None:
