@@ -45,6 +45,7 @@ class Runtime:
         self._watchers = Watchers(plane, self._client, outcomes)
         self._queue = AsyncQueue(plane, outcomes.take)
         self._queue.recover()
+        outcomes.metrics.backlog = self._queue.backlog
         self._threads = ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="async-accept")
         self._operations: dict[str, Callable[[str, Request], Response | Later | Awaitable[Response]]] = {
             "invocations": self._invoke,
