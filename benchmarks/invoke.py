@@ -5,8 +5,9 @@
 
 Two endpoints of one instance each: `container`, which is `seaproof-container serve` with a function that gives the body
 back, and `bare`, an echo on `seaproof.http`, about as fast as a container in Python can be. Each is asked directly and
-through the local server, in turns, with one CSV row; all processes stand from first to last. Compare ratios within one
-run only; the CPU time of the local server for one request says more than they do where the machine is busy.
+through the local server, in turns, with one CSV row; all processes stand from first to last. `captured` is an endpoint
+of `bare` all of whose requests and answers data capture keeps. Compare ratios within one run only; the CPU time of the
+local server for one request says more than they do where the machine is busy.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def main() -> None:
         body = Path(name) / "row"
         body.write_bytes(ROW)
         targets = [target for image in ("container", "bare") for target in _targets(client, process, image)]
+        targets += list(_targets(client, process, "bare", "captured"))[1:]
         results: dict[tuple[str, str, int], list[Measurement]] = {}
         for number in range(rounds):
             for connections in CONNECTIONS:
@@ -106,6 +108,9 @@ def _show(results: dict[tuple[str, str, int], list[Measurement]]) -> None:
         goal = "0.4" if connections == 64 else ""
         print(f"| requests/s, c={connections}: part of direct | {goal} | {parts[0]:.2f} | {parts[1]:.2f} |")
     for connections in CONNECTIONS:
+        rates = [middle(name, "endpoint", connections, "requests_per_second") for name in ("captured", "bare")]
+        print(f"| requests/s with data capture, c={connections}: part of without | | | {rates[0] / rates[1]:.2f} |")
+    for connections in CONNECTIONS:
         spent = [
             1e6
             * middle(image, "endpoint", connections, "server_cpu")
@@ -115,24 +120,36 @@ def _show(results: dict[tuple[str, str, int], list[Measurement]]) -> None:
         print(f"| CPU of the local server for a request, c={connections}, us | | {spent[0]:.0f} | {spent[1]:.0f} |")
 
 
-def _targets(client: Client, process: Any, image: str) -> Iterator[tuple[str, str, Any, str]]:
+class _Alone(Server):
+    """The local server without the containers, which are processes below it."""
+
+    def family(self) -> list[int]:
+        return [self.process.pid]
+
+
+def _targets(client: Client, process: Any, image: str, name: str = "") -> Iterator[tuple[str, str, Any, str]]:
     """An endpoint of this image, and the container behind it, as what `measure` loads."""
-    role = "arn:aws:iam::000000000000:role/bench"
-    variant = {"VariantName": "v", "ModelName": image, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    client.call("CreateModel", {"ModelName": image, "ExecutionRoleArn": role, "PrimaryContainer": {"Image": image}})
-    client.call("CreateEndpointConfig", {"EndpointConfigName": image, "ProductionVariants": [variant]})
-    client.call("CreateEndpoint", {"EndpointName": image, "EndpointConfigName": image})
-    while (status := client.call("DescribeEndpoint", {"EndpointName": image})["EndpointStatus"]) != "InService":
+    role, name = "arn:aws:iam::000000000000:role/bench", name or image
+    variant = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    config: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": [variant]}
+    if name == "captured":
+        both = [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}]
+        keep = {"InitialSamplingPercentage": 100, "DestinationS3Uri": "s3://kept", "CaptureOptions": both}
+        config["DataCaptureConfig"] = keep
+    client.call("CreateModel", {"ModelName": name, "ExecutionRoleArn": role, "PrimaryContainer": {"Image": image}})
+    client.call("CreateEndpointConfig", config)
+    client.call("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": name})
+    while (status := client.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"]) != "InService":
         if status == "Failed":
-            sys.exit(f"the endpoint {image} does not come up")
+            sys.exit(f"the endpoint {name} does not come up")
         time.sleep(0.1)
     store = Store(Path(client.health()["state"]) / "seaproof.db")
-    ((_, _, handle),) = store.handles("endpoint", image)
+    ((_, _, handle),) = store.handles("endpoint", name)
     store.close()
-    server = Server(process, int(client.url.rsplit(":", 1)[1]), 0.0)
+    server = _Alone(process, int(client.url.rsplit(":", 1)[1]), 0.0)
     # What the CPU time of the container is, is not asked here.
-    yield image, "direct", SimpleNamespace(process=process, port=handle.port, cpu=float), "/invocations"
-    yield image, "endpoint", server, f"/endpoints/{image}/invocations"
+    yield name, "direct", SimpleNamespace(process=process, port=handle.port, cpu=float), "/invocations"
+    yield name, "endpoint", server, f"/endpoints/{name}/invocations"
 
 
 @contextmanager

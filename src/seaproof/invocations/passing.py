@@ -20,7 +20,7 @@ Finish = Callable[["Response | ServiceError"], Response]
 
 
 class Passing:
-    """Drives the steps of one invocation. `finish` makes the answer of what comes of them; it must not raise."""
+    """Drives the steps of one invocation. `finish` makes the answer of what comes of them."""
 
     __slots__ = ("_client", "_finish", "_later", "_steps", "_stop")
 
@@ -70,13 +70,21 @@ class Passing:
                 self._later.fail(error)
                 return
         except StopIteration as end:
-            self._later.answer(self._finish(end.value))
+            self._end(end.value)
         except ServiceError as failed:
-            self._later.answer(self._finish(failed))
+            self._end(failed)
         except Exception as unexpected:
             self._later.fail(unexpected)
         else:
             self._send(call)
+
+    def _end(self, came: Response | ServiceError) -> None:
+        try:
+            response = self._finish(came)
+        except Exception as error:
+            self._later.fail(error)
+        else:
+            self._later.answer(response)
 
     def _go_on(self, call: Call | Wait) -> None:
         """In a task, from this call on."""
@@ -88,9 +96,9 @@ class Passing:
         if task.cancelled():
             self._later.fail(asyncio.CancelledError())
         elif (error := task.exception()) is None:
-            self._later.answer(self._finish(task.result()))
+            self._end(task.result())
         elif isinstance(error, ServiceError):
-            self._later.answer(self._finish(error))
+            self._end(error)
         else:
             self._later.fail(error)
 
