@@ -235,7 +235,7 @@ def _through(
         raise answers.not_supported(endpoint, _TARGET_MODEL)
     return (
         yield from chain(
-            [_step(container, target) for container in containers],
+            [step_to(container, target) for container in containers],
             _forwarded(request.headers),
             request.body,
             deadline=begun + terms.timeout,
@@ -277,7 +277,8 @@ def _plain_step(container: Container) -> Step:
     return Step(container.name, container.host, container.port)
 
 
-def _step(container: Container, target: str) -> Step:
+def step_to(container: Container, target: str) -> Step:
+    """How a chain asks this container; `target` is a TargetModel, for one that has many models."""
     if container.models is None:
         return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
