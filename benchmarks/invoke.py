@@ -97,27 +97,36 @@ def _show(results: dict[tuple[str, str, int], list[Measurement]]) -> None:
         rate, p50, p99 = (middle(image, way, connections, figure) for figure in ("requests_per_second", "p50", "p99"))
         print(f"| {image} | {connections} | {way} | {rate:,.0f} | {p50:.3f} | {p99:.3f} |")
     print("\n| figure | goal | container | bare |\n|---|--:|--:|--:|")
-    added = [middle(image, "endpoint", 1, "p50") - middle(image, "direct", 1, "p50") for image in ("container", "bare")]
+    added = [
+        median(
+            through.p50 - direct.p50
+            for through, direct in zip(results[image, "endpoint", 1], results[image, "direct", 1], strict=True)
+        )
+        for image in ("container", "bare")
+    ]
     print(f"| added p50, c=1, ms | under 0.4 | {added[0]:.3f} | {added[1]:.3f} |")
-    for connections in (16, 64):
+    for connections in CONNECTIONS:
         parts = [
-            middle(image, "endpoint", connections, "requests_per_second")
-            / middle(image, "direct", connections, "requests_per_second")
+            _part(results, (image, "endpoint", connections), (image, "direct", connections))
             for image in ("container", "bare")
         ]
         goal = "0.4" if connections == 64 else ""
         print(f"| requests/s, c={connections}: part of direct | {goal} | {parts[0]:.2f} | {parts[1]:.2f} |")
     for connections in CONNECTIONS:
-        rates = [middle(name, "endpoint", connections, "requests_per_second") for name in ("captured", "bare")]
-        print(f"| requests/s with data capture, c={connections}: part of without | | | {rates[0] / rates[1]:.2f} |")
+        part = _part(results, ("captured", "endpoint", connections), ("bare", "endpoint", connections))
+        print(f"| requests/s with data capture, c={connections}: part of without | | | {part:.2f} |")
     for connections in CONNECTIONS:
         spent = [
-            1e6
-            * middle(image, "endpoint", connections, "server_cpu")
-            / middle(image, "endpoint", connections, "requests_per_second")
+            1e6 * median(each.server_cpu / each.requests_per_second for each in results[image, "endpoint", connections])
             for image in ("container", "bare")
         ]
         print(f"| CPU of the local server for a request, c={connections}, us | | {spent[0]:.0f} | {spent[1]:.0f} |")
+
+
+def _part(results: dict[tuple[str, str, int], list[Measurement]], one: Any, other: Any) -> float:
+    """Requests per second of one as a part of the other's: the median of the rounds, each with what stood beside it."""
+    pairs = zip(results[one], results[other], strict=True)
+    return median(first.requests_per_second / second.requests_per_second for first, second in pairs)
 
 
 class _Alone(Server):
