@@ -18,21 +18,35 @@ TEMPLATE = "seaproof.cli", "template"
 
 @click.command("init")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A saved model to serve, with no code of your own; several files if it has several.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def command(folder: Path, as_json: bool) -> None:
+def command(folder: Path, models: tuple[Path, ...], as_json: bool) -> None:
     """Write a new project into FOLDER (default: here).
 
     It holds train.py, inference.py, seaproof.toml, a Dockerfile, a small data set and a test, needs nothing but
     Python, and runs at once: `seaproof train`, `seaproof serve`. No file that is there is overwritten.
+
+    With --model it holds that model and the Dockerfile of an image that serves it, whatever its format.
     """
-    written = write_template(folder)
+    if models:
+        from seaproof.cli.init_model import write_model_project
+
+        written, steps = write_model_project(folder, models), "seaproof serve --model model"
+    else:
+        written = write_template(folder)
+        steps = "seaproof train && seaproof serve --detach && seaproof predict data/sample.csv"
     if as_json:
         show_json({"folder": str(folder.absolute()), "files": written})
         return
     print(f"{folder.absolute()} holds a project:")
     for name in written:
         print(f"  {name}")
-    steps = "seaproof train && seaproof serve --detach && seaproof predict data/sample.csv"
     print(f"Next: {steps}" if folder == Path() else f"Next: cd {shlex.quote(str(folder))} && {steps}")
 
 

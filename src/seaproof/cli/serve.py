@@ -14,6 +14,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests
 from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.by_config import served_session
 from seaproof.cli.endpoints import wait_until_gone
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
@@ -25,13 +26,18 @@ CHANGING = ("Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting")
 
 
 @click.command("serve")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @project_options
 @driver_option
 @click.option("--model", "source", help="A job's name, a model.tar.gz, a folder, or s3://.  [default: the last job]")
 @click.option("--no-model", is_flag=True, help="The container needs no model archive.")
 @click.option("--endpoint", help="Name of the endpoint; one that is there is updated.  [default: the project's]")
 @click.option("--detach", is_flag=True, help="Leave it running and return.")
+@click.option("--port", type=int, help="With FILES: the port; 0 takes a free one.  [default: 8080]")
+@click.option("--python", help="With FILES: the Python that has the model's libraries.  [default: this one]")
+@click.option("--no-pickle", is_flag=True, help="With FILES: refuse models that are pickles.")
 def command(
+    files: tuple[Path, ...],
     folder: Path,
     as_json: bool,
     driver: str | None,
@@ -39,16 +45,35 @@ def command(
     no_model: bool,
     endpoint: str | None,
     detach: bool,
+    port: int | None,
+    python: str | None,
+    no_pickle: bool,
 ) -> None:
     """Deploy a trained model: Model, EndpointConfig and Endpoint, until it is InService.
 
     In the foreground it shows the container's log, and the endpoint goes with the command (Ctrl-C). With --detach it
     stays until `seaproof endpoints delete` or `seaproof down`. An endpoint of that name that is there already is
     updated without losing a request, and stays.
+
+    \b
+    With FILES, no project is needed: a saved model is served as it is, under the whole container contract.
+      seaproof serve model.cbm           CatBoost, XGBoost, LightGBM, ONNX, scikit-learn, MOJO, PyTorch, model.py
+      seaproof serve model.tar.gz        what hosting would unpack
     """
+    if files:
+        others = {"--model": source, "--no-model": no_model, "--endpoint": endpoint, "--detach": detach}
+        others["--driver"] = driver
+        if given := [option for option, value in others.items() if value]:
+            raise click.UsageError(f"{given[0]} is for a project's endpoint; FILES are served without one")
+        from seaproof.cli.serve_file import serve_files
+
+        serve_files(files, port=port, python=python, no_pickle=no_pickle, as_json=as_json)
+        return
+    if port is not None or python or no_pickle:
+        raise click.UsageError("--port, --python and --no-pickle are for FILES, and none is given")
     if source is not None and no_model:
         raise click.UsageError("--model and --no-model exclude each other")
-    session = open_session(folder, as_json, driver=driver)
+    session = served_session(open_session(folder, as_json, driver=driver))
     requests.check_project(session.project)
     name = requests.check_name(endpoint or session.project.endpoint.name or session.project.name, "--endpoint")
     with Screen(quiet=as_json) as screen, coordinator(session) as client:

@@ -24,6 +24,7 @@ import secrets
 import time
 from typing import Any
 
+from seaproof.contract.limits import SERVERLESS
 from seaproof.control.async_invocations import PER_INSTANCE
 from seaproof.control.fleet import Plan, Seat
 from seaproof.control.plane import Plane
@@ -31,7 +32,7 @@ from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
 _NOT_SUPPORTED_CONFIG = ("ExplainerConfig",)
-_NOT_SUPPORTED_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools")
+_NOT_SUPPORTED_VARIANT = ("ManagedInstanceScaling", "InstancePools")
 
 
 def resolve(plane: Plane, config_name: str) -> Plan:
@@ -44,9 +45,9 @@ def resolve(plane: Plane, config_name: str) -> Plan:
     for field in _NOT_SUPPORTED_CONFIG:
         if config.body.get(field):
             raise _not_supported(f"{field} of endpoint configuration {config_name}")
-    variants = [_variant(plane, given) for given in config.body["ProductionVariants"]]
+    variants = [variant(plane, given) for given in config.body["ProductionVariants"]]
     shadows = config.body.get("ShadowProductionVariants") or []
-    variants += [{**_variant(plane, given), "shadow": True} for given in shadows]
+    variants += [{**variant(plane, given), "shadow": True} for given in shadows]
     plan: Plan = {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
     if config.body.get("DataCaptureConfig"):
         plan["capture"] = config.body["DataCaptureConfig"]
@@ -70,6 +71,8 @@ def with_changes(plan: Plan, changes: list[Body]) -> Plan:
         variant = by_name[change["VariantName"]]
         variant["weight"] = float(change.get("DesiredWeight", variant["weight"]))
         variant["count"] = int(change.get("DesiredInstanceCount", variant["count"]))
+        if change.get("ServerlessUpdateConfig"):
+            variant["serverless"] |= change["ServerlessUpdateConfig"]
     return changed
 
 
@@ -91,7 +94,8 @@ def retaining(plan: Plan, old: Plan, properties: set[str]) -> Plan:
     return kept
 
 
-def _variant(plane: Plane, given: Body) -> Plan:
+def variant(plane: Plane, given: Body) -> Plan:
+    """What an instance of a production variant runs. ValidationException where its model is missing or cannot run."""
     name = given["VariantName"]
     for field in _NOT_SUPPORTED_VARIANT:
         if given.get(field):
@@ -101,8 +105,8 @@ def _variant(plane: Plane, given: Body) -> Plan:
     model = plane.store.get("model", given["ModelName"])
     if model is None:
         raise ServiceError("ValidationException", f'Could not find model "{plane.arn("model", given["ModelName"])}".')
-    settings = plane.settings
-    return {
+    settings, serverless = plane.settings, given.get("ServerlessConfig")
+    plan: Plan = {
         "name": name,
         "weight": float(given.get("InitialVariantWeight", 1.0)),
         "count": int(given.get("InitialInstanceCount", 1)),
@@ -114,6 +118,28 @@ def _variant(plane: Plane, given: Body) -> Plan:
         "mode": (model.body.get("InferenceExecutionConfig") or {}).get("Mode", "Serial"),
         "containers": _containers(model),
     }
+    if serverless:
+        _check_serverless(plan)
+        # Source: developer guide, serverless: one time for download and ping together.
+        longest = float(SERVERLESS.startup.value)
+        plan |= {"serverless": serverless, "count": 1, "download": longest, "startup": min(plan["startup"], longest)}
+    return plan
+
+
+def _check_serverless(plan: Plan) -> None:
+    """What a model of a serverless variant cannot have. Source: developer guide, "Feature exclusions"."""
+    containers = plan["containers"]
+    for unsupported, what in (
+        (len(containers) > 1, "several containers"),
+        (any(container.get("multi_model") for container in containers), "Mode MultiModel"),
+        (plan["isolated"], "EnableNetworkIsolation"),
+    ):
+        if unsupported:
+            raise ServiceError(
+                "ValidationException",
+                f"Production variant {plan['name']} is serverless, and its model {plan['model']} has {what}, which"
+                " serverless endpoints do not support.",
+            )
 
 
 def _containers(model: Record) -> list[Plan]:

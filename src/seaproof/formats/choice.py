@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from seaproof.errors import ContractError
 from seaproof.formats.known import FORMATS
-from seaproof.formats.model import Format, Model, Options
+from seaproof.formats.model import Format, Model, Options, need
 from seaproof.formats.schema import FILE
 
 GROUP = "seaproof.formats"
@@ -64,17 +63,7 @@ def find(model_dir: str | Path, named: str = "") -> Found | None:
 def load(found: Found, options: Options) -> Model:
     """Load a model. ContractError names a package that the image lacks; what the library raises passes through."""
     for module, package in found.format.libraries:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module.partition(".")[0]:
-                raise
-            raise ContractError(
-                f"{found.path.name} is a {found.format.name} model, and the package {package} is not installed",
-                where=str(found.path),
-                next_step=f"Add {package} to what the image installs: RUN pip install {package}. "
-                "Nothing is installed when a container starts.",
-            ) from None
+        need(module, package, found.path, f"a {found.format.name} model")
     return found.format.load(found.path, options)
 
 

@@ -80,11 +80,12 @@ def is_function(path: Path) -> bool:
 NUMPY = ("numpy", "numpy")
 TORCH = ("torch", "torch")
 JAVA = (("jpype", "JPype1"), NUMPY)
+JRE = ("openjdk-17-jre-headless",)
 
 FORMATS: tuple[Format, ...] = (
     Format("CatBoost", "*.cbm", is_catboost, later("catboost"), (("catboost", "catboost"),)),
-    Format("XGBoost", "*.json, *.ubj, *.bst", is_xgboost, later("xgboost"), (("xgboost", "xgboost"),), True),
-    Format("LightGBM", "*.txt", is_lightgbm, later("lightgbm"), (("lightgbm", "lightgbm"),), True),
+    Format("XGBoost", "*.json, *.ubj, *.bst", is_xgboost, later("xgboost"), (("xgboost", "xgboost-cpu"),), True),
+    Format("LightGBM", "*.txt", is_lightgbm, later("lightgbm"), (("lightgbm", "lightgbm"),), True, (), ("libgomp1",)),
     Format("ONNX", "*.onnx", by_suffix(".onnx"), later("onnx"), (("onnxruntime", "onnxruntime"), NUMPY), True),
     Format(
         "scikit-learn",
@@ -92,17 +93,26 @@ FORMATS: tuple[Format, ...] = (
         by_suffix(".joblib"),
         later("sklearn", "load_joblib"),
         (("joblib", "joblib"), ("sklearn", "scikit-learn")),
+        often=("pandas",),
     ),
-    Format("scikit-learn", "*.pkl, *.pickle", by_suffix(".pkl", ".pickle"), later("sklearn", "load_pickle"), ()),
+    Format(
+        "scikit-learn",
+        "*.pkl, *.pickle",
+        by_suffix(".pkl", ".pickle"),
+        later("sklearn", "load_pickle"),
+        (("sklearn", "scikit-learn"),),
+        often=("pandas",),
+    ),
     Format(
         "scikit-learn",
         "*.skops",
         by_suffix(".skops"),
         later("sklearn", "load_skops"),
         (("skops", "skops"), ("sklearn", "scikit-learn")),
+        often=("pandas",),
     ),
-    Format("H2O-3 MOJO", "*.zip, *.mojo", is_h2o_mojo, later("mojo"), JAVA, True),
-    Format("Driverless AI MOJO", "pipeline.mojo", is_driverless_mojo, later("driverless"), JAVA, True),
+    Format("H2O-3 MOJO", "*.zip, *.mojo", is_h2o_mojo, later("mojo"), JAVA, True, (), JRE),
+    Format("Driverless AI MOJO", "pipeline.mojo", is_driverless_mojo, later("driverless"), JAVA, True, (), JRE),
     Format("TorchScript", "*.pt, *.pth", is_torchscript, later("torch", "load_script"), (TORCH, NUMPY), True),
     Format(
         "PyTorch exported program", "*.pt2", by_suffix(".pt2"), later("torch", "load_exported"), (TORCH, NUMPY), True
@@ -115,5 +125,5 @@ FORMATS: tuple[Format, ...] = (
         (TORCH, ("safetensors", "safetensors"), NUMPY),
         True,
     ),
-    Format("Python function", "model.py", is_function, later("function")),
+    Format("Python function", "model.py", is_function, later("function"), (NUMPY,)),
 )

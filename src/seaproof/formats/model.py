@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +78,29 @@ class Format:
     """What it needs: module, and the package that brings it."""
     load_after_fork: bool = False
     """The library keeps threads, which do not survive a fork: each worker loads the model for itself."""
+    often: tuple[str, ...] = ()
+    """Further packages that most of its models need."""
+    debian: tuple[str, ...] = ()
+    """Debian packages that its library needs and a slim image lacks."""
 
 
 class Refused(ContractError):
     """A model that is there and will not be loaded."""
+
+
+def need(module: str, package: str, path: Path, why: str) -> None:
+    """Import a module. ContractError names the package that brings it, where it is missing."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise ContractError(
+            f"{path.name} is {why}, and the package {package} is not installed",
+            where=str(path),
+            next_step=f"Add {package} to what the image installs: RUN pip install {package}. "
+            "Nothing is installed when a container starts.",
+        ) from None
 
 
 def starts(path: Path, size: int = 4096) -> bytes:

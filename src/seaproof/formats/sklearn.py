@@ -13,7 +13,7 @@ from typing import Any
 
 from seaproof.errors import ContractError
 from seaproof.formats.identity import REGRESSION, classification, completed, unnamed
-from seaproof.formats.model import Options, Refused, Rows, is_numeric
+from seaproof.formats.model import Options, Refused, Rows, is_numeric, need
 from seaproof.formats.schema import Field, Schema
 
 
@@ -73,7 +73,10 @@ def _estimator(model: Any, path: Path) -> Estimator:
             where=str(path),
             next_step="Save the fitted estimator itself, or write an inference.py that knows what this is.",
         )
-    return Estimator(model, completed(schema_of(model), path))
+    schema = completed(schema_of(model), path)
+    if getattr(model, "feature_names_in_", None) is not None or not is_numeric(schema):
+        need("pandas", "pandas", path, "of a model that was trained on a frame")
+    return Estimator(model, schema)
 
 
 def schema_of(model: Any) -> Schema:

@@ -11,7 +11,7 @@ import xgboost
 
 from seaproof.errors import ContractError
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
-from seaproof.formats.model import Contributions, Options, Rows, labels
+from seaproof.formats.model import Contributions, Options, Rows, is_numeric, labels, need
 from seaproof.formats.schema import Field, Schema, read_schema
 
 _TYPES = {"i": "bool", "int": "int", "c": "str"}
@@ -34,7 +34,10 @@ def load(path: Path, options: Options) -> XGBoost:
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["learner_train_param"]["objective"]
     own = schema_of(booster, objective, int(learner["learner_model_param"]["num_class"]), given)
-    return XGBoost(booster, completed(own, path), objective)
+    schema = completed(own, path)
+    if not is_numeric(schema):
+        need("pandas", "pandas", path, "of a model that was trained on categories")
+    return XGBoost(booster, schema, objective)
 
 
 def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) -> Schema:

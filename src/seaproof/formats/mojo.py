@@ -1,0 +1,158 @@
+"""H2O-3 MOJO: model.zip, scored in this process by genmodel, the open runtime that the image brings as a jar.
+
+Rows cross into Java as one matrix and come back as one: the loop over them runs there. What is said is what genmodel's
+own `hex.genmodel.tools.PredictCsv` says, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jpype
+import numpy as np
+
+from seaproof.errors import ContractError
+from seaproof.formats import java
+from seaproof.formats.identity import completed
+from seaproof.formats.model import Contributions, Options, Rows, labels
+from seaproof.formats.schema import Field, Schema
+
+JARS = ("*genmodel*.jar", "h2o.jar")
+CLASSES = ("Binomial", "Multinomial", "Ordinal")
+KINDS = (*CLASSES, "Regression", "Clustering")
+
+
+def load(path: Path, options: Options) -> Mojo:
+    """Load a MOJO. ContractError where there is no Java or no genmodel, or for a kind of model that is no table's."""
+    jar = java.find_jar(options.jar, path, JARS, "genmodel, H2O's open runtime", "h2o")
+    java.start(jar)
+    loader = java.java_class("hex.genmodel.MojoModel", jar)
+    try:
+        model = loader.load(str(path))
+    except jpype.JException as error:
+        raise ContractError(f"{path.name} cannot be read: {error}", where=str(path)) from None
+    kind = str(model.getModelCategory())
+    if kind not in KINDS or model.requiresOffset():
+        what = "needs an offset column" if kind in KINDS else f"is a model of {kind}"
+        raise ContractError(
+            f"{path.name} {what}", where=str(path), next_step=f"What can be served is: {', '.join(KINDS)}."
+        )
+    return Mojo(model, kind, completed(schema_of(model, kind), path))
+
+
+def schema_of(model: Any, kind: str) -> Schema:
+    """Columns by name, with their levels where they are categories; outputs as PredictCsv has them in its header."""
+    names = [str(name) for name in model.getNames()][: model.nfeatures()]
+    levels = [model.getDomainValues(place) for place in range(len(names))]
+    given = tuple(
+        Field(name, "float") if known is None else Field(name, "str", tuple(str(level) for level in known))
+        for name, known in zip(names, levels, strict=True)
+    )
+    if kind == "Clustering":
+        return Schema(str(model.getUUID()), given, (Field("cluster", "int"),))
+    target = str(model.getResponseName())
+    if kind == "Regression":
+        return Schema(str(model.getUUID()), given, (Field("predict", "float"),), target)
+    classes = tuple(str(level) for level in model.getDomainValues(model.getResponseIdx()))
+    outputs = (Field("predict", "str", classes), *(Field(name, "float") for name in classes))
+    return Schema(str(model.getUUID()), given, outputs, target, classes)
+
+
+class Mojo:
+    """One loaded MOJO."""
+
+    def __init__(self, model: Any, kind: str, schema: Schema) -> None:
+        self.schema = schema
+        self._kind = kind
+        # The labels of the file itself: its numbers count these.
+        self._classes = (
+            [str(level) for level in model.getDomainValues(model.getResponseIdx())] if schema.classes else []
+        )
+        self._width = int(model.getPredsSize())
+        self._codes = [
+            {level: float(code) for code, level in enumerate(field.categories)} if field.type == "str" else None
+            for field in schema.input
+        ]
+        self._score = _method("hex.genmodel.GenModel", "score0", "[D", "[D", "[D").bindTo(model)
+        self._contributions = _contributions(model, kind)
+        self.explain = self._explain if self._contributions else None
+
+    def predict(self, rows: Rows) -> Any:
+        """The label, the value, or the cluster."""
+        return self._first(self._scored(rows))
+
+    def score(self, rows: Rows) -> list[Any]:
+        """Label and probabilities, the value, or the cluster."""
+        said = self._scored(rows)
+        first = self._first(said)
+        return [first, *said.T[1 : 1 + len(self._classes)]] if self._kind in CLASSES else [first]
+
+    def _first(self, said: Any) -> Any:
+        if self._kind in CLASSES:
+            return labels(self._classes, said[:, 0])
+        return said[:, 0].astype(np.int64) if self._kind == "Clustering" else said[:, 0]
+
+    def _scored(self, rows: Rows) -> Any:
+        """What score0 leaves in `preds`, row by row."""
+        given = self._matrix(rows)
+        handles = jpype.JClass("java.lang.invoke.MethodHandles")
+        results = handles.insertArguments(
+            handles.arrayConstructor(_java("[D")), 0, [jpype.java.lang.Integer(self._width)]
+        )
+        # (row) -> score0(row, new double[width])
+        return _each(handles.collectArguments(self._score, 1, results), given, jpype.JDouble)
+
+    def _explain(self, rows: Rows) -> Contributions:
+        assert self._contributions is not None
+        calculate, names = self._contributions
+        values = _each(calculate, self._matrix(rows), jpype.JFloat)
+        return Contributions((*names[:-1], "bias"), (), values)
+
+    def _matrix(self, rows: Rows) -> Any:
+        """The rows as a double[][]: levels by their number, NaN for a level that training has not seen."""
+        if not isinstance(rows, np.ndarray):
+            rows = np.column_stack(
+                [
+                    column if codes is None else [codes.get(cell, math.nan) for cell in column]
+                    for codes, column in zip(self._codes, rows, strict=True)
+                ]
+            )
+        return jpype.JArray.of(np.ascontiguousarray(rows, np.float64))
+
+
+def _contributions(model: Any, kind: str) -> tuple[Any, list[str]] | None:
+    """The method that gives contributions, and the names of what contributes; None where there are none."""
+    factory = jpype.JClass("hex.genmodel.PredictContributionsFactory")
+    if kind not in ("Binomial", "Regression") or not isinstance(model, factory):
+        return None
+    try:
+        predictor = model.makeContributionsPredictor()
+    except jpype.JException:  # a booster of XGBoost's that is no tree, and the like
+        return None
+    calculate = _method("hex.genmodel.PredictContributions", "calculateContributions", "[F", "[D")
+    return calculate.bindTo(predictor), [str(name) for name in predictor.getContributionNames()]
+
+
+def _java(name: str) -> Any:
+    return jpype.java.lang.Class.forName(name)
+
+
+def _method(owner: str, name: str, result: str, *arguments: str) -> Any:
+    """A public method as a handle that Java itself can call."""
+    kind = jpype.JClass("java.lang.invoke.MethodType").methodType(_java(result), [_java(one) for one in arguments])
+    lookup = jpype.JClass("java.lang.invoke.MethodHandles").publicLookup()
+    return lookup.findVirtual(jpype.JClass(owner).class_, name, kind)
+
+
+def _each(function: Any, rows: Any, cell: Any) -> Any:
+    """A matrix of what the function gives for each row; Java runs the loop, as a call from here costs microseconds."""
+    handles = jpype.JClass("java.lang.invoke.MethodHandles")
+    # (number) -> function(rows[number])
+    by_number = handles.filterReturnValue(handles.arrayElementGetter(rows.getClass()).bindTo(rows), function)
+    wanted = jpype.JClass("java.util.function.IntFunction")
+    proxies = jpype.JClass("java.lang.invoke.MethodHandleProxies")
+    said = jpype.JArray(cell, 2)(len(rows))
+    jpype.java.util.Arrays.setAll(said, proxies.asInterfaceInstance(wanted.class_, by_number))
+    return np.array(said)

@@ -1,0 +1,7 @@
+package ai.h2o.mojos.runtime;
+
+public class LicenseException extends Exception {
+    public LicenseException(String message) {
+        super(message);
+    }
+}
