@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("seaproof.cli.train", "Run a training job on the project's data and show its log."),
     "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint."),
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
+    "transform": ("seaproof.cli.transform", "Send the records of files through a model: a transform job."),
     "jobs": ("seaproof.cli.jobs", "Training jobs: list, describe, logs, stop."),
     "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
     "models": (
