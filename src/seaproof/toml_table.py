@@ -52,11 +52,23 @@ class Table:
             raise self.error(key, f"true or false is expected here, not {value!r}")
         return value
 
-    def count(self, key: str, default: int) -> int:
+    def count(self, key: str, default: int, *, least: int = 1) -> int:
         value = self._take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(key, f"a whole number from 1 on is expected here, not {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.error(key, f"a whole number from {least} on is expected here, not {value!r}")
         return value
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            raise self.error(key, f"{value!r} is none of {', '.join(filter(None, choices))}")
+        return value
+
+    def tables(self, key: str) -> tuple[dict[str, Any], ...]:
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.error(key, f"tables are expected here, each under [[{self._name(key)}]]")
+        return tuple(value)
 
     def words(self, key: str) -> tuple[str, ...]:
         value = self._take(key, [])

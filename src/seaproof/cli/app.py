@@ -33,6 +33,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
+    "build": ("seaproof.cli.build", "Build the project's image, under the name that it will have in ECR."),
+    "push": ("seaproof.cli.push", "Push the project's image to ECR, and check what arrived."),
+    "plan": ("seaproof.cli.plan", "Say what `seaproof ship` would do."),
+    "ship": ("seaproof.cli.ship", "Bring the project to AWS: image, data, training job, model, endpoint."),
+    "unship": ("seaproof.cli.unship", "Remove what was shipped, and only that."),
+    "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
+    "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
+    "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
+    "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }
 

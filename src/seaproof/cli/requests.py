@@ -22,6 +22,12 @@ def check_project(project: Project) -> None:
         )
 
 
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ProjectError:
+    """A file that was named on the command line and cannot be read as text."""
+    said = error.strerror if isinstance(error, OSError) else "it is no text"
+    return ProjectError(f"the file cannot be read: {said}", where=str(path))
+
+
 def check_name(name: str, where: str) -> str:
     """The name, where SageMaker takes it; ProjectError otherwise, before any work is done for it."""
     if re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):

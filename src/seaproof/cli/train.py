@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests
+from seaproof.cli import requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.by_config import as_project, checked_config
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
+from seaproof.cli.shipping import stage_options, way
 from seaproof.errors import HttpError, SeaproofError
 from seaproof.ship.requests import new_name, this_machine, training_job
 from seaproof.storage.local import LocalStorage
@@ -32,6 +33,16 @@ ENDED = ("Completed", "Failed", "Stopped")
 @click.option("--instances", type=click.IntRange(1, 100), help="Number of hosts, algo-1 to algo-N.")
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
+@click.option(
+    "--target", "target_name", type=click.Choice(["aws", "local"]), help="Where: this machine, or an account."
+)
+@stage_options
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --target: a file of all that is said; its last line is the job's name.",
+)
+@click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
 def command(
     config: Path | None,
     folder: Path,
@@ -42,6 +53,12 @@ def command(
     instances: int | None,
     name: str | None,
     detach: bool,
+    target_name: str | None,
+    stage: str,
+    profile: str | None,
+    region: str | None,
+    out: Path | None,
+    retry: int,
 ) -> None:
     """Run a training job and show its log; the last line says where model.tar.gz is.
 
@@ -50,6 +67,7 @@ def command(
 
     \b
       seaproof train -H max_depth=8 --channel train=data/more.csv
+      seaproof train --target aws --out training_output.txt
 
     With a CONFIG (YAML or JSON) no code and no project is needed: it names the table, the column to predict and the
     algorithm, and is checked before anything runs. `seaproof explain CONFIG` says in words what will be done.
@@ -59,9 +77,15 @@ def command(
       target: late
       algorithm: boosting
     """
-    session = open_session(folder, as_json, driver=driver)
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
+    if out and not (target_name or stage):
+        raise click.UsageError("--out goes with --target or --stage")
+    if target_name or stage:
+        with way(folder, as_json, stage, target_name, profile, region, config=config, channels=given) as found:
+            train_away.train(found, as_json, hyperparameters, {} if config else given, out, retry)
+        return
+    session = open_session(folder, as_json, driver=driver)
     checked = checked_config(session, config, given)
     if checked:
         session, given = as_project(session, checked), {}

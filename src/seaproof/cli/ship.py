@@ -1,0 +1,69 @@
+"""`seaproof ship`: what the plan says, done, with a record of what was created."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.screen import Screen, facts
+from seaproof.cli.session import show_json
+from seaproof.cli.shipping import OnScreen, Way, show_plan, target_options, way
+from seaproof.ship import drawing, execute
+from seaproof.ship.plan import Plan
+from seaproof.ship.waiting import EndedBadly
+
+
+@click.command("ship")
+@target_options
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the same as `seaproof plan`.")
+@click.option("--retry", default=0, help="How often a step is done again that finds no capacity.", show_default=True)
+def command(
+    folder: Path,
+    as_json: bool,
+    stage: str,
+    target_name: str | None,
+    profile: str | None,
+    region: str | None,
+    dry_run: bool,
+    retry: int,
+) -> None:
+    """Bring the project to AWS: image, data, training job, model, endpoint, until it is in service.
+
+    [ship] of seaproof.toml says where and how; [stage.NAME] changes what differs in a stage. Everything is named after
+    what it is made from, so that shipping again changes nothing, and after a change does what it needs. What was
+    created is on record: `seaproof unship` removes it and nothing else. --target local does the same on this machine.
+
+    \b
+      seaproof ship --dry-run
+      seaproof ship --stage prod
+    """
+    with way(folder, as_json, stage, target_name, profile, region) as found:
+        plan = drawing.everything(found.draft)
+        if dry_run:
+            if as_json:
+                show_json(plan.as_json())
+            else:
+                show_plan(plan)
+            return
+        with Screen(quiet=as_json) as screen:
+            carry_out(plan, found, OnScreen(screen), retry)
+    if as_json:
+        show_json(plan.as_json())
+        return
+    for line in plan.left_out:
+        print(f"left out: {line}")
+    steps = len(plan.steps)
+    facts({"done": f"{steps} step{'s' * (steps != 1)}" if steps else "nothing to do", **plan.names})
+
+
+def carry_out(plan: Plan, found: Way, watcher: OnScreen, retry: int) -> dict[str, Any]:
+    """Execute a plan; WorkloadFailed where the user's own container is what failed."""
+    try:
+        return execute.execute(plan, found.target, found.record, watcher, retries=retry)
+    except execute.StepFailed as error:
+        if isinstance(error.__cause__, EndedBadly):
+            raise WorkloadFailed(error.what, where=error.where, next_step=error.next_step) from error
+        raise

@@ -1,0 +1,158 @@
+"""What the commands that ship have in common: their options, the target they name, and how they show a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from seaproof.cli import requests
+from seaproof.cli.by_config import as_project, checked_config
+from seaproof.cli.screen import Screen
+from seaproof.cli.session import Session, coordinator, open_session, project_options
+from seaproof.ship import drawing, record, shipment, target
+from seaproof.ship.draft import Draft
+from seaproof.ship.plan import Plan, Step
+from seaproof.ship.record import Record
+from seaproof.ship.shipment import Shipment
+from seaproof.ship.target import Target
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+SHOWN = 4
+"""Steps of one kind that are shown one by one; of more, the rest is counted."""
+
+
+@dataclass
+class Way:
+    """Where a command ships to, once its options are read."""
+
+    session: Session
+    shipment: Shipment
+    target: Target
+    draft: Draft
+    record: Record
+
+
+class OnScreen:
+    """A `waiting.Watcher` on the command's screen."""
+
+    def __init__(self, screen: Screen, keep: TextIO | None = None) -> None:
+        self._screen, self._keep = screen, keep
+
+    def step(self, number: int, of: int, step: Step) -> None:
+        self._say(f"{number}/{of}  {step.title}{_size(step.size)}", self._screen.step)
+
+    def status(self, text: str) -> None:
+        self._screen.step(text)
+
+    def log(self, line: str) -> None:
+        self._say(f"  | {line}", self._screen.line)
+
+    def note(self, text: str) -> None:
+        self._say(f"note: {text}", self._screen.line)
+
+    def _say(self, text: str, show: Callable[[str], None]) -> None:
+        if self._keep is not None:
+            print(text, file=self._keep)
+        show(text)
+
+
+def target_options(command: Command) -> Command:
+    """The options of every command that ships: --stage, --target, --profile, --region, and those of a project."""
+    command = click.option(
+        "--target", "target_name", type=click.Choice(shipment.TARGETS), help="aws, or the local server."
+    )(command)
+    return project_options(stage_options(command))
+
+
+def stage_options(command: Command) -> Command:
+    """--stage, --profile and --region alone."""
+    command = click.option("--region", help="Region of AWS.  [default: the stage's, else the profile's]")(command)
+    command = click.option(
+        "--profile", help="Profile of ~/.aws/config.  [default: the stage's, else the environment's]"
+    )(command)
+    return click.option("--stage", default="", help="A [stage.NAME] of seaproof.toml, laid over [ship].")(command)
+
+
+@contextmanager
+def way(
+    folder: Path,
+    as_json: bool,
+    stage: str,
+    target_name: str | None,
+    profile: str | None,
+    region: str | None,
+    *,
+    config: Path | None = None,
+    channels: Mapping[str, str] | None = None,
+) -> Iterator[Way]:
+    """Read the stage, open its target, and load its record.
+
+    A training config, of the project or in the file `config`, becomes what the training job is told; `channels` come
+    before its own files.
+    """
+    session = open_session(folder, as_json)
+    requests.check_project(session.project)
+    checked = checked_config(session, config, dict(channels or {}))
+    if checked:
+        session = as_project(session, checked)
+    wanted = shipment.read(session.project, stage, target=target_name, profile=profile, region=region)
+    if wanted.target == "local":
+        with coordinator(session) as client:
+            here = target.local(client.url, session.settings.region, session.settings.account)
+            yield _way(session, wanted, here)
+    else:
+        yield _way(session, wanted, target.aws(wanted.profile, wanted.region))
+
+
+def _way(session: Session, wanted: Shipment, found: Target) -> Way:
+    path = record.path_of(session.state, found.name, found.account, found.region, wanted.label)
+    draft = drawing.open_draft(session.project, session.settings, wanted, found)
+    return Way(session, wanted, found, draft, record.load(path, found.account, found.region))
+
+
+def show_plan(plan: Plan) -> None:
+    """A plan for people: what would be done, what is there, what is left out."""
+    print(f"{plan.target}, account {plan.account}, region {plan.region}, stage {plan.stage}")
+    if not plan.steps:
+        print("Nothing to do: everything is there as seaproof.toml says.")
+    for number, line in enumerate(_lines(plan), 1):
+        print(f"{number:4}. {line}")
+    for line in plan.kept:
+        print(f"   =  {line}")
+    for line in plan.left_out:
+        print(f"   -  left out: {line}")
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    """A line for each step; of many uploads in a row, the first ones."""
+    run: list[Step] = []
+    for step in [*plan.steps, None]:
+        if step is not None and step.source:
+            run.append(step)
+            continue
+        yield from (_line(each) for each in run[:SHOWN])
+        if len(run) > SHOWN:
+            rest = run[SHOWN:]
+            yield f"upload {len(rest)} more files{_size(sum(each.size for each in rest))}"
+        run = []
+        if step is not None:
+            yield _line(step)
+
+
+def _line(step: Step) -> str:
+    return f"{step.title}{_size(step.size)}  ({step.call})"
+
+
+def _size(size: int) -> str:
+    if not size:
+        return ""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f", {size:.0f} {unit}"
+        size = size // 1000 if unit != "bytes" else round(size / 1000)
+    return f", {size:.0f} GB"

@@ -1,0 +1,112 @@
+"""The bucket and the data in a plan: what is not there as it is here is uploaded, what is no longer here is removed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seaproof.errors import ProjectError
+from seaproof.project import Project
+from seaproof.ship.draft import Draft
+from seaproof.ship.plan import Call, Step
+
+DIGEST = "sha256"
+"""Member of an object's metadata: the hash of its bytes, since an ETag depends on how it was uploaded."""
+
+
+def add_bucket(draft: Draft) -> bool:
+    """Add the bucket where it is not there; whether it is."""
+    name = draft.place.bucket
+    draft.names["bucket"] = name
+    if draft.find("s3", "HeadBucket", Bucket=name) is not None:
+        draft.kept.append(f"bucket {name}")
+        return True
+    request: dict[str, Any] = {"Bucket": name}
+    if draft.target.region != "us-east-1":
+        request["CreateBucketConfiguration"] = {"LocationConstraint": draft.target.region}
+    undo = Call("s3", "DeleteBucket", {"Bucket": name})
+    draft.steps.append(Step(f"create bucket {name}", Call("s3", "CreateBucket", request), undo))
+    if not draft.target.is_local:
+        shut = dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+        )
+        block = Call("s3", "PutPublicAccessBlock", {"Bucket": name, "PublicAccessBlockConfiguration": shut})
+        draft.steps.append(Step(f"shut {name} to the public", block))
+    return False
+
+
+def add_channels(draft: Draft, given: dict[str, str], bucket_is_there: bool) -> dict[str, tuple[str, str]]:
+    """Add the uploads of a training job's channels; channel -> (its s3:// address, a hash of what it holds)."""
+    uris: dict[str, tuple[str, str]] = {}
+    for channel, source in {**draft.project.training.channels, **given}.items():
+        if source.startswith("s3://"):
+            uris[channel] = (source, source)
+            continue
+        key = f"{draft.place.prefix}/data/{channel}/"
+        held = add_files(draft, local_files(draft.project, source, f"channel {channel!r}"), key, bucket_is_there)
+        uris[channel] = (f"s3://{draft.place.bucket}/{key}", held)
+    return uris
+
+
+def local_files(project: Project, source: str, what: str) -> dict[str, Path]:
+    """The files below a path of the project, by their relative names; ProjectError where there are none."""
+    path = project.root / source
+    if path.is_file():
+        return {path.name: path}
+    files = {p.relative_to(path).as_posix(): p for p in sorted(path.rglob("*")) if p.is_file()} if path.is_dir() else {}
+    if not files:
+        raise ProjectError(
+            f"there is no file at {source!r} for {what}",
+            where=str(project.file or project.root),
+            next_step="Paths count from the project's folder; s3:// addresses are taken as they are.",
+        )
+    return files
+
+
+def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool) -> str:
+    """Add what makes the objects below `key` the same as these files; a hash over all of them."""
+    bucket = draft.place.bucket
+    there = {found["Key"]: found["Size"] for found in _listed(draft, key)} if bucket_is_there else {}
+    whole = hashlib.sha256()
+    same = 0
+    for name, path in files.items():
+        digest, size = file_digest(path), path.stat().st_size
+        whole.update(f"{name}\0{digest}\0".encode())
+        object_key = key + name
+        if there.pop(object_key, None) == size and _is(draft, object_key, digest):
+            same += 1
+            continue
+        call = Call("s3", "PutObject", {"Bucket": bucket, "Key": object_key, "Metadata": {DIGEST: digest}})
+        undo = Call("s3", "DeleteObject", {"Bucket": bucket, "Key": object_key})
+        draft.steps.append(Step(f"upload {name} to s3://{bucket}/{key}", call, undo, source=str(path), size=size))
+    for stale in sorted(there):
+        draft.steps.append(
+            Step(
+                f"remove s3://{bucket}/{stale}, which is no longer here",
+                Call("s3", "DeleteObject", {"Bucket": bucket, "Key": stale}),
+            )
+        )
+    if same:
+        draft.kept.append(f"{same} file{'s' * (same > 1)} below s3://{bucket}/{key}")
+    return whole.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as opened:
+        digest = hashlib.sha256()
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _listed(draft: Draft, prefix: str) -> Iterator[dict[str, Any]]:
+    request = {"Bucket": draft.place.bucket, "Prefix": prefix}
+    yield from draft.target.pages("s3", "ListObjectsV2", request, "Contents")
+
+
+def _is(draft: Draft, key: str, digest: str) -> bool:
+    found = draft.find("s3", "HeadObject", Bucket=draft.place.bucket, Key=key)
+    return found is not None and found.get("Metadata", {}).get(DIGEST) == digest

@@ -1,0 +1,64 @@
+"""A plan while it is drawn: what is known so far, what exists, and the steps that came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seaproof.project import Project
+from seaproof.ship.plan import Plan, Step
+from seaproof.ship.requests import Place
+from seaproof.ship.shipment import Shipment
+from seaproof.ship.target import Target
+
+PROJECT_TAG, STAGE_TAG = "seaproof:project", "seaproof:stage"
+
+
+@dataclass
+class Draft:
+    """What the parts of a plan (image, data, role, training, model, endpoint) read and add to."""
+
+    project: Project
+    shipment: Shipment
+    target: Target
+    place: Place
+    steps: list[Step] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What everything is tagged with that takes tags."""
+        own = {PROJECT_TAG: self.project.name, STAGE_TAG: self.shipment.label}
+        return {**self.shipment.tags, **own}
+
+    def tag_list(self) -> list[dict[str, str]]:
+        """The tags as most services take them."""
+        return [{"Key": key, "Value": value} for key, value in sorted(self.tags.items())]
+
+    def find(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
+        """What is there; None where it is not."""
+        return self.target.find(service, operation, request)
+
+    def finished(self) -> Plan:
+        """The plan that came of it."""
+        return Plan(
+            stage=self.shipment.label,
+            target=self.target.name,
+            account=self.target.account,
+            region=self.target.region,
+            steps=tuple(self.steps),
+            kept=tuple(self.kept),
+            left_out=tuple(self.left_out),
+            names=dict(self.names),
+        )
+
+
+def name_of(prefix: str, request: Mapping[str, Any]) -> str:
+    """A name that holds for this request alone: the same request has the same name, whenever it is planned."""
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    return f"{prefix[:50].rstrip('-')}-{digest}"

@@ -1,0 +1,167 @@
+"""Executing a plan: each step as it is written, one after another, with a record of what was created.
+
+Whoever is killed says `ship` again: what is there by then is kept, the rest is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from seaproof.errors import SeaproofError, ServiceError
+from seaproof.ship import builder, refusals, training, waiting
+from seaproof.ship.plan import Call, Plan, Step
+from seaproof.ship.record import Record
+from seaproof.ship.target import Target
+from seaproof.ship.waiting import Watcher
+
+SETTLING_SECONDS = 60.0
+"""A role that was just created is not known everywhere at once; calls that need it are repeated for so long."""
+CAPACITY_SECONDS = 30.0
+"""Between two attempts where there is no capacity."""
+
+
+_FIRST_TO_GO = {"DeleteScalingPolicy": 0, "DeregisterScalableTarget": 1, "DeleteEndpoint": 2}
+
+
+_HELD_BY_OTHERS = {"BucketNotEmpty", "RepositoryNotEmptyException", "DeleteConflict"}
+
+
+class StepFailed(SeaproofError):
+    """A step that could not be done: which call, why, what was done before it, how to go on or back."""
+
+
+def execute(
+    plan: Plan, target: Target, record: Record, watcher: Watcher, *, retries: int = 0, pause: float = CAPACITY_SECONDS
+) -> dict[str, Any]:
+    """Do what the plan says; the last description of what was waited for, by kind. StepFailed at the first failure.
+
+    `retries` is how often a step is done again that finds no capacity, `pause` seconds apart.
+    """
+    described: dict[str, Any] = {}
+    for number, step in enumerate(plan.steps, 1):
+        watcher.step(number, len(plan.steps), step)
+        made = record.will_make(step)
+        try:
+            found = _with_retries(step, target, watcher, retries, pause)
+        except SeaproofError as error:
+            if made and isinstance(error, ServiceError):
+                record.forget(made)  # it was refused: there is nothing to take back
+            raise _failed(error, plan, number, step) from error
+        if made:
+            record.has_made(made)
+        if step.call.operation in ("CreateEndpoint", "UpdateEndpoint"):
+            record.endpoint_was_given(str(step.call.request["EndpointConfigName"]))
+        if found:
+            described[step.waits_for] = found
+    return described
+
+
+def _with_retries(step: Step, target: Target, watcher: Watcher, retries: int, pause: float) -> dict[str, Any] | None:
+    attempt = 0
+    while True:
+        try:
+            do(step.call, target, watcher, source=step.source)
+            return waiting.wait(step, target, watcher) if step.waits_for else None
+        except (ServiceError, waiting.EndedBadly) as error:
+            code = error.code if isinstance(error, ServiceError) else error.reason.partition(":")[0]
+            if code not in refusals.CAPACITY or attempt >= retries:
+                raise
+            attempt += 1
+            watcher.note(f"no capacity: {error.what}; attempt {attempt} of {retries} in {pause:.0f} s")
+            time.sleep(pause)
+            if isinstance(error, waiting.EndedBadly):
+                step = _again(step, attempt)
+
+
+def _again(step: Step, attempt: int) -> Step:
+    """The step for a job that ended for want of capacity: its name is taken for good, so the next one has a number."""
+    request = dict(step.call.request)
+    job = f"{str(request['TrainingJobName']).rpartition('-again-')[0] or request['TrainingJobName']}-again-{attempt}"
+    return replace(step, call=replace(step.call, request=training.named(request, job)))
+
+
+def do(call: Call, target: Target, watcher: Watcher, *, source: str = "") -> dict[str, Any]:
+    """One call; those of `docker` and `files` are done here, the rest is the target's."""
+    own = _OWN.get((call.service, call.operation))
+    if own:
+        return own(call.request, target, watcher) or {}
+    if source:
+        request = call.request
+        target.upload(source, request["Bucket"], request["Key"], request.get("Metadata", {}))
+        return {}
+    return _patiently(lambda: target.call(call.service, call.operation, call.request))
+
+
+def take_back(record: Record, target: Target, watcher: Watcher) -> int:
+    """Remove what the record names, newest first; how many things. SeaproofError where something stays."""
+    count = 0
+    # An endpoint goes before all that it stands on, whenever that was made.
+    order = list(reversed(record.made))
+    order.sort(key=lambda made: _FIRST_TO_GO.get(made.undo.operation, len(_FIRST_TO_GO)))
+    for number, made in enumerate(order, 1):
+        watcher.step(number, len(order), Step(f"take back: {made.title}", made.undo))
+        try:
+            do(made.undo, target, watcher)
+        except ServiceError as error:
+            if error.code in _HELD_BY_OTHERS:
+                watcher.note(f"stays, since others have things in it: what this made ({made.title})")
+            elif not refusals.means_absent(error):
+                raise StepFailed(
+                    f"{made.undo} was not done: {error.what}",
+                    where=made.title,
+                    next_step=_advice(error) + "What came after it is removed; say `seaproof unship` again to go on.",
+                ) from error
+        if made.undo.operation == "DeleteEndpoint":
+            gone = Step("", made.undo, waits_for="endpoint to go")
+            waiting.wait(gone, target, watcher)
+        record.forget(made)
+        count += 1
+    record.endpoint_configs.clear()
+    record.save()
+    return count
+
+
+def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A call, repeated while it fails because a role was created a moment ago."""
+    deadline = time.monotonic() + SETTLING_SECONDS
+    while True:
+        try:
+            return call()
+        except ServiceError as error:
+            unsettled = error.code == "ValidationException" and "assume" in error.message.lower()
+            if not unsettled or time.monotonic() > deadline:
+                raise
+            time.sleep(2)
+
+
+def _delete_prefix(request: Any, target: Target, watcher: Watcher) -> None:
+    keys = [found["Key"] for found in target.pages("s3", "ListObjectsV2", request, "Contents")]
+    for start in range(0, len(keys), 1000):
+        objects = [{"Key": key} for key in keys[start : start + 1000]]
+        target.call("s3", "DeleteObjects", {"Bucket": request["Bucket"], "Delete": {"Objects": objects, "Quiet": True}})
+
+
+def _failed(error: SeaproofError, plan: Plan, number: int, step: Step) -> StepFailed:
+    done = "; ".join(before.title for before in plan.steps[: number - 1])
+    before = f" Done before it: {done}." if done else " Nothing was done before it."
+    code = f"{error.code}: " if isinstance(error, ServiceError) else ""
+    return StepFailed(
+        f"step {number} of {len(plan.steps)} failed, {step.title}: {code}{error.what.rstrip('.')}.{before}",
+        where=str(step.call),
+        next_step=_advice(error)
+        + "Say `seaproof ship` again to go on from here, or `seaproof unship` to remove what was created.",
+    )
+
+
+def _advice(error: SeaproofError) -> str:
+    return f"{error.next_step.rstrip('.')}. " if error.next_step else ""
+
+
+_OWN: dict[tuple[str, str], Callable[[Any, Target, Watcher], Any]] = {
+    ("docker", "Build"): builder.build,
+    ("docker", "Push"): builder.push,
+    ("files", "DeletePrefix"): _delete_prefix,
+}
