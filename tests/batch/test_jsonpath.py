@@ -194,9 +194,6 @@ def test_a_path_that_cannot_be_read_is_refused_with_the_place(path: str, said: s
 )
 def test_a_record_that_a_path_does_not_fit_is_named(family: str, path: str, record: bytes, said: str) -> None:
     processing = Processing(input_filter=parse(path), family=family, lines=True)
-    records = (
-        [record + b"\n"] if "a" in path or "*" in path or "'" in path or path == "$[0][1]" else [fine + b"\n", record]
-    )
 
     with pytest.raises(RecordError) as caught:
         before(processing, [record])
