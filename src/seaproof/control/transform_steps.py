@@ -54,7 +54,7 @@ def _transform(job: Job) -> Ending | None:
         return None
     body = job.body()
     try:
-        objects = find_objects(job.plane, body, job.folder)
+        objects = find_objects(job.plane.storage, body, job.folder, job.plane.settings.region)
     except StorageError as error:
         return Ending.failed(f"ClientError: {error}")
     gzipped = body["TransformInput"].get("CompressionType") == "Gzip"
@@ -79,6 +79,9 @@ def _transform(job: Job) -> Ending | None:
     finally:
         stopped.close()
         teller.close()
+        job.insist(
+            partial(job.plane.store.add_event, job.kind, job.name, "numbers", str(teller), numbers=teller.numbers())
+        )
     return _verdict(job, teller, len(objects))
 
 
