@@ -69,9 +69,7 @@ def test_a_large_object_is_spread_over_the_nodes_in_order_though_an_actor_is_kil
         until(lambda: len(asked(tmp_path)) >= 5, "one actor is held, the other goes on")
         os.kill(actors()[0], signal.SIGKILL)
         (tmp_path / "hold").unlink()
-        until(
-            lambda: api.describe_transform_job(TransformJobName="job")["TransformJobStatus"] != "InProgress", "an end"
-        )
+        until(lambda: not api.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"], "its end")
         found = api.describe_transform_job(TransformJobName="job")
 
         assert found["TransformJobStatus"] == "Completed", found

@@ -120,18 +120,23 @@ def command(
         if detach:
             print(job) if not as_json else show_json(client.call("DescribeTransformJob", {"TransformJobName": job}))
             return
-        try:
-            ended = watch(client, job, session.state, screen)
-        except HttpError as error:
-            raise SeaproofError(
-                f"the local server went away while {job} ran: {error.what}",
-                next_step=f"The job is on record; this goes on with it: seaproof transform --resume {job}",
-            ) from error
-        numbers = _numbers(client, job)
-        if ended["TransformJobStatus"] == "Completed":
-            forget(session, job)
+        ended, numbers = _to_its_end(session, client, job, screen)
         written = fetch(session, ended["TransformOutput"]["S3OutputPath"], target) if target else []
     report(session, ended, numbers, target, written, as_json)
+
+
+def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Show the job until it has ended: its description, and its numbers."""
+    try:
+        ended = watch(client, job, session.state, screen)
+    except HttpError as error:
+        raise SeaproofError(
+            f"the local server went away while {job} ran: {error.what}",
+            next_step=f"The job is on record; this goes on with it: seaproof transform --resume {job}",
+        ) from error
+    if ended["TransformJobStatus"] == "Completed":
+        forget(session, ended["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+    return ended, _numbers(client, job)
 
 
 def _start(
