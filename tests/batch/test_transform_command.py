@@ -117,10 +117,12 @@ def test_a_job_whose_tool_was_killed_goes_on_with_resume_and_no_record_is_lost_o
     with subprocess.Popen(
         [*line, "--name", "one", "--driver", "process"], cwd=root, env=environment(), stderr=subprocess.DEVNULL
     ) as tool:
-        until(lambda: len(asked(root)) == 6, "the sixth payload is held")
-        coordinator = json.loads((root / ".seaproof" / "coordinator.json").read_text())["pid"]
-        os.kill(coordinator, signal.SIGKILL)
-        tool.kill()
+        try:
+            until(lambda: len(asked(root)) == 6, "the sixth payload is held")
+            coordinator = json.loads((root / ".seaproof" / "coordinator.json").read_text())["pid"]
+            os.kill(coordinator, signal.SIGKILL)
+        finally:
+            tool.kill()
     (root / "hold").unlink()
     before = len(asked(root))
 
@@ -136,11 +138,20 @@ def test_a_stopped_job_says_how_to_go_on_and_a_new_one_takes_over(root: Path) ->
     (root / "hold").write_bytes(b"row 002100 ")
     line = [sys.executable, "-m", "seaproof.cli", "transform", "data/rows.csv", "--no-model", "--max-payload", "1"]
     with subprocess.Popen(
-        [*line, "--name", "one", "--driver", "process"], cwd=root, env=environment(), stdout=subprocess.PIPE, text=True
+        [*line, "--name", "one", "--driver", "process"],
+        cwd=root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C is ignored by what was started in the background, as these tests may have been.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as tool:
-        until(lambda: len(asked(root)) == 3, "the third payload is held")
-        tool.send_signal(signal.SIGINT)
-        said = tool.communicate(timeout=60)[0]
+        try:
+            until(lambda: len(asked(root)) == 3, "the third payload is held")
+            tool.send_signal(signal.SIGINT)
+            said = tool.communicate(timeout=60)[0]
+        finally:
+            tool.kill()
     (root / "hold").unlink()
     before = len(asked(root))
 

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests
+from seaproof.cli import requests, transform_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.screen import Screen, facts, table
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
+from seaproof.cli.shipping import stage_options, way
 from seaproof.cli.transform_input import fetch, forget, put_input
 from seaproof.cli.transform_request import Asked, again, dry_run, request_of
 from seaproof.cli.transform_watch import watch
@@ -56,6 +57,11 @@ SPLITS = ("None", "Line", "RecordIO", "TFRecord")
 @click.option("--engine", type=click.Choice(("threads", "ray")), default="threads", help="Where the work is done.")
 @click.option("--resume", metavar="JOB", help="Go on with a job that was stopped, killed or failed.")
 @click.option("--dry-run", is_flag=True, help="Split only: how many requests, and what is over the limit.")
+@click.option(
+    "--target", "target_name", type=click.Choice(["aws", "local"]), help="Where: this machine, or an account."
+)
+@stage_options
+@click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
 def command(
@@ -69,12 +75,18 @@ def command(
     resume: str | None,
     name: str | None,
     detach: bool,
+    target_name: str | None,
+    stage: str,
+    profile: str | None,
+    region: str | None,
+    retry: int,
     **given: Any,
 ) -> None:
     """Send every record of INPUT (a file, a folder, s3://bucket/prefix) through a model and keep what it answers.
 
     It is a transform job as on SageMaker: each object becomes one `.out`, whole or not at all, its records in order.
-    The options below --retries are more than SageMaker has. Ctrl-C stops the job; --resume goes on where it was, with
+    The options from --target-model to --resume are more than SageMaker has. With --target or --stage the job runs in
+    an account, as [ship.transform] of seaproof.toml says. Ctrl-C stops the job; --resume goes on where it was, with
     no record lost or done twice, also after a kill.
 
     \b
@@ -86,6 +98,12 @@ def command(
         raise click.UsageError("say either INPUT or --resume JOB")
     if model is not None and no_model:
         raise click.UsageError("--model and --no-model exclude each other")
+    if target_name or stage:
+        if not source or not model:
+            raise click.UsageError("--target and --stage need INPUT, and --model with the name of a training job")
+        with way(folder, as_json, stage, target_name, profile, region) as found:
+            transform_away.predict(found, as_json, source, model, Path(output) if output else None, retry)
+        return
     session = open_session(folder, as_json, driver=driver)
     asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
     if asked.dry_run:
@@ -102,18 +120,23 @@ def command(
         if detach:
             print(job) if not as_json else show_json(client.call("DescribeTransformJob", {"TransformJobName": job}))
             return
-        try:
-            ended = watch(client, job, session.state, screen)
-        except HttpError as error:
-            raise SeaproofError(
-                f"the local server went away while {job} ran: {error.what}",
-                next_step=f"The job is on record; this goes on with it: seaproof transform --resume {job}",
-            ) from error
-        numbers = _numbers(client, job)
-        if ended["TransformJobStatus"] == "Completed":
-            forget(session, job)
+        ended, numbers = _to_its_end(session, client, job, screen)
         written = fetch(session, ended["TransformOutput"]["S3OutputPath"], target) if target else []
     report(session, ended, numbers, target, written, as_json)
+
+
+def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Show the job until it has ended: its description, and its numbers."""
+    try:
+        ended = watch(client, job, session.state, screen)
+    except HttpError as error:
+        raise SeaproofError(
+            f"the local server went away while {job} ran: {error.what}",
+            next_step=f"The job is on record; this goes on with it: seaproof transform --resume {job}",
+        ) from error
+    if ended["TransformJobStatus"] == "Completed":
+        forget(session, ended["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+    return ended, _numbers(client, job)
 
 
 def _start(

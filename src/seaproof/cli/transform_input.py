@@ -46,10 +46,13 @@ def local_files(source: str) -> list[tuple[str, Path]]:
     return [(each.relative_to(path).as_posix(), each) for each in found]
 
 
-def forget(session: Session, job: str) -> None:
-    """Remove the objects that a job's local files became; the files stay."""
+def forget(session: Session, uri: str) -> None:
+    """Remove the objects that a job's local files became; the files stay, and so does every other input."""
+    ours = f"s3://{BUCKET}/{session.project.name}/transform/"
+    if not uri.startswith(ours) or not uri.endswith("/input/"):
+        return
     storage = LocalStorage(session.state / "s3")
-    for found in list(storage.list(_prefix(session, job))):
+    for found in list(storage.list(parse_address(uri))):
         storage.delete(found.address)
 
 
