@@ -242,11 +242,8 @@ def _settle(run: _Run, listener: Listener) -> None:
 
 
 def _keep(run: _Run) -> None:
-    """Leave what there is for a later run, where the disk lets it."""
-    try:
-        run.part.close()
-    except OSError:
-        run.part.abandon()
+    """Leave what there is for a later run."""
+    run.part.close()
     _close(run)
 
 

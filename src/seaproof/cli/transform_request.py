@@ -25,6 +25,8 @@ _TYPES = {
     ".libsvm": "text/libsvm",
     ".txt": "text/plain",
 }
+_SAME = ("text/csv", "application/jsonlines")
+"""Types of lines that a container is asked to answer with, too, so that answers can be put one after another."""
 _LINES = ("text/csv", "application/jsonlines", "text/libsvm", "text/plain")
 
 
@@ -83,8 +85,9 @@ def request_of(
         given["ContentType"] = content_type
     if asked.gzip or first.endswith(".gz"):
         given["CompressionType"] = "Gzip"
-    if asked.accept or (asked.join and content_type):
-        told["Accept"] = asked.accept or content_type
+    accept = asked.accept or (content_type if asked.join or content_type in _SAME else None)
+    if accept:
+        told["Accept"] = accept
     request: dict[str, Any] = {
         "TransformJobName": job,
         "ModelName": model,
