@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from seaproof import errors
+from seaproof.api import coverage
 from seaproof.cli.app import COMMANDS, seaproof
 from seaproof.contract.limits import PROFILES, Limit
 from seaproof.settings import Settings
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
         "commands.md": NOTE + "# Commands\n" + "".join(_commands()),
         "settings.md": NOTE + "# Settings\n\n" + _settings(),
         "limits.md": NOTE + "# Limits\n" + "".join(_limits()),
+        "operations.md": NOTE + "# Operations\n\n" + _operations(),
         "errors.md": NOTE + f"# Errors\n\n{_doc(errors)}\n",
     }
 
@@ -81,6 +83,26 @@ def _limits() -> Iterator[str]:
             value = getattr(profile, limit.name)
             if isinstance(value, Limit):
                 yield f"| {limit.name.replace('_', ' ')} | {value} | {value.source} |\n"
+
+
+def _operations() -> str:
+    lines = [
+        (
+            "What the local server has of AWS's APIs, as `seaproof operations` lists it: read from dispatch, from what each"
+            " operation does with its request, and from botocore's models. *Ignored* members are taken and have no effect"
+            " on one machine; *refused* ones end in an error that names them. What is not listed is answered with an error"
+            " that names the operation. STS, IAM, ECR, SNS and others are moto's: see its own list.\n"
+        )
+    ]
+    for service in coverage.SERVICES:
+        found = coverage.of_service(service)
+        here = [operation for operation in found if operation.state != coverage.ABSENT]
+        lines += [f"## {service}: {len(here)} operations\n", "| operation | | ignored | refused |", "|---|---|---|---|"]
+        for one in here:
+            ignored, refused = (", ".join(f"`{path}`" for path in paths) for paths in (one.ignored, one.refused))
+            lines.append(f"| {one.name} | {one.state} | {ignored} | {refused} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _doc(module: object) -> str:
