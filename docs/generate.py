@@ -20,6 +20,12 @@ from seaproof.contract.limits import PROFILES, Limit
 from seaproof.settings import Settings
 
 FOLDER = Path(__file__).parent / "reference"
+OPERATIONS = """\
+What the local server has of AWS's APIs, as `seaproof operations` lists it: read from dispatch, from what each
+operation does with its request, and from botocore's models. *Ignored* members are taken and have no effect on
+one machine; *refused* ones end in an error that names them. What is not listed is answered with an error that
+names the operation. STS, IAM, ECR, SNS and others are moto's: see its own list.
+"""
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n\n"
 
 
@@ -86,14 +92,7 @@ def _limits() -> Iterator[str]:
 
 
 def _operations() -> str:
-    lines = [
-        (
-            "What the local server has of AWS's APIs, as `seaproof operations` lists it: read from dispatch, from what each"
-            " operation does with its request, and from botocore's models. *Ignored* members are taken and have no effect"
-            " on one machine; *refused* ones end in an error that names them. What is not listed is answered with an error"
-            " that names the operation. STS, IAM, ECR, SNS and others are moto's: see its own list.\n"
-        )
-    ]
+    lines = [OPERATIONS]
     for service in coverage.SERVICES:
         found = coverage.of_service(service)
         here = [operation for operation in found if operation.state != coverage.ABSENT]

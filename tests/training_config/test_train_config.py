@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def test_a_table_and_three_lines_make_a_model_with_metrics(folder: Folder) -> No
     assert {"roc_auc", "lift", "hosmer_lemeshow", "train:roc_auc"} <= set(trained.final)
     assert trained.final["roc_auc"] > 0.88
     assert trained.final == pytest.approx(trained.metrics, rel=1e-4)
+    report = trained.output["report.html"].decode()
+    for heading in ("What matters", "ROC curve", "Precision and recall", "Lift by tenths", "Calibration", "Confusion"):
+        assert f"<h3>{heading}" in report
+    assert "marital_status" in report
+    assert not re.search(r"(src|href)=|@import|url\(", report)
+    assert trained.archive.with_name("report.html").read_text() == report
     assert trained.schema["target"] == "income"
     assert trained.schema["classes"] == ["<=50K", ">50K"]
     assert {field["name"] for field in trained.schema["input"] if field["type"] == "str"} == {

@@ -20,6 +20,7 @@ from seaproof.errors import SeaproofError, ServiceError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("seaproof.cli.init", "Write a new project: train and inference code, or the image of a saved model."),
     "train": ("seaproof.cli.train", "Run a training job on the project's data and show its log."),
+    "explain": ("seaproof.cli.explain", "Say in words what a training config will do, before anything runs."),
     "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint, or serve a saved model file as it is."),
     "pack": ("seaproof.cli.pack", "Pack saved model files into a model.tar.gz as the platform wants it."),
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),

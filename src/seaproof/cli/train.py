@@ -11,7 +11,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
-from seaproof.cli.by_config import as_project, checked_config
+from seaproof.cli.by_config import as_project, checked_config, taken_out
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import stage_options, way
@@ -175,6 +175,8 @@ def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = Fal
                 {"training job": name, "status": status, "model": job.get("ModelArtifacts", {}).get("S3ModelArtifacts")}
             )
         raise click.exceptions.Exit(INTERRUPTED)
+    archive = job.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
+    shown = taken_out(LocalStorage(state / "s3").path(parse_address(archive))) if archive else None
     if as_json:
         return
     metrics = {metric["MetricName"]: f"{metric['Value']:g}" for metric in job.get("FinalMetricDataList", [])}
@@ -187,5 +189,6 @@ def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = Fal
             **metrics,
             "model": uri or "none: the program left nothing in the model folder",
             "file": LocalStorage(state / "s3").path(parse_address(uri)) if uri else None,
+            "report": shown,
         }
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seaproof.contract.training_config.columns import check_target, task_of
+from seaproof.contract.training_config.columns import check_target, listed, task_of
 from seaproof.contract.training_config.flat import unflatten
 from seaproof.contract.training_config.meaning import BALANCED, TrainingConfig, read_config
 from seaproof.contract.training_config.metric_lines import FOLDS, TRAIN
@@ -19,10 +19,11 @@ from seaproof.contract.training_config.names import CLASSIFICATION
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
 from seaproof.training.algorithms import Fitted, Part, Setup, fit, watches
+from seaproof.training.importance import importance
 from seaproof.training.job import Job
 from seaproof.training.libraries import need
 from seaproof.training.measures.scores import Outcome, measure
-from seaproof.training.results import save_model, say, say_metrics, write_metrics
+from seaproof.training.results import REPORT_FILE, save_model, say, say_metrics, versions, write_metrics
 from seaproof.training.splits import folds, split
 from seaproof.training.tables import Columns, choose, read_files, refuse, typed, with_categories
 
@@ -81,8 +82,44 @@ def train_by_config(job: Job) -> None:
         say("no rows were kept to measure on: train:* metrics are those of rows that the model has seen")
     save_model(fitted, setup, config, list(prepared.raw.columns), job.model_dir)
     say_metrics(metrics)
+    _report(job, config, prepared, setup, fitted, metrics, test_outcome or train_outcome)
     write_metrics(job.output_data_dir, metrics, config, setup, prepared_rows(prepared))
     say(f"done after {time.monotonic() - started:.1f} s")
+
+
+def _report(
+    job: Job,
+    config: TrainingConfig,
+    prepared: Prepared,
+    setup: Setup,
+    fitted: Fitted,
+    metrics: dict[str, float],
+    measured: Outcome,
+) -> None:
+    """Write report.html."""
+    from seaproof.training.report.columns import look_at
+    from seaproof.training.report.page import Told, page
+
+    learned = prepared.frame.iloc[prepared.train]
+    rows = prepared.test if len(prepared.test) else prepared.train
+    target = prepared.raw[[config.target]].iloc[prepared.train]
+    field = Field(config.target, "str" if setup.classes else "float")
+    told = Told(
+        target=config.target,
+        algorithm=config.algorithm,
+        config=unflatten(job.raw_hyperparameters),
+        metrics=metrics,
+        measured=measured,
+        on_test=len(prepared.test) > 0,
+        rows=prepared_rows(prepared),
+        importance=importance(fitted, prepared.frame.iloc[rows], measured, config.seed),
+        target_look=look_at(field, typed(target, [field])[config.target]),
+        looks=[look_at(one, learned[one.name]) for one in setup.fields],
+        notes=prepared.columns.notes,
+        versions=versions(setup),
+    )
+    (job.output_data_dir / REPORT_FILE).write_text(page(told), encoding="utf-8")
+    say(f"report: {REPORT_FILE}, in the job's output")
 
 
 def prepared_rows(prepared: Prepared) -> dict[str, int]:
@@ -109,25 +146,33 @@ def prepare(job: Job, config: TrainingConfig) -> Prepared:
     values = frame[config.target].tolist()
     refuse(check_target(config, values))
     task = task_of(config, values)
-    classes = tuple(sorted(set(values))) if task == CLASSIFICATION else ()
     rows = numpy.arange(len(frame))
     if apart is not None:
         frame = need("pandas").concat([frame, apart], ignore_index=True)
-    target = _target(frame[config.target], classes, config)
+    labels = frame[config.target].to_numpy() if task == CLASSIFICATION else None
     groups = frame[config.split.by].to_numpy() if config.split.by else None
     test = numpy.arange(len(rows), len(frame))
     if apart is None and (config.split.test or config.split.test_values):
-        kept = split(rows, config.split.test, config.split, config.seed, target if classes else None, groups)
+        kept = split(rows, config.split.test, config.split, config.seed, labels, groups)
         rows, test = kept.train, kept.kept
         say(f"{len(test):,} rows are kept to measure on: {kept.words}")
-    for note in columns.notes:
-        say(note)
+    classes = tuple(sorted(set(labels[rows]))) if labels is not None else ()
+    if classes:
+        test = _of_known_classes(test, labels, classes, config)
+    target = _target(frame[config.target], classes, config)
     shown = typed(frame, columns.fields)
     fields = with_categories(columns.fields, shown.iloc[rows])
     single = [field.name for field in fields if field.type == "str" and len(field.categories) < 2]
-    for name in single:
-        say(f"`{name}` is left out: it has one value only")
+    columns = replace(
+        columns, notes=(*columns.notes, *(f"`{name}` is left out: it has one value only" for name in single))
+    )
+    for note in columns.notes:
+        say(note)
     fields = tuple(field for field in fields if field.name not in single)
+    if config.positive_class and config.positive_class not in classes:
+        raise ContractError(
+            f"no row to learn from has `{config.positive_class}` in `{config.target}`", where="config, split"
+        )
     positive = classes.index(config.positive_class) if config.positive_class else len(classes) - 1
     return Prepared(shown, target, Columns(fields, columns.notes), classes, positive, rows, test, groups, frame)
 
@@ -141,7 +186,20 @@ def fit_rows(setup: Setup, prepared: Prepared, config: TrainingConfig, rows: Any
         kept = split(rows, config.split.validation, how, config.seed, target, prepared.groups)
         rows, watch = kept.train, _part(prepared, config, kept.kept)
         say(f"{len(kept.kept):,} rows of these decide when to stop")
+    _check_classes(prepared, rows)
     return fit(setup, _part(prepared, config, rows), watch)
+
+
+def _check_classes(prepared: Prepared, rows: Any) -> None:
+    """A class that is in no row to learn from cannot be learned; splitting took its few rows away."""
+    there = set(prepared.target[rows].tolist()) if prepared.classes else set()
+    missing = [name for number, name in enumerate(prepared.classes) if number not in there]
+    if missing:
+        raise ContractError(
+            f"all rows of the class `{missing[0]}` are kept apart, so that it cannot be learned",
+            where="config, target",
+            next_step="Give more rows of it, or leave those that there are out of the file.",
+        )
 
 
 def cross_validate(setup: Setup, prepared: Prepared, config: TrainingConfig) -> dict[str, float]:
@@ -193,13 +251,19 @@ def _target(cells: Any, classes: tuple[str, ...], config: TrainingConfig) -> Any
     if not classes:
         return typed(cells.to_frame(), [Field(config.target, "float")])[config.target].to_numpy()
     numbers = {name: number for number, name in enumerate(classes)}
-    unknown = sorted(set(cells) - set(numbers))
+    return need("numpy").array([numbers.get(cell, -1) for cell in cells])
+
+
+def _of_known_classes(test: Any, labels: Any, classes: tuple[str, ...], config: TrainingConfig) -> Any:
+    """The rows to measure on whose class is among those learned; the others can only be wrong, and are told."""
+    known = need("numpy").isin(labels[test], need("numpy").array(classes, dtype=object))
+    unknown = sorted(set(labels[test][~known]))
     if unknown:
-        raise ContractError(
-            f"`{config.target}` is `{unknown[0]}` in the test rows, and never in those to learn from",
-            where="channel test",
+        say(
+            f"{int((~known).sum()):,} rows kept to measure on are left out: `{config.target}` is {listed(unknown)} in "
+            "them, and in no row to learn from"
         )
-    return need("numpy").array([numbers[cell] for cell in cells])
+    return test[known]
 
 
 def _files(job: Job, channels: tuple[str, ...]) -> list[Path]:
