@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from seaproof.api import access
 from seaproof.errors import SeaproofError
 from seaproof.settings import Settings
 
@@ -35,10 +36,13 @@ def default_bucket(settings: Settings) -> str:
 
 def variables(url: str, settings: Settings, state: Path, around: Mapping[str, str]) -> dict[str, str]:
     """The variables for a program that is to talk to the server at `url`; `around` is the environment it starts in."""
+    key, secret = KEY, KEY
+    if settings.access_keys or (state / access.KEYS_FILE).exists():
+        key, secret = next(iter(access.keys(settings, state).items()))
     found = {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_REGION": settings.region,
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
-from seaproof.api import runtime
+from seaproof.api import runtime, wire
 from seaproof.api.moto_services import MotoServices
+from seaproof.api.s3 import rest_xml
 from seaproof.api.s3.app import S3
 from seaproof.api.s3.shelf import Shelf
 from seaproof.control.plane import Plane
+from seaproof.errors import ServiceError
 from seaproof.http.message import Request, Response
 from seaproof.storage.local import LocalStorage
 
@@ -61,6 +63,14 @@ class Neighbours:
         if service and service != "sagemaker":
             return partial(self._in_thread, partial(self._moto.answer, service))
         return None
+
+    def refusal(self, request: Request, error: ServiceError) -> Response:
+        """An error before any service has looked at a request, in the form that the caller's service has."""
+        if service_of(request) == "s3" or self._is_for_bucket(request):
+            return rest_xml.error(error, request)
+        if request.path.startswith(runtime.PREFIX):
+            return wire.runtime_error(error)
+        return wire.json_error(error)
 
     async def _in_thread(self, answer: Callable[[Request], Response], request: Request) -> Response:
         return await asyncio.get_running_loop().run_in_executor(self._threads, answer, request)
