@@ -40,6 +40,9 @@ class Settings:
         "ID:SECRET,... that requests must be signed with; empty asks nobody on loopback, and makes a pair for --host",
     )
     port: int = _knob(9001, "SEAPROOF_PORT", "port of the local server; 0 takes a free one", highest=65535)
+    s3: str = _knob(
+        "", "SEAPROOF_S3", "another S3 for all objects: `aws`, or the address of one; empty keeps files in the state"
+    )
     instant: bool = _knob(
         False, "SEAPROOF_INSTANT", "run no container: jobs complete at once, endpoints answer with what they are sent"
     )

@@ -33,6 +33,7 @@ from seaproof.invocations.send import Sender
 from seaproof.project import Project
 from seaproof.settings import Settings, state_folder
 from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import Storage
 
 LOCK_FILE = "coordinator.lock"
 EPHEMERAL_FILE = "ephemeral"
@@ -126,10 +127,20 @@ def _is_busy(plane: Plane) -> bool:
     )
 
 
+def open_storage(settings: Settings, folder: Path) -> Storage:
+    """Where the objects lie: files below the state folder, or the S3 that the settings name."""
+    if settings.s3:
+        from seaproof.storage.s3 import S3Storage
+
+        return S3Storage(settings.s3, settings.region)
+    storage = LocalStorage(folder / "s3")
+    storage.sweep()
+    return storage
+
+
 @contextmanager
 def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane]:
-    store, sender, storage = Store(folder / "seaproof.db"), Sender(), LocalStorage(folder / "s3")
-    storage.sweep()
+    store, sender, storage = Store(folder / "seaproof.db"), Sender(), open_storage(settings, folder)
     try:
         yield Plane(
             folder=folder,
