@@ -15,6 +15,8 @@ import click
 
 from seaproof import errors
 from seaproof.api import coverage
+from seaproof.check import catalogue
+from seaproof.check.explanation import explain
 from seaproof.cli.app import COMMANDS, seaproof
 from seaproof.contract.limits import PROFILES, Limit
 from seaproof.settings import Settings
@@ -51,6 +53,8 @@ def pages() -> dict[str, str]:
         "limits.md": NOTE + "# Limits\n" + "".join(_limits()),
         "operations.md": NOTE + "# Operations\n\n" + _operations(),
         "errors.md": NOTE + f"# Errors\n\n{_doc(errors)}\n",
+        "checks.md": NOTE + "# Checks\n\n" + "\n".join(map(explain, catalogue.by_id())),
+        "../checks.md": _checks(),
     }
 
 
@@ -102,6 +106,15 @@ def _operations() -> str:
             lines.append(f"| {one.name} | {one.state} | {ignored} | {refused} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _checks() -> str:
+    """docs/checks.md with its two tables written anew."""
+    text = (FOLDER.parent / "checks.md").read_text(encoding="utf-8")
+    for name, table in (("rows", catalogue.table_of_rows()), ("beyond", catalogue.table_beyond())):
+        start, end = f"<!-- {name}: written by docs/generate.py -->\n", f"<!-- end of {name} -->"
+        text = text[: text.index(start) + len(start)] + table + text[text.index(end) :]
+    return text
 
 
 def _doc(module: object) -> str:

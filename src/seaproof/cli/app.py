@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seaproof.cli.models",
         "Models of multi-model endpoints: what is loaded, and how much memory they need.",
     ),
+    "check": ("seaproof.cli.check", "Prove an image, folder, model.tar.gz or request against SageMaker's contract."),
+    "rehearse": ("seaproof.cli.rehearse", "Play the platform's bad days on a container, and say what clients saw."),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
     "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
