@@ -43,6 +43,8 @@ def matrix(fields: Sequence[Field], rows: Any) -> Any:
 
 def _texts(field: Field, cells: Any, first_row: int) -> list[str | None]:
     given = cells if isinstance(cells, list) else cells.tolist()
+    if set(map(type, given)) == {str}:
+        return [cell or None for cell in given]
     return [_text(field, cell, first_row + place) for place, cell in enumerate(given)]
 
 
