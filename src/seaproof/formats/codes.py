@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seaproof.errors import ContractError
 from seaproof.formats.model import Rows
+from seaproof.formats.schema import Schema
+
+
+def check_categories(schema: Schema, categories: Mapping[int, Sequence[str]], path: Path) -> None:
+    """ContractError for a column of text whose categories nobody knows."""
+    for place, field in enumerate(schema.input):
+        if field.type == "str" and not categories.get(place):
+            raise ContractError(
+                f"the column {field.name} is text, and neither {path.name} nor schema.json knows its categories",
+                where=str(path),
+                next_step="List them in schema.json, in the order in which the model was trained to count them.",
+            )
 
 
 class Codes:

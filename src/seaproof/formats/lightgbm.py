@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 
 from seaproof.errors import ContractError
-from seaproof.formats.codes import Codes
+from seaproof.formats.codes import Codes, check_categories
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered
 from seaproof.formats.model import Contributions, Options, Rows, labels
 from seaproof.formats.schema import Field, Schema, read_schema
@@ -25,7 +26,12 @@ def load(path: Path, options: Options) -> LightGBM:
     given = read_schema(path.parent)
     coded = _coded(text, head, booster, path)
     own = schema_of(booster, head, coded, given)
-    return LightGBM(booster, completed(own, path), coded)
+    schema = completed(own, path)
+    # Those of schema.json for a model that was trained on numbers that somebody else made of them.
+    listed = {place: field.categories for place, field in enumerate(schema.input) if field.type == "str"}
+    categories = {**listed, **{place: tuple(map(str, known)) for place, known in coded.items()}}
+    check_categories(schema, categories, path)
+    return LightGBM(booster, schema, categories)
 
 
 def _head(text: str) -> dict[str, str]:
@@ -73,11 +79,11 @@ def schema_of(booster: Any, head: dict[str, str], coded: dict[int, list[Any]], g
 class LightGBM:
     """One loaded booster."""
 
-    def __init__(self, booster: Any, schema: Schema, coded: dict[int, list[Any]]) -> None:
+    def __init__(self, booster: Any, schema: Schema, categories: Mapping[int, Sequence[str]]) -> None:
         self.schema = schema
         self.explain = self._explain
         self._booster = booster
-        self._codes = Codes({place: list(map(str, known)) for place, known in coded.items()})
+        self._codes = Codes(categories)
 
     def predict(self, rows: Rows) -> Any:
         """What Booster.predict gives: chances of a classifier, the value of a regression."""

@@ -11,7 +11,7 @@ import numpy as np
 import xgboost
 
 from seaproof.errors import ContractError
-from seaproof.formats.codes import Codes
+from seaproof.formats.codes import Codes, check_categories
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
 from seaproof.formats.model import Contributions, Options, Rows, labels, need
 from seaproof.formats.schema import Field, Schema, Type, read_schema
@@ -40,7 +40,9 @@ def load(path: Path, options: Options) -> XGBoost:
         need("pyarrow", "pyarrow", path, "of a model that keeps its categories")
     own = schema_of(booster, objective, int(learner["learner_model_param"]["num_class"]), given)
     schema = completed(own, path)
-    return XGBoost(booster, schema, objective, {**_listed(schema), **_listed(own)})
+    categories = {**_listed(schema), **_listed(own)}
+    check_categories(schema, categories, path)
+    return XGBoost(booster, schema, objective, categories)
 
 
 def _listed(schema: Schema) -> dict[int, tuple[str, ...]]:
