@@ -6,6 +6,7 @@
 [training] [training.channels] [training.hyperparameters] [training.metrics]
                                   beside a `target`, all else in [training] is a training config
 [endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
+[endpoint.config] [endpoint.variant]    more of CreateEndpointConfig and of its variant, in SageMaker's words
 [[pipeline.containers]]           what `seaproof pipeline` runs, read by inference_pipeline.py
 [ship] [stage.NAME]               where and how it goes to AWS, read by ship/shipment.py
 [settings]                        the knobs of settings.py
@@ -86,6 +87,10 @@ class Endpoint:
     environment: Mapping[str, str] = field(default_factory=dict)
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of CreateEndpointConfig, such as AsyncInferenceConfig."""
+    variant: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of its production variant, such as ServerlessConfig."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,8 @@ def _endpoint(table: Table) -> Endpoint:
         environment=table.texts("environment"),
         instance_type=table.text("instance_type", Endpoint.instance_type),
         instance_count=table.count("instance_count", 1),
+        config=table.table("config").rest(),
+        variant=table.table("variant").rest(),
     )
     table.done()
     return endpoint

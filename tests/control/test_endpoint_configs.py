@@ -53,11 +53,6 @@ def test_a_configuration_is_described_as_it_was_given_with_the_weight_that_holds
         ([{"VariantName": "v", "ModelName": "m"}], {}, "Production variant 'v' needs InstanceType."),
         ([{"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large"}], {}, "needs InitialInstanceCount."),
         (
-            [{"VariantName": "v", "ModelName": "m", "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}],
-            {},
-            "ProductionVariants.ServerlessConfig. Leave it out here, or send the request to AWS.",
-        ),
-        (
             [variant()],
             {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "https://b/o"}}},
             "asyncInferenceConfig.outputConfig.s3OutputPath is 'https://b/o': seaproof writes to s3:// addresses.",

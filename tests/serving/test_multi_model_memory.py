@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,16 +87,52 @@ def test_a_model_that_grows_without_end_is_stopped_before_the_kernel_kills(many:
     assert many.names() == ["other"]
 
 
-def test_a_model_that_takes_all_at_once_is_507_and_no_other_falls_with_it(many: ManyModels, cgroup: Path) -> None:
-    """Faster than anybody can look: then the kernel kills, but the model that loads and none else."""
+def test_a_model_that_takes_all_at_once_is_507_before_the_kernel_kills(many: ManyModels, cgroup: Path) -> None:
+    """Faster than anybody can look."""
     other, gulps = many.add("other", says("other")), many.add("gulps", HEAVY.format(mib=2048))
+    serve_in(cgroup, many)
+    many.load("other", other)
+    before = many.pid("other")
+
+    reply = many.load("gulps", gulps)
+
+    assert reply.status == 507
+    assert "it asked for more than there is while it was loading (MemoryError); of 320 MiB" in reply.json["error"]
+    assert (many.invoke("other").body, many.pid("other")) == (b"other", before)
+    assert many.names() == ["other"]
+    assert kills(cgroup) == 0
+
+
+def test_where_the_kernel_does_kill_it_is_507_and_no_other_falls_with_it(many: ManyModels, cgroup: Path) -> None:
+    """What the limits of a process do not count: memory that is shared with others."""
+    shared = (
+        "import mmap\ndef model_fn(model_dir):\n    memory = mmap.mmap(-1, 2 << 30)\n"
+        "    memory.madvise(14)\n    block = b'x' * (32 << 20)\n    for at in range(0, 2 << 30, 32 << 20):\n"
+        "        memory[at : at + (32 << 20)] = block\n"
+        "def transform_fn(model, data, content_type, accept):\n    return ''\n"
+    )
+    other, gulps = many.add("other", says("other")), many.add("gulps", shared)
     serve_in(cgroup, many)
     many.load("other", other)
     before = many.pid("other")
 
     assert many.load("gulps", gulps).status == 507
     assert (many.invoke("other").body, many.pid("other")) == (b"other", before)
-    assert many.names() == ["other"]
+
+
+def test_a_model_that_is_loaded_may_take_as_much_as_before(many: ManyModels) -> None:
+    script = (
+        "import resource\ndef model_fn(model_dir):\n    return resource.getrlimit(resource.RLIMIT_DATA)[0]\n"
+        "def transform_fn(model, data, content_type, accept):\n"
+        "    return f'{model} {resource.getrlimit(resource.RLIMIT_DATA)[0]}'\n"
+    )
+    many.serve(SEAPROOF_MEMORY_LIMIT_MB="300")
+    many.load("m", many.add("m", script))
+
+    while_loading, after = map(int, many.invoke("m").body.split())
+
+    assert 300 * MIB < while_loading < 1200 * MIB
+    assert after == resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
 def test_a_model_that_grows_without_end_is_stopped_at_the_limit_of_the_variable(many: ManyModels) -> None:

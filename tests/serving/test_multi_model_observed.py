@@ -116,3 +116,31 @@ def test_what_a_model_loaded_is_out_of_the_collectors_sight(many: ManyModels, wo
     many.load("a", many.add("a", objects))
 
     assert int(many.invoke("a").body) > 300_000
+
+
+TRACED = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+exporter = InMemorySpanExporter()
+
+def model_fn(model_dir):
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+def transform_fn(model, data, content_type, accept):
+    return str([span.attributes["seaproof.model"] for span in exporter.get_finished_spans()])
+"""
+
+
+def test_the_span_of_a_request_says_which_model_answered(many: ManyModels) -> None:
+    many.serve()
+    for name in ("a", "b/c.tar.gz"):
+        many.load(name, many.add(name.replace("/", "-"), TRACED))
+        many.invoke(name)
+
+    assert many.invoke("a").body == b"['a']"
+    assert many.invoke("b/c.tar.gz").body == b"['b/c.tar.gz']"

@@ -106,9 +106,8 @@ class Application:
         own = self._own.get((request.method, path))
         if own is not None:
             return self._answer_own(own, request)
-        absent = operations.absent_runtime(path) if path.startswith(runtime.PREFIX) else None
-        if absent is not None:
-            return wire.runtime_error(absent)
+        if path.startswith(runtime.PREFIX) and path.count("/") == 3:
+            return wire.runtime_error(operations.absent_runtime(path))
         return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
 
     def _root(self, request: Request) -> Response | Awaitable[Response]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +24,24 @@ TARGET_PREFIX = "SageMaker."
 NEXT_STEP = "seaproofNextStep"
 """Member of an error's body beside those of the service: what the reader can do."""
 TIMEOUT_SECONDS = 130.0
+STREAM_SECONDS = 500.0
+"""Longer than a container may take for a streamed reply."""
 FIND_SECONDS = 5.0
 """Whatever listens at a stale address may never answer."""
+
+
+MEMBERS = {
+    "content_type": contract.CONTENT_TYPE,
+    "accept": contract.ACCEPT,
+    "target_variant": contract.TARGET_VARIANT,
+    "target_model": contract.TARGET_MODEL,
+    "target_container": contract.TARGET_CONTAINER,
+    "custom_attributes": contract.CUSTOM_ATTRIBUTES,
+    "inference_id": contract.INFERENCE_ID,
+    "session_id": contract.SESSION_ID,
+    "input_location": contract.INPUT_LOCATION,
+}
+"""What an invocation may be given besides its body, and the header of InvokeEndpoint that has it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,10 @@ class Invocation:
     content_type: str
     variant: str
     custom_attributes: str = ""
+    new_session: str = ""
+    """`<id>; Expires=<time>` of a session that this opened."""
+    closed_session: str = ""
+    """The id of a session that this closed."""
 
 
 class Hold:
@@ -94,39 +114,58 @@ class Client:
         """All that a List operation has, page after page."""
         return all_pages(self.call, operation, request, member)
 
-    def invoke(
-        self,
-        endpoint: str,
-        body: bytes,
-        *,
-        content_type: str | None = None,
-        accept: str | None = None,
-        target_variant: str | None = None,
-        target_model: str | None = None,
-        custom_attributes: str | None = None,
-    ) -> Invocation:
-        """InvokeEndpoint. Raises ServiceError; a container's own error is code ModelError, with its members."""
-        given = {
-            contract.CONTENT_TYPE: content_type,
-            contract.ACCEPT: accept,
-            contract.TARGET_VARIANT: target_variant,
-            contract.TARGET_MODEL: target_model,
-            contract.CUSTOM_ATTRIBUTES: custom_attributes,
-        }
-        headers = {name: value for name, value in given.items() if value is not None}
+    def invoke(self, endpoint: str, body: bytes, **members: str | None) -> Invocation:
+        """InvokeEndpoint. Raises ServiceError; a container's own error is code ModelError, with its members.
+
+        `members` are those of the request, named as in `MEMBERS`; None for what is not given.
+        """
+        headers = {MEMBERS[name]: value for name, value in members.items() if value is not None}
         status, answered, reply = self._send("POST", f"/endpoints/{quote(endpoint)}/invocations", body, headers)
         if status != 200:
-            members = _json_object(reply)
-            message = str(members.pop("Message", members.pop("message", reply.decode("utf-8", "replace"))))
-            code = answered.get(contract.ERROR_TYPE.lower(), "InternalFailure")
-            next_step = str(members.pop(NEXT_STEP, ""))
-            raise ServiceError(code, message, status=status, members=members, next_step=next_step)
+            raise _refusal(status, answered, reply)
         return Invocation(
             reply,
             answered.get("content-type", ""),
             answered.get(contract.INVOKED_VARIANT.lower(), ""),
             answered.get(contract.CUSTOM_ATTRIBUTES.lower(), ""),
+            answered.get(contract.NEW_SESSION_ID.lower(), ""),
+            answered.get(contract.CLOSED_SESSION_ID.lower(), ""),
         )
+
+    def stream(self, endpoint: str, body: bytes, **members: str | None) -> Iterator[bytes]:
+        """InvokeEndpointWithResponseStream: the parts as they come. ServiceError also where the stream breaks off."""
+        from seaproof.api.event_frames import messages
+
+        headers = {_streamed(MEMBERS[name]): value for name, value in members.items() if value is not None}
+        connection = http.client.HTTPConnection(*self._address, timeout=STREAM_SECONDS)
+        try:
+            connection.request("POST", f"/endpoints/{quote(endpoint)}/invocations-response-stream", body, headers)
+            reply = connection.getresponse()
+            if reply.status != 200:
+                answered = {name.lower(): value for name, value in reply.getheaders()}
+                raise _refusal(reply.status, answered, reply.read())
+            data = bytearray()
+            while piece := reply.read1(64 * 1024):
+                data += piece
+                for about, payload in messages(data):
+                    if ":exception-type" in about:
+                        told = _json_object(payload)
+                        raise ServiceError(about[":exception-type"], str(told.pop("Message", "")), members=told)
+                    yield payload
+        except (OSError, http.client.HTTPException) as error:
+            raise HttpError("closed", f"the stream broke off: {error}", where=self.url) from error
+        finally:
+            connection.close()
+
+    def invoke_async(self, endpoint: str, body: bytes = b"", **members: str | None) -> dict[str, str]:
+        """InvokeEndpointAsync: InferenceId, OutputLocation, and FailureLocation where failures are written."""
+        headers = {_asynchronous(MEMBERS[name]): value for name, value in members.items() if value is not None}
+        status, answered, reply = self._send("POST", f"/endpoints/{quote(endpoint)}/async-invocations", body, headers)
+        if status != 202:
+            raise _refusal(status, answered, reply)
+        places = {"OutputLocation": contract.OUTPUT_LOCATION, "FailureLocation": contract.FAILURE_LOCATION}
+        found = {name: answered.get(header.lower(), "") for name, header in places.items()}
+        return {**_json_object(reply), **{name: where for name, where in found.items() if where}}
 
     def health(self) -> dict[str, Any]:
         """The server about itself: url, pid, driver, version, state."""
@@ -257,6 +296,25 @@ def all_pages(
         if "NextToken" not in answer:
             return found
         token = {"NextToken": answer["NextToken"]}
+
+
+def _streamed(header: str) -> str:
+    """The header as InvokeEndpointWithResponseStream names it."""
+    return contract.LATER_ACCEPT if header == contract.ACCEPT else header
+
+
+def _asynchronous(header: str) -> str:
+    """The header as InvokeEndpointAsync names it."""
+    return contract.STREAM_CONTENT_TYPE if header == contract.CONTENT_TYPE else _streamed(header)
+
+
+def _refusal(status: int, answered: Mapping[str, str], reply: bytes) -> ServiceError:
+    """The error that the runtime answered."""
+    members = _json_object(reply)
+    message = str(members.pop("Message", members.pop("message", reply.decode("utf-8", "replace"))))
+    code = answered.get(contract.ERROR_TYPE.lower(), "InternalFailure")
+    next_step = str(members.pop(NEXT_STEP, ""))
+    return ServiceError(code, message, status=status, members=members, next_step=next_step)
 
 
 def seconds(value: object) -> float:

@@ -27,7 +27,7 @@ from seaproof.control.recovery import park, recover
 from seaproof.control.store import Store
 from seaproof.drivers.choice import open_driver
 from seaproof.errors import SeaproofError
-from seaproof.http.server import ServerLimits, serve
+from seaproof.http.server import Server, ServerLimits, serve
 from seaproof.invocations.send import Sender
 from seaproof.project import Project
 from seaproof.settings import Settings, state_folder
@@ -77,8 +77,7 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
     ended = asyncio.Event()
     host, port = plane.settings.host, listener.getsockname()[1]
     app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
-    limits = ServerLimits(body_bytes=2 * plane.settings.profile.request_body.value, streamed_bytes=OBJECT_BYTES)
-    server = await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.neighbours.takes_stream)
+    server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     app.stays = not until_idle
@@ -91,6 +90,12 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
     (plane.folder / STATE_FILE).unlink(missing_ok=True)
     await server.close(DRAIN_SECONDS)
     await app.close()
+
+
+async def listen(app: Application, settings: Settings, listener: socket.socket | None = None) -> Server:
+    """Answer what comes to this socket; without one, to a free port of this machine."""
+    limits = ServerLimits(body_bytes=2 * settings.profile.request_body.value, streamed_bytes=OBJECT_BYTES)
+    return await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.neighbours.takes_stream)
 
 
 async def _end_when_idle(plane: Plane, app: Application, ended: asyncio.Event) -> None:

@@ -1,18 +1,11 @@
-"""`application/vnd.amazon.eventstream`: the messages of InvokeEndpointWithResponseStream.
-
-    total length u32 | headers length u32 | CRC32 of both | headers | payload | CRC32 of all before it    (big endian)
-
-A header is name length u8, name, type 7 (text), value length u16, value. Source: the specification of Amazon Event
-Stream encoding, and the shape ResponseStream of the API model.
-"""
+"""The messages of InvokeEndpointWithResponseStream. Source: the shape ResponseStream of the API model."""
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import AsyncIterator, Iterator
-from zlib import crc32
 
+from seaproof.api.event_frames import message
 from seaproof.errors import ServiceError
 from seaproof.http.outbound import close_body
 from seaproof.invocations import answers
@@ -20,18 +13,6 @@ from seaproof.invocations import answers
 CONTENT_TYPE = b"application/vnd.amazon.eventstream"
 PART_BYTES = 1024 * 1024
 """Of one PayloadPart at most; the size of a message is limited, and parts mean nothing."""
-_TEXT = 7
-
-
-def message(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message."""
-    block = b"".join(
-        struct.pack(f">B{len(name)}sBH", len(name), name.encode(), _TEXT, len(value)) + value.encode()
-        for name, value in headers.items()
-    )
-    prelude = struct.pack(">II", 16 + len(block) + len(payload), len(block))
-    body = b"%b%b%b%b" % (prelude, struct.pack(">I", crc32(prelude)), block, payload)
-    return body + struct.pack(">I", crc32(body))
 
 
 def payload_parts(data: bytes) -> Iterator[bytes]:

@@ -59,19 +59,14 @@ def functions() -> dict[str, Operation]:
     return found
 
 
-def absent_runtime(path: str) -> ServiceError | None:
-    """The refusal of a runtime operation that is not here yet, by the path that it is called at; None for others."""
-    ending = path.rpartition("/")[2]
-    for name in spec.service(spec.RUNTIME).operation_names:
-        uri: str = spec.service(spec.RUNTIME).operation_model(name).http["requestUri"]
-        if name not in RUNTIME and uri.partition("?")[0].rpartition("/")[2] == ending:
-            return ServiceError(
-                "UnknownOperationException",
-                f"seaproof does not have the operation {name} of the runtime yet. It has: {', '.join(RUNTIME)}."
-                " Send this one to AWS, or use InvokeEndpoint here.",
-                status=501,
-            )
-    return None
+def absent_runtime(path: str) -> ServiceError:
+    """The refusal of a runtime operation that is not here, by the path that it is called at."""
+    return ServiceError(
+        "UnknownOperationException",
+        f"seaproof has no operation of the runtime at {path.rpartition('/')[2]}. It has: {', '.join(RUNTIME)}."
+        " Send this one to AWS, or use one of these here.",
+        status=501,
+    )
 
 
 def _absent(operation: str) -> ServiceError:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from seaproof.api import next_steps, spec, validate, wire
+from seaproof.api import next_steps, runtime_headers, spec, validate, wire
 from seaproof.api.event_stream import CONTENT_TYPE, Encoded
 from seaproof.api.watchers import Watchers
 from seaproof.contract.http import FAILURE_LOCATION, OUTPUT_LOCATION, STREAM_CONTENT_TYPE
@@ -70,6 +70,7 @@ class Runtime:
     async def _invoke(self, endpoint: str, request: Request) -> Response:
         plane, begun = self._plane, time.monotonic()
         try:
+            runtime_headers.check(request.headers)
             steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
             response = await send.invoke(self._client, steps)
         except ServiceError as error:
@@ -82,6 +83,7 @@ class Runtime:
         plane, begun = self._plane, time.monotonic()
         request = wire.as_invocation(request, "InvokeEndpointWithResponseStream")
         try:
+            runtime_headers.check(request.headers)
             steps = flow.invocation(
                 plane.fleets.routes,
                 endpoint,

@@ -15,6 +15,8 @@ from seaproof.project import BUILT_IN, built_in_image
 from seaproof.training_file.check import Found, decided_task, look
 from seaproof.training_file.read import TrainingFile, read_training_file, training_table
 
+DATABASE = "seaproof.db"
+"""In the state folder, once a job has run."""
 CHANNELS = {"train": "train", "test": "test"}
 """Key below `data` -> channel."""
 
@@ -86,6 +88,11 @@ def with_image(session: Session) -> Session:
         )
     project = replace(session.project, image=BUILT_IN, images={BUILT_IN: built_in_image()})
     return replace(session, project=project, flags={**session.flags, "driver": "process"})
+
+
+def served_session(session: Session) -> Session:
+    """The session that serves: with the built-in image in a folder that has jobs and is no project."""
+    return with_image(session) if (session.state / DATABASE).exists() else session
 
 
 def _read(session: Session, path: Path | None) -> TrainingFile | None:

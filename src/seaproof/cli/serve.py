@@ -14,6 +14,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests
 from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.by_config import served_session
 from seaproof.cli.endpoints import wait_until_gone
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
@@ -72,7 +73,7 @@ def command(
         raise click.UsageError("--port, --python and --no-pickle are for FILES, and none is given")
     if source is not None and no_model:
         raise click.UsageError("--model and --no-model exclude each other")
-    session = open_session(folder, as_json, driver=driver)
+    session = served_session(open_session(folder, as_json, driver=driver))
     requests.check_project(session.project)
     name = requests.check_name(endpoint or session.project.endpoint.name or session.project.name, "--endpoint")
     with Screen(quiet=as_json) as screen, coordinator(session) as client:

@@ -183,7 +183,8 @@ class AsyncQueue:
                 _write(plane, accepted.failure, why.encode())
             except Failed as error:
                 why = f"{why} That could not be written: {error.what}"
-        if not explained and plane.store.get(ENDPOINT, accepted.endpoint):
+        # What a container answered is explained by an event anyhow; here it is told where nobody would find it.
+        if not (explained and accepted.failure) and plane.store.get(ENDPOINT, accepted.endpoint):
             text = f"Asynchronous invocation {accepted.inference_id}: {why}"
             plane.store.add_event(ENDPOINT, accepted.endpoint, "async-failed", text)
         async_notices.send(plane, accepted, why)

@@ -139,7 +139,8 @@ def _workload(plane: Plane, seat: Seat, id: str, container: Plan, number: int) -
     name = f"endpoint-{seat.endpoint}-{variant['name']}-{id}"
     if len(variant["containers"]) > 1:
         name = f"{name}-{number}"
-    memory = plane.settings.memory * _MIB
+    given = (variant.get("serverless") or {}).get("MemorySizeInMB", 0)
+    memory = min(filter(None, (plane.settings.memory, given)), default=0) * _MIB
     has_models = bool(container.get("multi_model"))
     return Workload(
         name=name,

@@ -22,7 +22,7 @@ IMPLEMENTED = {
             for variants in _LISTS
             for members in (
                 "VariantName,ModelName,InstanceType,InitialInstanceCount,InitialVariantWeight",
-                "ModelDataDownloadTimeoutInSeconds,ContainerStartupHealthCheckTimeoutInSeconds",
+                "ModelDataDownloadTimeoutInSeconds,ContainerStartupHealthCheckTimeoutInSeconds,ServerlessConfig",
             )
         ),
     ),
@@ -65,6 +65,7 @@ def create_endpoint_config(plane: Plane, request: Body) -> Body:
         _check_variants(plane, [variant for variants in _LISTS for variant in body.get(variants) or []])
         _check_shadows(body)
         _check_async(body)
+        _check_serverless(body)
         _check_uri("dataCaptureConfig.destinationS3Uri", body.get("DataCaptureConfig", {}).get("DestinationS3Uri"))
         if plane.store.insert(KIND, name, arn, "", body) is None:
             raise _exists(arn)
@@ -114,12 +115,36 @@ def _check_variants(plane: Plane, variants: list[Body]) -> None:
         if names.count(name) > 1:
             raise ServiceError("ValidationException", f"Production variant names must be unique: {name!r} is not.")
     for variant in variants:
-        for field in ("ModelName", "InstanceType", "InitialInstanceCount"):
+        hardware = () if "ServerlessConfig" in variant else ("InstanceType", "InitialInstanceCount")
+        for field in ("ModelName", *hardware):
             if field not in variant:
                 raise ServiceError(
                     "ValidationException", f"Production variant {variant['VariantName']!r} needs {field}."
                 )
         models.find(plane, variant["ModelName"])
+
+
+def _check_serverless(body: Body) -> None:
+    """Source: developer guide, "Serverless endpoint operations" and "Feature exclusions"."""
+    variants = [variant for variants in _LISTS for variant in body.get(variants) or []]
+    serverless = [variant for variant in variants if "ServerlessConfig" in variant]
+    if not serverless:
+        return
+    given, name = serverless[0]["ServerlessConfig"], serverless[0]["VariantName"]
+    problem = ""
+    if len(variants) > 1:
+        problem = "a serverless endpoint has one production variant"
+    elif "InstanceType" in serverless[0] or "InitialInstanceCount" in serverless[0]:
+        problem = "it has ServerlessConfig and InstanceType or InitialInstanceCount; give one of the two"
+    elif given["MemorySizeInMB"] % 1024:
+        problem = f"MemorySizeInMB is {given['MemorySizeInMB']}; it can be 1024, 2048, 3072, 4096, 5120 or 6144"
+    elif given.get("ProvisionedConcurrency", 0) > given["MaxConcurrency"]:
+        problem = "ProvisionedConcurrency is over MaxConcurrency"
+    for field in ("DataCaptureConfig", "AsyncInferenceConfig", "VpcConfig"):
+        if body.get(field):
+            problem = f"{field} is not supported for serverless endpoints"
+    if problem:
+        raise ServiceError("ValidationException", f"Production variant {name!r}: {problem}.")
 
 
 def _check_shadows(body: Body) -> None:

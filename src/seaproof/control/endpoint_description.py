@@ -62,9 +62,13 @@ def _variant(plane: Plane, record: Record, variant: Plan) -> Body:
         "DeployedImages": _images(record, variant),
         "CurrentWeight": variant["weight"],
         "DesiredWeight": desired["weight"] if same else variant["weight"],
-        "CurrentInstanceCount": plane.fleets.of(record.name).count(variant["name"]),
-        "DesiredInstanceCount": desired["count"] if same else variant["count"],
     }
+    if serverless := variant.get("serverless"):
+        summary["CurrentServerlessConfig"] = serverless
+        summary["DesiredServerlessConfig"] = desired.get("serverless", serverless) if same else serverless
+    else:
+        summary["CurrentInstanceCount"] = plane.fleets.of(record.name).count(variant["name"])
+        summary["DesiredInstanceCount"] = desired["count"] if same else variant["count"]
     if record.status in IN_PROGRESS:
         status = {"Creating": "Creating", "Deleting": "Deleting"}.get(record.status, "Updating")
         summary["VariantStatus"] = [{"Status": status, "StartTime": record.body.get("_since", record.modified)}]

@@ -58,6 +58,17 @@ def transition(plane: Plane, name: str, status: str, change: Callable[[Body], No
             plane.store.add_event(KIND, name, "status", f"{before.status} -> {status}. {reason}".strip(), status=status)
 
 
+def keep_sessions(plane: Plane, fleet: Fleet) -> None:
+    """From now on, the sessions that the endpoint's instances keep are on record, for a coordinator to come."""
+
+    def write() -> None:
+        # What holds when it is written: two of these may overtake one another.
+        plane.store.update(KIND, fleet.endpoint, lambda body: body.update(_sessions=fleet.sessions.all()))
+
+    # Beside the event loop, which calls this.
+    fleet.sessions.changed = lambda: plane.spawn("sessions", write)
+
+
 def retire(plane: Plane, fleet: Fleet, seats: list[Seat], drain: float | None = None) -> None:
     """Clear these seats and wait until nothing of them is left."""
     fleet.leave(seats, drain)
@@ -79,6 +90,7 @@ def _spawn(plane: Plane, name: str, work: Callable[[], None]) -> None:
 def _create(plane: Plane, name: str) -> None:
     plan, fleet = _body(plane, name)["_plan"], plane.fleets.of(name)
     seats = [seat for variant in plan["variants"] for seat in seats_of(name, plan, variant, variant["count"])]
+    keep_sessions(plane, fleet)
     reason = _bring_up(plane, fleet, seats)
     if reason:
         retire(plane, fleet, seats)

@@ -139,6 +139,8 @@ def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[s
     for seat in missing:
         # Not a first start: one that fails is tried again and does not end the seat.
         seat.settled = True
+    fleet.sessions.load(record.body.get("_sessions") or {})
+    life.keep_sessions(plane, fleet)
     fleet.serve(plan)
     occupy(plane, fleet, adopted + missing)
     fleet.wait_for(lambda: all(seat.instance or seat.done for seat in adopted), 5.0)

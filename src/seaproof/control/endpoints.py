@@ -101,16 +101,14 @@ def update_endpoint(plane: Plane, request: Body) -> Body:
 def update_endpoint_weights_and_capacities(plane: Plane, request: Body) -> Body:
     """UpdateEndpointWeightsAndCapacities: weights hold at once, instances are started or stopped behind it."""
     entry = "DesiredWeightsAndCapacities"
-    members = "{VariantName,DesiredWeight,DesiredInstanceCount}"
+    members = "{VariantName,DesiredWeight,DesiredInstanceCount,ServerlessUpdateConfig}"
     fields.check("update_endpoint_weights_and_capacities", request, ("EndpointName", f"{entry}.{members}"))
     name, changes = request["EndpointName"], request[entry]
     with plane.store.transaction():
         record = _serving(plane, name)
         plan = record.body["_plan"]
         _check_changes(record, changes)
-        weights = [
-            {key: change[key] for key in ("VariantName", "DesiredWeight") if key in change} for change in changes
-        ]
+        weights = [{key: value for key, value in change.items() if key != "DesiredInstanceCount"} for change in changes]
         weighted, following = with_changes(plan, weights), with_changes(plan, changes)
 
         def begin(body: Body) -> None:
@@ -164,13 +162,20 @@ def _taken(arn: str) -> ServiceError:
 
 
 def _check_changes(record: Record, changes: list[Body]) -> None:
-    known = {variant["name"] for variant in record.body["_plan"]["variants"]}
+    known = {variant["name"]: variant for variant in record.body["_plan"]["variants"]}
     for change in changes:
         if change["VariantName"] not in known:
             raise ServiceError(
                 "ValidationException",
                 f'Variant "{change["VariantName"]}" is not found in endpoint "{record.arn}"; '
                 f"it has: {', '.join(sorted(known))}.",
+            )
+        is_serverless = "serverless" in known[change["VariantName"]]
+        if ("DesiredInstanceCount" if is_serverless else "ServerlessUpdateConfig") in change:
+            raise ServiceError(
+                "ValidationException",
+                f'Variant "{change["VariantName"]}" is {"" if is_serverless else "not "}serverless: '
+                f"{'ServerlessUpdateConfig' if is_serverless else 'DesiredInstanceCount'} changes its capacity.",
             )
         if change.get("DesiredInstanceCount", 1) < 1:
             raise ServiceError(

@@ -15,6 +15,7 @@ from seaproof.drivers.driver import Exit, Handle
 from seaproof.invocations.capture import read_capture
 from seaproof.invocations.counters import Tally
 from seaproof.invocations.routing import Instance, Routes, Routing, Shadow, Variant
+from seaproof.invocations.sessions import Sessions
 
 Plan = dict[str, Any]
 """A resolved endpoint configuration, as `plans.resolve` makes it; plain JSON, kept in the endpoint's record."""
@@ -65,6 +66,7 @@ class Fleet:
         self.tally = Tally()
         """What is counted of its models, where it is a multi-model endpoint."""
         self._routes = routes
+        self.sessions = Sessions()
         self._to_shadow = Routes()
         self._seats: list[Seat] = []
         self._plan: Plan | None = None
@@ -173,11 +175,19 @@ class Fleet:
         production: list[Variant] = []
         shadows: list[Variant] = []
         for given in plan["variants"]:
-            variant = Variant(given["name"], given["weight"], self._instances(given["name"]))
+            at_once = (given.get("serverless") or {}).get("MaxConcurrency", 0)
+            variant = Variant(given["name"], given["weight"], self._instances(given["name"]), at_once)
             (shadows if given.get("shadow") else production).append(variant)
         shadow, capture = self._shadow(production, shadows), read_capture(plan.get("capture"))
         at_once = (plan.get("async") or {}).get("PerInstance", 0)
-        return Routing(self.endpoint, tuple(production), asynchronous=at_once, shadow=shadow, capture=capture)
+        return Routing(
+            self.endpoint,
+            tuple(production),
+            asynchronous=at_once,
+            sessions=self.sessions,
+            shadow=shadow,
+            capture=capture,
+        )
 
     def _shadow(self, production: list[Variant], shadows: list[Variant]) -> Shadow | None:
         """The share of the requests is the shadow's weight, measured by that of the production variant."""

@@ -24,6 +24,7 @@ import secrets
 import time
 from typing import Any
 
+from seaproof.contract.limits import SERVERLESS
 from seaproof.control.async_invocations import PER_INSTANCE
 from seaproof.control.fleet import Plan, Seat
 from seaproof.control.plane import Plane
@@ -31,7 +32,7 @@ from seaproof.control.store import Body, Record
 from seaproof.errors import ServiceError
 
 _NOT_SUPPORTED_CONFIG = ("ExplainerConfig",)
-_NOT_SUPPORTED_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools")
+_NOT_SUPPORTED_VARIANT = ("ManagedInstanceScaling", "InstancePools")
 
 
 def resolve(plane: Plane, config_name: str) -> Plan:
@@ -70,6 +71,8 @@ def with_changes(plan: Plan, changes: list[Body]) -> Plan:
         variant = by_name[change["VariantName"]]
         variant["weight"] = float(change.get("DesiredWeight", variant["weight"]))
         variant["count"] = int(change.get("DesiredInstanceCount", variant["count"]))
+        if change.get("ServerlessUpdateConfig"):
+            variant["serverless"] |= change["ServerlessUpdateConfig"]
     return changed
 
 
@@ -101,8 +104,8 @@ def _variant(plane: Plane, given: Body) -> Plan:
     model = plane.store.get("model", given["ModelName"])
     if model is None:
         raise ServiceError("ValidationException", f'Could not find model "{plane.arn("model", given["ModelName"])}".')
-    settings = plane.settings
-    return {
+    settings, serverless = plane.settings, given.get("ServerlessConfig")
+    plan: Plan = {
         "name": name,
         "weight": float(given.get("InitialVariantWeight", 1.0)),
         "count": int(given.get("InitialInstanceCount", 1)),
@@ -114,6 +117,28 @@ def _variant(plane: Plane, given: Body) -> Plan:
         "mode": (model.body.get("InferenceExecutionConfig") or {}).get("Mode", "Serial"),
         "containers": _containers(model),
     }
+    if serverless:
+        _check_serverless(plan)
+        # Source: developer guide, serverless: one time for download and ping together.
+        longest = float(SERVERLESS.startup.value)
+        plan |= {"serverless": serverless, "count": 1, "download": longest, "startup": min(plan["startup"], longest)}
+    return plan
+
+
+def _check_serverless(plan: Plan) -> None:
+    """What a model of a serverless variant cannot have. Source: developer guide, "Feature exclusions"."""
+    containers = plan["containers"]
+    for unsupported, what in (
+        (len(containers) > 1, "several containers"),
+        (any(container.get("multi_model") for container in containers), "Mode MultiModel"),
+        (plan["isolated"], "EnableNetworkIsolation"),
+    ):
+        if unsupported:
+            raise ServiceError(
+                "ValidationException",
+                f"Production variant {plan['name']} is serverless, and its model {plan['model']} has {what}, which"
+                " serverless endpoints do not support.",
+            )
 
 
 def _containers(model: Record) -> list[Plan]:

@@ -38,9 +38,18 @@ from typing import Any
 from seaproof.drivers.driver import Exit, Handle, Health, Workload
 from seaproof.drivers.logfile import read_log
 from seaproof.errors import DriverError, ImageNotFound, StartFailed
-from seaproof.http.message import Request, Response
+from seaproof.http.message import Headers, Request, Response
 
 _UNITS = {"KB": 1024, "MB": 1024**2}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer that goes out part by part, in chunked coding."""
+
+    status: int
+    headers: Headers
+    parts: Iterator[bytes]
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Program:
     """
 
     train: Callable[[Run], int | None] | None = None
-    serve: Callable[[Run, Request], Response] | None = None
+    serve: Callable[[Run, Request], Response | Stream] | None = None
     ping: Callable[[Run], int] | None = None
     script: str = ""
     """More of what happens, as after `fake:`."""
@@ -134,6 +143,10 @@ class FakeDriver:
     def __init__(self, state: Path, programs: Mapping[str, Program] | None = None) -> None:
         self._folder = state.absolute() / "fake"
         self._programs = dict(programs or {})
+
+    def add(self, image: str, program: Program) -> None:
+        """One more image."""
+        self._programs[image] = program
 
     def check(self) -> Health:
         """It always works."""
@@ -360,6 +373,7 @@ def _answering(live: _Live, program: Program, script: _Script) -> type[BaseHTTPR
     class Answer(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 60
+        wbufsize = 64 * 1024  # head and body go out together
 
         def setup(self) -> None:
             live.connections.add(self.request)
@@ -374,13 +388,30 @@ def _answering(live: _Live, program: Program, script: _Script) -> type[BaseHTTPR
             path, _, query = self.path.partition("?")
             headers = [(key.lower().encode(), value.encode("latin-1")) for key, value in self.headers.items()]
             response = _respond(run, program, script, Request(self.command, path, query, headers, body))
-            data = response.body if isinstance(response.body, bytes) else b""
             self.send_response(response.status)
             for key, value in response.headers:
                 self.send_header(key.decode(), value.decode("latin-1"))
+            if isinstance(response, Stream):
+                self.stream(response.parts)
+                return
+            data = response.body if isinstance(response.body, bytes) else b""
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def stream(self, parts: Iterator[bytes]) -> None:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            try:
+                for part in filter(None, parts):
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    self.wfile.flush()
+            except Exception as error:
+                # The connection ends without the last chunk: the reply is not taken for whole.
+                _print_error(run, error)
+                self.close_connection = True
+                return
+            self.wfile.write(b"0\r\n\r\n")
 
         do_GET = do_POST = do_PUT = do_DELETE = answer
 
@@ -390,7 +421,7 @@ def _answering(live: _Live, program: Program, script: _Script) -> type[BaseHTTPR
     return Answer
 
 
-def _respond(run: Run, program: Program, script: _Script, request: Request) -> Response:
+def _respond(run: Run, program: Program, script: _Script, request: Request) -> Response | Stream:
     if request.path == "/ping":
         return Response(program.ping(run) if program.ping else int(script.number("ping", 200)))
     time.sleep(script.number("delay", 0))

@@ -46,6 +46,8 @@ def completed(own: Schema, path: Path) -> Schema:
         output=output or given.output,
         target=given.target or own.target,
         classes=given.classes or own.classes,
+        columns=given.columns,
+        missing=given.missing,
     )
 
 

@@ -42,6 +42,11 @@ class Schema:
     """The column that training predicted, where that is known."""
     classes: tuple[str, ...] = ()
     """The labels, in the order of the probabilities; empty for a regression."""
+    columns: tuple[str, ...] = ()
+    """The columns of the file that it was trained on, in their order, the target and those left out among them; empty
+    where that is not known."""
+    missing: tuple[str, ...] = ()
+    """Texts that stood for a missing value in that file."""
 
 
 def read_schema(model_dir: str | Path) -> Schema | None:
@@ -61,6 +66,8 @@ def read_schema(model_dir: str | Path) -> Schema | None:
         output=_fields(given, "output", path),
         target=_text(given, "target", path),
         classes=_texts(given, "classes", path, "classes"),
+        columns=_texts(given, "columns", path, "columns"),
+        missing=_texts(given, "missing", path, "missing"),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from seaproof.contract.http import ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, TARGET_CONTAINER, TARGET_MODEL
 from seaproof.errors import HttpError, ServiceError
 from seaproof.invocations.chain import StepFailed
-from seaproof.invocations.routing import Container
+from seaproof.invocations.routing import Container, Variant
 from seaproof.invocations.terms import Terms
 from seaproof.settings import Settings
 
@@ -69,9 +69,32 @@ def oversize(settings: Settings, endpoint: str) -> ServiceError:
     """The request's body is over the limit of the profile."""
     limit = settings.profile.request_body.value
     if settings.profile.name == "serverless":
-        return ServiceError("ValidationError", f"Request for endpoint {endpoint} has oversize body, over {limit} bytes")
+        return oversize_serverless(endpoint, limit)
     # The platform's front door answers this one, before there is an error type: clients see the status as code.
     return ServiceError("413", f"HTTP content length exceeded {limit} bytes.", status=413)
+
+
+def oversize_serverless(endpoint: str, limit: int) -> ServiceError:
+    """The request's body is over what a serverless variant takes."""
+    return ServiceError("ValidationError", f"Request for endpoint {endpoint} has oversize body, over {limit} bytes")
+
+
+def throttled(endpoint: str, variant: Variant) -> ServiceError:
+    """A serverless variant works on as many requests as its MaxConcurrency allows. The platform gives no text."""
+    return ServiceError(
+        "ThrottlingException",
+        f"Rate exceeded: variant {variant.name} of endpoint {endpoint} is serverless and works on {variant.concurrency}"
+        " requests at once, its MaxConcurrency.",
+    )
+
+
+def no_session(endpoint: str, session: str) -> ServiceError:
+    """The request is of a session that no instance keeps."""
+    return ServiceError(
+        "ValidationError",
+        f"Session {session[:256]} of endpoint {endpoint} not found: it was closed, has expired, or its"
+        " instance is gone. A request with SessionId NEW_SESSION opens one.",
+    )
 
 
 def wrong_kind(endpoint: str, *, asynchronous: bool) -> ServiceError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from seaproof.contract.http import (
     FORWARDED_TO_CONTAINER,
     INVOKED_VARIANT,
     RETURNED_TO_CALLER,
+    SESSION_ID,
     TARGET_CONTAINER,
     TARGET_MODEL,
     TARGET_VARIANT,
@@ -30,8 +31,9 @@ from seaproof.contract.http import (
 from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations import answers, target_model
 from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
-from seaproof.invocations.routing import Container, Instance, Routes, Variant
-from seaproof.invocations.terms import Terms, real_time
+from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
+from seaproof.invocations.sessions import NEW
+from seaproof.invocations.terms import Terms, of_variant, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
 
@@ -40,6 +42,7 @@ _RETURNED = {name.lower().encode(): name.encode() for name in RETURNED_TO_CALLER
 _INVOKED_VARIANT = INVOKED_VARIANT.encode()
 _TARGET_VARIANT = TARGET_VARIANT.lower().encode()
 _CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
+_SESSION_ID = SESSION_ID.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
 _DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
@@ -72,6 +75,8 @@ class _Choice:
     routes: Routes
     endpoint: str
     target: str
+    session: str
+    """The session that the request is of; "" for none, and for one to be opened."""
     settings: Settings
     chance: random.Random
     tried: set[Instance] = field(default_factory=set)
@@ -90,10 +95,26 @@ class _Choice:
                     raise answers.variant_not_found(self.settings, self.endpoint, self.target)
             else:
                 variants = [variant for variant in variants if variant.weight > 0]
+            if self.session:
+                variants = self._keeping(routing, variants)
             found = self._pick(variants)
-            if found is None or found[1].enter():
+            if found is None:
+                return None
+            variant, instance = found
+            if variant.concurrency and instance.outstanding >= variant.concurrency:
+                raise answers.throttled(self.endpoint, variant)
+            if instance.enter():
                 return found
-            self.tried.add(found[1])
+            self.tried.add(instance)
+
+    def _keeping(self, routing: Routing, variants: Sequence[Variant]) -> list[Variant]:
+        """The variants with that instance alone which keeps the session."""
+        id = routing.sessions.instance_of(self.session)
+        kept = [(v, tuple(i for i in v.instances if i.id == id)) for v in variants]
+        found = [replace(variant, instances=instances) for variant, instances in kept if instances]
+        if not found:
+            raise answers.no_session(self.endpoint, self.session)
+        return found
 
     def _pick(self, variants: Sequence[Variant]) -> tuple[Variant, Instance] | None:
         left = [(v, [i for i in v.instances if i not in self.tried]) for v in variants]
@@ -133,7 +154,7 @@ def invocation(
     """
     terms = terms or real_time(settings)
     _check(routes, endpoint, request, settings, terms)
-    choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), settings, chance)
+    choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), _session(request), settings, chance)
     begun = now()
     refused: StepFailed | None = None
     while True:
@@ -144,7 +165,10 @@ def invocation(
         trace: Trace | None = None
         failed: StepFailed | None = None
         try:
-            answer = partial(_answer, variant.name)
+            answer = partial(_answer, routes, endpoint, variant.name, instance.id)
+            terms = of_variant(terms, variant)
+            if len(request.body) > terms.request_bytes:
+                raise answers.oversize_serverless(endpoint, terms.request_bytes)
             way = _through(instance, endpoint, request, terms, begun, now, answer if terms.streamed else None)
             reply, trace = yield from way
             return answer(reply)
@@ -250,7 +274,15 @@ def _forwarded(headers: Headers) -> Headers:
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
 
 
-def _answer(variant: str, reply: Reply) -> Response:
+def _session(request: Request) -> str:
+    given = request.header(_SESSION_ID)
+    return "" if given == NEW else given
+
+
+def _answer(routes: Routes, endpoint: str, variant: str, instance: str, reply: Reply) -> Response:
+    routing = routes.get(endpoint)
+    if routing is not None:
+        routing.sessions.heard(reply.headers, instance)
     return Response(reply.status, _returned(reply.headers, variant), reply.body)
 
 

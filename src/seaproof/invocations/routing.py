@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from seaproof.invocations.capture import Capture
 from seaproof.invocations.models import TargetModels
+from seaproof.invocations.sessions import Sessions
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Variant:
     name: str
     weight: float
     instances: tuple[Instance, ...] = ()
+    concurrency: int = 0
+    """Requests that a serverless variant takes at once; 0 for a variant on instances."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class Routing:
     asynchronous: int = 0
     """Invocations that an instance gets at once, where the endpoint is invoked by InvokeEndpointAsync and by nothing
     else; 0 for any other."""
+    sessions: Sessions = field(default_factory=Sessions, compare=False)
+    """Those that its instances keep; the same in all snapshots of an endpoint."""
     shadow: Shadow | None = None
     capture: Capture | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from seaproof.contract.limits import ASYNCHRONOUS
+from seaproof.contract.limits import ASYNCHRONOUS, SERVERLESS
+from seaproof.invocations.routing import Variant
 from seaproof.settings import Settings
 
 
@@ -50,6 +51,14 @@ def streaming(settings: Settings) -> Terms:
         profile.pipeline_hop.value,
         streamed=True,
     )
+
+
+def of_variant(terms: Terms, variant: Variant) -> Terms:
+    """What holds where this variant answers: a serverless one takes less."""
+    if not variant.concurrency:
+        return terms
+    request, reply = SERVERLESS.request_body.value, SERVERLESS.response_body.value
+    return replace(terms, request_bytes=min(terms.request_bytes, request), reply_bytes=min(terms.reply_bytes, reply))
 
 
 def asynchronous(timeout: float) -> Terms:

@@ -83,7 +83,7 @@ class Admission:
         """Let a model of this size on disk in while it is loaded. RequestError 507 where there is no room for it."""
         estimate = size + (self._beyond or 0)
         promised = sum(max(0, other.estimate - other.taken) for other in self._loading)
-        if estimate > self._room() - promised:
+        if estimate > self.room() - promised:
             raise self.refusal("there is no room for it", estimate)
         loading = Loading(self, estimate)
         self._loading.append(loading)
@@ -94,7 +94,7 @@ class Admission:
 
     def is_short(self, loading: Loading) -> bool:
         """Whether this one is to go. Of several that load, it is the one that has taken most."""
-        if self._room() >= 0 or any(other.refused for other in self._loading):
+        if self.room() >= 0 or any(other.refused for other in self._loading):
             return False
         self._look()
         return loading.taken >= max(other.taken for other in self._loading)
@@ -102,7 +102,7 @@ class Admission:
     def refusal(self, why: str, estimate: int | None) -> RequestError:
         """The 507 to answer."""
         needs = f"; it needs about {estimate / MIB:.0f} MiB" if estimate is not None else ""
-        left = max(0, self._room() + self._memory.reserve) / MIB
+        left = max(0, self.room() + self._memory.reserve) / MIB
         limit, reserve = self._memory.limit / MIB, self._memory.reserve / MIB
         return RequestError(
             507,
@@ -111,7 +111,8 @@ class Admission:
             next_step="Unload another model first, or give the container more memory.",
         )
 
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Bytes that may be taken, the reserve kept; negative where that is touched."""
         if not self._memory.counts_use:
             return self._memory.room(0)
         self._look()

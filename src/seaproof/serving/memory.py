@@ -7,8 +7,10 @@ one that the author gave. All sizes are bytes.
 from __future__ import annotations
 
 import os
+import resource
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ MIB = 1024 * 1024
 # What stays free for requests, and for what a loading model takes between two looks at it.
 LEAST_RESERVE = 24 * MIB
 RESERVE = 0.05
+UNTOUCHED = 256 * MIB
+"""What a process may ask for beyond what there is: stacks of threads and buffers are mostly never written to."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,24 @@ class Memory:
     def kills(self) -> int:
         """How many processes the kernel has killed here for want of memory."""
         return sum(_line(group.kills, "oom_kill") for group in self._groups)
+
+
+@contextmanager
+def limited(room: int) -> Iterator[None]:
+    """This process may not have much more than `room` bytes beyond what it has now: who asks for more gets a
+    MemoryError at once, where looking would come too late.
+
+    It is a limit on what is asked for, not on what is used, and leaves so much more room as the two mostly differ.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _line(Path("/proc/self/status"), "VmData:") * 1024 + max(0, room) + max(UNTOUCHED, room // 2)
+    if resource.RLIM_INFINITY not in (soft, hard):
+        limit = min(limit, soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def proportional(pids: Iterable[int]) -> int:

@@ -17,8 +17,10 @@ from seaproof.serving import metrics
 from seaproof.serving.functions import Functions, read_functions
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.master import FAILED, Master, said
+from seaproof.serving.memory import limited
 from seaproof.serving.replies import log, out_of_memory
 from seaproof.serving.script import DEFAULT_SCRIPT, find_script, import_script
+from seaproof.serving.tracing import name_model
 from seaproof.serving.worker import READY, Author, Wires, run_worker
 
 # Where memory runs out all the same, the kernel is to take a model that loads, then a model, then the front.
@@ -41,6 +43,10 @@ class Order:
 
     folder: str
     """The model's folder."""
+    name: str
+    """What the model is called in requests."""
+    room: int
+    """Bytes that it may take while it loads."""
     sockets: list[str]
     """Names of the Unix sockets to answer on, one for each worker."""
     status: int
@@ -75,7 +81,9 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
         # The front, which every request comes through, has the access log.
         environ = replace(environ, model_dir=order.folder, access_log=LOG_OFF)
         listeners = [_bind(path) for path in order.sockets]
-        author = _load(environ, common)
+        name_model(order.name)
+        with limited(order.room):
+            author = _load(environ, common)
         _rank(_LOADED)
         if environ.workers == 1:
             metrics.become(1)

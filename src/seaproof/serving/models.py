@@ -195,7 +195,7 @@ class Models:
         model.memory = 0
         self._count()
         with self._admission.admit(model.size) as admitted:
-            process = model.process = self._processes.start(model.url)
+            process = model.process = self._processes.start(model.url, model.name, self._admission.room())
             refused = await admitted.watch(process, lambda: self._processes.end(process, signal.SIGKILL))
         if process.ready and refused is None:
             return process
@@ -206,6 +206,9 @@ class Models:
         if process.code == -signal.SIGKILL and self._admission.kills() > kills:
             raise self._admission.refusal("the kernel took its memory away", None)
         reason = process.reason or {"status": 500, "what": f"the model's process {how(process.code)} while it loaded"}
+        if reason["status"] == 507:
+            what = reason["what"].removesuffix(": ")
+            raise self._admission.refusal(f"it asked for more than there is while it was loading ({what})", None)
         raise RequestError(
             reason["status"], reason["what"], where=model.url, next_step="The traceback is in the log of the container."
         )

@@ -181,16 +181,17 @@ class Nursery:
         for line in lines:
             order = json.loads(line)
             if order["order"] == "start":
-                self._start(order["number"], order["folder"])
+                self._start(order)
             elif child := self._children.get(order["number"]):
                 kill(child.pid, order["signal"])
 
-    def _start(self, number: int, folder: str) -> None:
+    def _start(self, asked: dict[str, Any]) -> None:
+        number = asked["number"]
         read, write = os.pipe()
         os.set_blocking(read, False)
         # Workers that accept from one shared socket would not share the load: the first to wake takes all that wait.
         sockets = [f"{self._names}/{number}.{worker}" for worker in range(self._environ.workers)]
-        order = Order(folder, sockets, write, self._lifeline_read)
+        order = Order(asked["folder"], asked["name"], asked["room"], sockets, write, self._lifeline_read)
 
         def live() -> int:
             os.close(read)

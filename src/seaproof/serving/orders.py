@@ -50,11 +50,12 @@ class Processes:
         reader, writer = await asyncio.open_unix_connection(sock=channel)
         return cls(reader, writer, when_gone)
 
-    def start(self, folder: str) -> Process:
-        """Order a process for the model in this folder; it is settled later."""
+    def start(self, folder: str, name: str, room: int) -> Process:
+        """Order a process for the model of this name in this folder; it is settled later. `room` is how many bytes it
+        may take at once."""
         process = Process(next(self._numbers))
         self._processes[process.number] = process
-        self._send({"order": "start", "number": process.number, "folder": folder})
+        self._send({"order": "start", "number": process.number, "folder": folder, "name": name, "room": room})
         return process
 
     def end(self, process: Process, number: int = signal.SIGTERM) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import traceback
@@ -13,6 +14,7 @@ from seaproof.http.message import Response
 
 log = logging.getLogger("seaproof")
 
+_NO_MEMORY = ("bad_alloc", "bad allocation", "DefaultCPUAllocator: can't allocate memory")
 _JSON = (b"content-type", b"application/json")
 
 
@@ -55,4 +57,8 @@ def failure_reply(error: BaseException, script: str) -> Response:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: the host's, or a GPU's as the frameworks say it (`torch.cuda.OutOfMemoryError`)."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    # Compiled libraries have no MemoryError of their own: their allocators speak C++, or as the system does.
+    said = str(error)
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(words in said for words in _NO_MEMORY)

@@ -24,6 +24,13 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{1
 _INFERENCE_ID = http.INFERENCE_ID.lower().encode()
 
 Answer = Response | Parts
+_OF_THE_PROCESS: dict[str, str] = {}
+"""Attributes that every span of this process has."""
+
+
+def name_model(name: str) -> None:
+    """This process answers for one model among many: its spans say which."""
+    _OF_THE_PROCESS["seaproof.model"] = name
 
 
 def trace_id(traceparent: str) -> str:
@@ -101,6 +108,7 @@ class Tracer:
         """A span, child of what the caller's headers name."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
         attributes: dict[str, Any] = {
+            **_OF_THE_PROCESS,
             "url.path": request.path,
             "http.request.method": request.method,
             "http.request.body.size": len(request.body),
@@ -118,7 +126,7 @@ class Tracer:
             BATCH_SPAN,
             context=self._root,
             links=[self._trace.Link(span.get_span_context()) for span in spans],
-            attributes={"seaproof.batch.requests": len(spans), "seaproof.batch.rows": rows},
+            attributes={**_OF_THE_PROCESS, "seaproof.batch.requests": len(spans), "seaproof.batch.rows": rows},
         )
 
     def use(self, span: Any) -> Any:

@@ -90,15 +90,12 @@ def model(project: Project, place: Place, name: str, data_url: str | None) -> di
 
 
 def endpoint_config(project: Project, name: str, model_name: str) -> dict[str, Any]:
-    """CreateEndpointConfig with one production variant."""
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": model_name,
-        "InstanceType": project.endpoint.instance_type,
-        "InitialInstanceCount": project.endpoint.instance_count,
-        "InitialVariantWeight": 1.0,
-    }
-    return {"EndpointConfigName": name, "ProductionVariants": [variant]}
+    """CreateEndpointConfig with one production variant, and what else the project's file asks for."""
+    endpoint = project.endpoint
+    variant = {"VariantName": "AllTraffic", "ModelName": model_name, "InitialVariantWeight": 1.0}
+    if "ServerlessConfig" not in endpoint.variant:
+        variant |= {"InstanceType": endpoint.instance_type, "InitialInstanceCount": endpoint.instance_count}
+    return {"EndpointConfigName": name, "ProductionVariants": [{**variant, **endpoint.variant}], **endpoint.config}
 
 
 def _channel(name: str, uri: str, project: Project) -> dict[str, Any]:

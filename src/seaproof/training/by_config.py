@@ -18,7 +18,7 @@ from seaproof.contract.training_config.metric_lines import FOLDS, TRAIN
 from seaproof.contract.training_config.names import CLASSIFICATION
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
-from seaproof.training.algorithms import Fitted, Part, Setup, fit
+from seaproof.training.algorithms import Fitted, Part, Setup, fit, watches
 from seaproof.training.job import Job
 from seaproof.training.libraries import need
 from seaproof.training.measures.scores import Outcome, measure
@@ -69,7 +69,7 @@ def train_by_config(job: Job) -> None:
     if config.folds:
         metrics.update(cross_validate(setup, prepared, config))
     say(f"training {config.algorithm} on {len(prepared.train):,} rows and {len(setup.fields)} columns")
-    fitted, setup = fit_rows(setup, prepared, config, prepared.train)
+    fitted = fit_rows(setup, prepared, config, prepared.train)
     if fitted.rounds is not None:
         say(f"{fitted.rounds} rounds were built and kept")
     train_outcome = outcome_of(fitted, prepared, prepared.train, fitted_to=True)
@@ -79,7 +79,7 @@ def train_by_config(job: Job) -> None:
         metrics.update(measure(test_outcome, config.metrics))
     else:
         say("no rows were kept to measure on: train:* metrics are those of rows that the model has seen")
-    save_model(fitted, setup, config, job.model_dir)
+    save_model(fitted, setup, config, list(prepared.raw.columns), job.model_dir)
     say_metrics(metrics)
     write_metrics(job.output_data_dir, metrics, config, setup, prepared_rows(prepared))
     say(f"done after {time.monotonic() - started:.1f} s")
@@ -124,21 +124,24 @@ def prepare(job: Job, config: TrainingConfig) -> Prepared:
         say(note)
     shown = typed(frame, columns.fields)
     fields = with_categories(columns.fields, shown.iloc[rows])
+    single = [field.name for field in fields if field.type == "str" and len(field.categories) < 2]
+    for name in single:
+        say(f"`{name}` is left out: it has one value only")
+    fields = tuple(field for field in fields if field.name not in single)
     positive = classes.index(config.positive_class) if config.positive_class else len(classes) - 1
     return Prepared(shown, target, Columns(fields, columns.notes), classes, positive, rows, test, groups, frame)
 
 
-def fit_rows(setup: Setup, prepared: Prepared, config: TrainingConfig, rows: Any) -> tuple[Fitted, Setup]:
-    """Fit on these rows, less those that early stopping looks at; categories are those of the rows learned from."""
-    setup = replace(setup, fields=with_categories(setup.fields, prepared.frame.iloc[rows]))
+def fit_rows(setup: Setup, prepared: Prepared, config: TrainingConfig, rows: Any) -> Fitted:
+    """Fit on these rows, less those that early stopping looks at."""
     watch = None
-    if config.stopping_rounds and config.algorithm != "boosting":
+    if watches(setup):
         target = prepared.target if prepared.classes else None
         how = replace(config.split, test_values=())
         kept = split(rows, config.split.validation, how, config.seed, target, prepared.groups)
         rows, watch = kept.train, _part(prepared, config, kept.kept)
         say(f"{len(kept.kept):,} rows of these decide when to stop")
-    return fit(setup, _part(prepared, config, rows), watch), setup
+    return fit(setup, _part(prepared, config, rows), watch)
 
 
 def cross_validate(setup: Setup, prepared: Prepared, config: TrainingConfig) -> dict[str, float]:
@@ -148,7 +151,7 @@ def cross_validate(setup: Setup, prepared: Prepared, config: TrainingConfig) -> 
     found: dict[str, list[float]] = {}
     pairs = folds(prepared.train, config.folds, config.split, config.seed, target, prepared.groups)
     for number, (learned, measured) in enumerate(pairs, 1):
-        fitted, _ = fit_rows(setup, prepared, config, learned)
+        fitted = fit_rows(setup, prepared, config, learned)
         scores = measure(outcome_of(fitted, prepared, measured), config.metrics)
         for name, value in scores.items():
             found.setdefault(name, []).append(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,11 +30,19 @@ def say_metrics(metrics: Mapping[str, float]) -> None:
         say(metric_line(name, value))
 
 
-def save_model(fitted: Fitted, setup: Setup, config: TrainingConfig, folder: Path) -> Schema:
-    """Write the model and, beside it, what it takes and gives."""
+def save_model(fitted: Fitted, setup: Setup, config: TrainingConfig, columns: Sequence[str], folder: Path) -> Schema:
+    """Write the model and, beside it, what it takes and gives; `columns` are those of the training file."""
     path = fitted.save(folder)
     output = classification(setup.classes) if setup.classes else REGRESSION
-    schema = Schema(id=id_of(path), input=setup.fields, output=output, target=config.target, classes=setup.classes)
+    schema = Schema(
+        id=id_of(path),
+        input=setup.fields,
+        output=output,
+        target=config.target,
+        classes=setup.classes,
+        columns=tuple(columns),
+        missing=config.data.missing,
+    )
     write_schema(folder, schema)
     return schema
 

@@ -30,8 +30,11 @@ csv.field_size_limit(1 << 28)
 class Reader:
     """Reads for one schema."""
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[Field], trained: Sequence[str] = (), missing: Sequence[str] = ()) -> None:
+        """`trained` are the columns of the file that the model was trained on, `missing` the texts of none in it."""
         self.fields = tuple(fields)
+        self._trained = list(trained) if set(trained) > {field.name for field in fields} else []
+        self._missing = frozenset(missing)
         self.names = [field.name for field in fields]
         self.numeric = all(field.type != "str" for field in fields)
 
@@ -62,9 +65,21 @@ class Reader:
         """The rows of a table: by name where it has names, else by place."""
         if not len(table):
             raise RequestError(400, "there are no rows in the body", where="body", next_step="Send at least one.")
-        columns = table.columns if table.names is None else self._named(table.names, table.columns)
+        names = table.names
+        if names is None and len(table.columns) == len(self._trained):
+            names = self._trained  # rows as they stand in the file that it was trained on
+        columns = table.columns if names is None else self._named(names, table.columns)
         self._check_width(len(columns), 1)
+        if self._missing:
+            columns = [self._as_trained(cells) for cells in columns]
         return self.joined([column(field, cells, first_row) for field, cells in zip(self.fields, columns, strict=True)])
+
+    def _as_trained(self, cells: Any) -> Any:
+        """Texts as training had them: without blanks around them, None where they stood for nothing."""
+        if not isinstance(cells, list):
+            return cells
+        stripped = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
+        return [None if cell in self._missing else cell for cell in stripped]
 
     def joined(self, columns: list[Any]) -> Any:
         """Columns of the schema's types as rows."""
@@ -74,6 +89,8 @@ class Reader:
 
     def checked(self, rows: Any) -> Any:
         """A matrix of numbers without names."""
+        if rows.shape[1] == len(self._trained):
+            rows = rows[:, [self._trained.index(name) for name in self.names]]
         self._check_width(rows.shape[1], 1)
         return matrix(self.fields, rows)
 
@@ -113,6 +130,8 @@ class Reader:
         text where only numbers could stand."""
         if header == "present" or 2 * len(set(cells) & set(self.names)) >= len(self.names):
             return True
+        if self._trained:
+            return False  # rows of another width than the model's are those of its training file
         if any(_is_number(cell) for cell in cells) or len(set(cells)) < len(cells) or not all(cells):
             return False
         return len(cells) != len(self.fields) or any(field.type != "str" for field in self.fields)

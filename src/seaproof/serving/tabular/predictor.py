@@ -32,7 +32,7 @@ class TabularPredictor(Predictor):
         super().__init__(functions, model, environ, model_dir)
         settings = ModelEnviron.read()
         self._saved = model
-        self._reader = Reader(model.schema.input)
+        self._reader = Reader(model.schema.input, model.schema.columns, model.schema.missing)
         self._all = settings.output == ALL
         # Bodies are decoded together only where they become a matrix.
         self.decodes = self._reader.numeric and bool(self._reader.fields)
@@ -66,10 +66,16 @@ class TabularPredictor(Predictor):
             if value.names is not None:
                 return self._scores_for_scorer(value)
             rows = self._rows(value)
-            return self._scores(rows) if self._all else self._saved.predict(rows)
+            return self._scores(rows) if self._all else self._said(rows)
         if self._reader.fields:
             value = self._reader.checked(value)
-        return self._scores(value) if self._all else self._saved.predict(value)
+        return self._scores(value) if self._all else self._said(value)
+
+    def _said(self, rows: Any) -> Any:
+        """The plain answer: what the library's own predict says; of a model that was trained by a config the label,
+        whatever its library has."""
+        schema = self._saved.schema
+        return self._saved.score(rows)[0] if schema.classes and schema.columns else self._saved.predict(rows)
 
     def answer(self, prediction: Any, request: Request, context: Any) -> Response | Parts:
         """The answer to one request."""

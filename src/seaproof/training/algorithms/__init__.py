@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from seaproof.contract.training_config.names import did_you_mean
@@ -64,14 +65,19 @@ class Fitted(Protocol):
         """Write the model in the library's own format; the file."""
 
 
+def watches(setup: Setup) -> bool:
+    """Whether the algorithm is to be given rows that it stops by."""
+    own = setup.stopping_rounds > 0 and _module(setup).__name__.rpartition(".")[2] != SKLEARN
+    return own or bool(_module(setup).wants_rows_to_watch(setup))
+
+
 def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
     """Fit the algorithm on `train`; `watch` are rows that early stopping looks at.
 
     ContractError where the image lacks the library, or the library refuses model_params.
     """
-    module = importlib.import_module(f"{__name__}.{_FILES.get(setup.algorithm, SKLEARN)}")
     try:
-        fitted: Fitted = module.fit(setup, train, watch)
+        fitted: Fitted = _module(setup).fit(setup, train, watch)
     except ContractError:
         raise
     except Exception as error:
@@ -82,6 +88,10 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
             next_step="The message is the library's own; look the parameter up in its documentation.",
         ) from error
     return fitted
+
+
+def _module(setup: Setup) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{_FILES.get(setup.algorithm, SKLEARN)}")
 
 
 def check_params(setup: Setup, estimator: Any) -> None:

@@ -46,8 +46,12 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Pipeline:
     return Pipeline(pipeline, setup)
 
 
+def wants_rows_to_watch(setup: Setup) -> bool:
+    """Never: `boosting` keeps the rows that it stops by for itself."""
+    return False
+
+
 def _stopping(setup: Setup) -> dict[str, Any]:
-    """`boosting` keeps the rows that it stops by for itself."""
     if not setup.stopping_rounds:
         return {}
     return {
