@@ -29,6 +29,7 @@ docs: $(VENV)/.test  ## write the generated reference pages again
 
 bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes)
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(BIN)/python benchmarks/formats.py)
 
 classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a folder, in an environment of its own
 	@$(BIN)/python tests/examples/classic_environment.py

@@ -431,3 +431,35 @@ def test_without_a_model_the_container_says_so_and_ends_with_1(tmp_path: Path) -
 
     assert container.wait() == 1
     assert "no saved model" in container.log
+
+
+def test_a_value_of_any_kind_in_any_place_is_answered_and_never_an_error_of_ours(container: Container) -> None:
+    strange: list[Any] = [
+        None,
+        True,
+        10**400,
+        -(10**400),
+        1e308,
+        "1e999",
+        "\ud800",
+        "\0",
+        "NaN",
+        "Infinity",
+        "-inf",
+        "0x10",
+        "１２",
+        [],
+        {},
+        [[1]],
+        " 3 ",
+    ]
+    for value in strange:
+        for name in FIELDS:
+            row = {**ROW, name: value}
+            bodies = [row, {"fields": list(row), "rows": [list(row.values())]}, [row], [list(row.values())]]
+            for body in bodies:
+                reply = container.invoke(json.dumps(body), "application/json")
+
+                assert reply.status in (200, 400, 500), (body, reply.body)
+                if reply.status == 500:  # the model's own: it takes neither NaN nor infinity
+                    assert "ValueError: Input X contains" in reply.body.decode(), (body, reply.body)
