@@ -429,7 +429,7 @@ def test_without_a_model_the_container_says_so_and_ends_with_1(tmp_path: Path) -
     model_folder(tmp_path)
     container = Container(tmp_path, free_port()).restart()
 
-    assert container.wait() == 1
+    assert container.wait(60) == 1
     assert "no saved model" in container.log
 
 

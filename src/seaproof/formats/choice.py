@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seaproof.errors import ContractError
 from seaproof.formats.known import FORMATS
-from seaproof.formats.model import Format, Model, Options, need
+from seaproof.formats.model import Format, Model, Options, Refused, need
 from seaproof.formats.schema import FILE
 
 GROUP = "seaproof.formats"
@@ -64,9 +64,25 @@ def find(model_dir: str | Path, named: str = "") -> Found | None:
 
 def load(found: Found, options: Options) -> Model:
     """Load a model. ContractError names a package that the image lacks; what the library raises passes through."""
+    if found.format.pickle:
+        _warn_of_pickle(found.path, options)
     for module, package in found.format.libraries:
         need(module, package, found.path, f"a {found.format.name} model")
     return found.format.load(found.path, options)
+
+
+def _warn_of_pickle(path: Path, options: Options) -> None:
+    """Say what loading a pickle means; Refused where pickles are not to be loaded."""
+    if options.no_pickle:
+        raise Refused(
+            f"{path.name} is a pickle, and pickles are not to be loaded here",
+            where=str(path),
+            next_step="Save the model with skops.io.dump(model, 'model.skops'), or take SEAPROOF_NO_PICKLE away.",
+        )
+    options.warn(
+        f"{path.name} is a pickle: loading it runs whatever code is in it. Load only what you or people you trust "
+        "have made; SEAPROOF_NO_PICKLE=true refuses all pickles, and skops files need none"
+    )
 
 
 def described() -> str:

@@ -21,6 +21,7 @@ from seaproof.formats.schema import Field, Schema
 
 JARS = ("*genmodel*.jar", "h2o.jar")
 CLASSES = ("Binomial", "Multinomial", "Ordinal")
+WARM_UPS = 50
 KINDS = (*CLASSES, "Regression", "Clustering")
 
 
@@ -76,6 +77,9 @@ class Mojo:
         self._score = _method("hex.genmodel.GenModel", "score0", "[D", "[D", "[D").bindTo(model)
         self._contributions = _contributions(model, kind)
         self.explain = self._explain if self._contributions else None
+        # Java compiles what runs often. That is done here, and not at the cost of the first who ask.
+        for _ in range(WARM_UPS):
+            self._scored(np.zeros((100, len(schema.input))))
 
     def predict(self, rows: Rows) -> Any:
         """The label, the value, or the cluster."""
