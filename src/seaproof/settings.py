@@ -37,6 +37,9 @@ class Settings:
     port: int = _knob(9001, "SEAPROOF_PORT", "port of the local server; 0 takes a free one", highest=65535)
     region: str = _knob("us-east-1", "SEAPROOF_REGION", "region in ARNs")
     account: str = _knob("000000000000", "SEAPROOF_ACCOUNT", "account id in ARNs, 12 digits")
+    registry: str = _knob(
+        "127.0.0.1:5000", "SEAPROOF_REGISTRY", "image registry that the local server's ECR points at, host:port"
+    )
     limits: str = _knob("25MB", "SEAPROOF_LIMITS", "limits of real-time hosting to hold requests to", tuple(PROFILES))
     startup_timeout: float = _knob(480.0, "SEAPROOF_STARTUP_TIMEOUT", "seconds until /ping must answer 200")
     ping_interval: float = _knob(5.0, "SEAPROOF_PING_INTERVAL", "seconds between health checks of an endpoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,3 +53,11 @@ def wait_until_up(root: Path, process: subprocess.Popen[bytes], state: Path | No
 def service(name: str, url: str, **config: Any) -> Any:
     """A boto3 client of one service at this address."""
     return boto3.client(name, endpoint_url=url, config=Config(retries={"max_attempts": 1}, **config), **KEYS)
+
+
+def make_project(root: Path) -> Path:
+    """A project whose image `times` multiplies by what it was trained with; its folder."""
+    shutil.copytree(Path(__file__).parent / "times", root, dirs_exist_ok=True)
+    toml, programs = root / "seaproof.toml", Path(sys.executable).parent
+    toml.write_text(toml.read_text().replace('"seaproof-container"', f'"{programs / "seaproof-container"}"'))
+    return root

@@ -114,7 +114,8 @@ async def _end_when_idle(plane: Plane, app: Application, ended: asyncio.Event) -
 
 def _is_busy(plane: Plane) -> bool:
     """Whether a job runs or an endpoint serves, or either is about to."""
-    jobs, endpoints = plane.store.records("training-job"), plane.store.records("endpoint")
+    jobs = [*plane.store.records("training-job"), *plane.store.records("transform-job")]
+    endpoints = plane.store.records("endpoint")
     return any(job.status in ("InProgress", "Stopping") for job in jobs) or any(
         endpoint.status not in ("Failed", "OutOfService") for endpoint in endpoints
     )

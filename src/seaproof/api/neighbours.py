@@ -6,12 +6,15 @@ X-Amz-Target, or, unsigned, by a Host of the form `bucket.localhost` or a path w
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from seaproof.api import runtime
+from seaproof.api.moto_services import MotoServices
 from seaproof.api.s3.app import S3
 from seaproof.api.s3.shelf import Shelf
 from seaproof.control.plane import Plane
@@ -21,6 +24,10 @@ from seaproof.storage.local import LocalStorage
 BUCKET_HOST = ".localhost"
 _SCOPE = re.compile(r"Credential=[^/,\s]*/[^/,\s]*/[^/,\s]*/([a-z0-9-]+)/aws4_request", re.IGNORECASE)
 _TARGETS = {"Logs_20140328": "logs", "AmazonEC2ContainerRegistry_V20150921": "ecr"}
+_UNSIGNED = {"2011-06-15": "sts", "2010-05-08": "iam", "2010-03-31": "sns"}
+"""Services of unsigned forms (AssumeRoleWithWebIdentity and its like), by the version that they name."""
+_FORM = "application/x-www-form-urlencoded"
+_THREADS = 4
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,6 +37,9 @@ class Neighbours:
 
     def __init__(self, plane: Plane) -> None:
         settings = plane.settings
+        self._plane = plane
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="neighbours")
+        self._moto = MotoServices(settings)
         self._s3: S3 | None = None
         if isinstance(plane.storage, LocalStorage):
             shelf = Shelf(plane.storage, plane.folder / "s3.db", settings.region, settings.account)
@@ -37,6 +47,7 @@ class Neighbours:
 
     async def close(self) -> None:
         """Wait for requests under way."""
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
         if self._s3 is not None:
             await self._s3.close()
 
@@ -45,7 +56,21 @@ class Neighbours:
         service = service_of(request)
         if service == "s3" or (not service and self._is_for_bucket(request)):
             return partial(self._s3.handle, bucket_in_host=_bucket_in_host(request)) if self._s3 else None
+        if service == "logs":
+            return partial(self._in_thread, self._logs)
+        if service and service != "sagemaker":
+            return partial(self._in_thread, partial(self._moto.answer, service))
         return None
+
+    async def _in_thread(self, answer: Callable[[Request], Response], request: Request) -> Response:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer, request)
+
+    def _logs(self, request: Request) -> Response:
+        # Imported with the first such request, as is the model of the service.
+        from seaproof.api import cloudwatch_logs
+        from seaproof.api.json_service import JsonService
+
+        return JsonService("logs", cloudwatch_logs, self._plane).answer(request)
 
     def takes_stream(self, request: Request) -> bool:
         """Whether the body of this request goes to its handler as a stream: what is stored may be large."""
@@ -72,7 +97,10 @@ def service_of(request: Request) -> str:
         return scope[1].lower() if scope else ""
     if query and "AWSAccessKeyId=" in query and "Signature=" in query:
         return "s3"
-    return _TARGETS.get(request.header(b"x-amz-target").partition(".")[0], "")
+    target = request.header(b"x-amz-target")
+    if not target and request.path == "/" and request.header(b"content-type").startswith(_FORM):
+        return _UNSIGNED.get(dict(parse_qsl(request.body.decode("latin-1"))).get("Version", ""), "")
+    return _TARGETS.get(target.partition(".")[0], "")
 
 
 def _bucket_in_host(request: Request) -> str:

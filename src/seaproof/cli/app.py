@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Models of multi-model endpoints: what is loaded, and how much memory they need.",
     ),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
+    "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
+    "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),

@@ -48,4 +48,7 @@ def command(
     else:
         print(f"{'The local server runs' if started else 'It runs already'} at {health['url']}")
         print(f"driver {health['driver']}, process {health['pid']}, state in {session.state}")
+        print()
+        print("Point AWS clients at it, in this shell:     " + 'eval "$(seaproof env)"')
+        print("or for one command:                         seaproof run -- python script.py")
         print("`seaproof down` ends it.")

@@ -61,3 +61,19 @@ SERVERLESS = replace(
 ASYNCHRONOUS = Limit(1024 * MIB, "bytes", "developer guide, asynchronous inference: payloads up to 1 GB")
 ASYNCHRONOUS_INLINE = Limit(128_000, "bytes", "API model: Body of InvokeEndpointAsync")
 PROFILES = {profile.name: profile for profile in (REAL_TIME, API_MODEL, SERVERLESS)}
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """The limits of batch transform jobs."""
+
+    default_payload_mb: Limit = Limit(6, "MiB", "API reference: MaxPayloadInMB default")
+    payload_mb: Limit = Limit(100, "MiB", "API reference: MaxPayloadInMB maximum, and its product with concurrency")
+    instances: Limit = Limit(100, "instances", "API reference: TransformResources.InstanceCount maximum")
+    invocation: Limit = Limit(600, "seconds", "API reference: InvocationsTimeoutInSeconds default")
+    retries: Limit = Limit(3, "retries", "API reference: InvocationsMaxRetries default")
+    environment_key: Limit = Limit(1024, "characters", "API reference: key of Environment")
+    environment_value: Limit = Limit(10_240, "characters", "API reference: value of Environment")
+
+
+BATCH = BatchLimits()

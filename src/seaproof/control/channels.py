@@ -52,6 +52,8 @@ class File:
     path: str
     address: Address
     size: int = 0
+    modified: float = 0.0
+    """When it was written, in seconds since the epoch."""
 
 
 def read_channels(request: Body) -> list[Input]:
@@ -102,7 +104,7 @@ def find_files(storage: Storage, given: Input, region: str) -> list[File]:
             f" exists in the selected region ({region}), and that objects exist under that S3 prefix.",
         )
     return [
-        File(local_path(found.address.key, prefix.key), found.address, found.size)
+        File(local_path(found.address.key, prefix.key), found.address, found.size, found.modified)
         for found in objects
         if not found.address.key.endswith("/")
     ]
@@ -205,13 +207,13 @@ def _from_manifest(storage: Storage, given: Input) -> list[File]:
             where=given.uri,
             next_step='It has to be JSON like [{"prefix": "s3://bucket/folder/"}, "a.csv", "b.csv"].',
         ) from error
-    sizes = {found.address.key: found.size for found in storage.list(prefix)}
+    stored = {found.address.key: found for found in storage.list(prefix)}
     files = []
     for name in names:
         address = Address(prefix.bucket, prefix.key + name)
-        if address.key not in sizes:
+        if address.key not in stored:
             raise StorageError(f"the manifest names {address}, and there is no such object", where=given.uri)
-        files.append(File(name, address, sizes[address.key]))
+        files.append(File(name, address, stored[address.key].size, stored[address.key].modified))
     return files
 
 

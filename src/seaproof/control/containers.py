@@ -25,6 +25,8 @@ from seaproof.invocations.loading import Loader
 from seaproof.invocations.routing import Container, Instance
 
 KIND = "endpoint"
+LOG_GROUPS = {KIND: "Endpoints", "transform-job": "TransformJobs"}
+"""By the kind of the record that a seat belongs to."""
 _MIB = 1024 * 1024
 
 
@@ -63,15 +65,15 @@ def members(plane: Plane, seat: Seat, id: str) -> list[Member]:
     found = []
     for number, container in enumerate(seat.variant["containers"], 1):
         workload = _workload(plane, seat, id, container, number)
-        log = log_file(plane, seat.endpoint, seat.variant["name"], id, container["name"])
+        log = log_file(plane, seat.endpoint, seat.variant["name"], id, container["name"], kind=seat.kind)
         found.append(Member(container, workload, log, adopted.get(workload.name)))
     return found
 
 
-def log_file(plane: Plane, endpoint: str, variant: str, instance: str, container: str) -> Path:
+def log_file(plane: Plane, owner: str, variant: str, instance: str, container: str, *, kind: str = KIND) -> Path:
     """Where a container's output is kept: `<variant>-<instance>`, and below it a file each where there are several."""
     stream = [f"{variant}-{instance}"] + ([container] if container != "primary" else [])
-    return plane.log_file("Endpoints", endpoint, *stream)
+    return plane.log_file(LOG_GROUPS[kind], owner, *stream)
 
 
 def start(plane: Plane, seat: Seat, id: str, member: Member, go_on: Callable[[], None]) -> None:
@@ -127,7 +129,7 @@ def clear(plane: Plane, seat: Seat, running: list[Member], event: Callable[[str,
                 return
             with plane.store.transaction():
                 plane.store.drop_handle(handle.name)
-                plane.store.update(KIND, seat.endpoint, lambda body: _forget(body, handle.name))
+                plane.store.update(seat.kind, seat.endpoint, lambda body: _forget(body, handle.name))
         model_data.remove(member.workload.opt_ml)
 
     with ThreadPoolExecutor(len(running), thread_name_prefix="stop") as pool:
@@ -136,7 +138,7 @@ def clear(plane: Plane, seat: Seat, running: list[Member], event: Callable[[str,
 
 def _workload(plane: Plane, seat: Seat, id: str, container: Plan, number: int) -> Workload:
     variant = seat.variant
-    name = f"endpoint-{seat.endpoint}-{variant['name']}-{id}"
+    name = f"{seat.kind.partition('-')[0]}-{seat.endpoint}-{variant['name']}-{id}"
     if len(variant["containers"]) > 1:
         name = f"{name}-{number}"
     given = (variant.get("serverless") or {}).get("MemorySizeInMB", 0)
@@ -160,9 +162,9 @@ def _remember(plane: Plane, seat: Seat, id: str, container: str, handle: Handle)
     """Handle and place of the container, in one transaction, for a coordinator to come."""
     entry = {"id": id, "variant": seat.variant["name"], "version": seat.version, "container": container}
     with plane.store.transaction():
-        plane.store.put_handle(KIND, seat.endpoint, handle)
+        plane.store.put_handle(seat.kind, seat.endpoint, handle)
         plane.store.update(
-            KIND, seat.endpoint, lambda body: body.setdefault("_instances", {}).update({handle.name: entry})
+            seat.kind, seat.endpoint, lambda body: body.setdefault("_instances", {}).update({handle.name: entry})
         )
 
 

@@ -39,6 +39,7 @@ class Seat:
     """A place for one instance of a variant. The instance in it is replaced when it dies; the seat stays."""
 
     endpoint: str
+    """The name of the endpoint, or of the job."""
     variant: Plan
     """The variant's part of the plan."""
     version: str
@@ -56,6 +57,8 @@ class Seat:
     """Why the first instance did not become ready."""
     done: bool = False
     """Whether the seat is cleared."""
+    kind: str = "endpoint"
+    """What it is a seat of: the kind of the record."""
 
 
 class Fleet:

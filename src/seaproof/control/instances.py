@@ -26,6 +26,13 @@ _LIVED_WELL = 60.0
 """Seconds after which a death says nothing about the next instance, which is then started at once."""
 
 
+_NO_PING_IN_JOB = (
+    "Model container failed to respond to ping: Please ensure /ping endpoint is implemented and responds with an HTTP"
+    " 200 status code."
+)
+"""The platform's words for a transform job."""
+
+
 class _Over(Exception):
     """The seat is to be cleared, or the coordinator shuts down."""
 
@@ -137,7 +144,11 @@ def _drain(plane: Plane, seat: Seat, instance: Instance) -> None:
 
 def _not_ready(plane: Plane, seat: Seat, id: str, member: Member, error: Exception) -> NotReady:
     log, who = member.last_lines(""), f"the {member.name} container for production variant {seat.variant['name']}"
-    if isinstance(error, NotReady):
+    if seat.kind != KIND:
+        who = f"the {member.name} container"
+    if isinstance(error, NotReady) and seat.kind != KIND:
+        headline = _NO_PING_IN_JOB
+    elif isinstance(error, NotReady):
         # The first two sentences are the platform's.
         headline = (
             f"T{who[1:]} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
@@ -181,10 +192,10 @@ def _note(plane: Plane, seat: Seat, running: list[Member]) -> None:
     if not note:
         return
     with plane.store.transaction():  # seats start side by side
-        told = {(event.event["type"], event.event["message"]) for event in plane.store.events(KIND, seat.endpoint)}
+        told = {(event.event["type"], event.event["message"]) for event in plane.store.events(seat.kind, seat.endpoint)}
         if ("driver", note) not in told:
             _event(plane, seat, "driver", note)
 
 
 def _event(plane: Plane, seat: Seat, type: str, message: str, **more: str) -> None:
-    plane.store.add_event(KIND, seat.endpoint, type, message, variant=seat.variant["name"], **more)
+    plane.store.add_event(seat.kind, seat.endpoint, type, message, variant=seat.variant["name"], **more)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
+from seaproof.control.log_times import Clock
 from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Handle
 from seaproof.errors import DriverError
@@ -20,11 +21,12 @@ def follow(plane: Plane, handle: Handle, path: Path) -> threading.Thread:
         # Where the disk is full the log ends; the job goes on, and says itself what it could not save.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
+            with path.open("ab", buffering=0) as file, closing(Clock(path)) as clock:
                 try:
                     for piece in plane.driver.logs(handle, follow=True, offset=file.tell()):
                         if plane.closing.is_set():
                             return  # the next coordinator goes on from what the file holds
+                        clock.note(file.tell())
                         file.write(piece)
                 except DriverError as error:
                     file.write(f"[seaproof] the log ends here: {error}\n".encode())

@@ -45,9 +45,9 @@ def resolve(plane: Plane, config_name: str) -> Plan:
     for field in _NOT_SUPPORTED_CONFIG:
         if config.body.get(field):
             raise _not_supported(f"{field} of endpoint configuration {config_name}")
-    variants = [_variant(plane, given) for given in config.body["ProductionVariants"]]
+    variants = [variant(plane, given) for given in config.body["ProductionVariants"]]
     shadows = config.body.get("ShadowProductionVariants") or []
-    variants += [{**_variant(plane, given), "shadow": True} for given in shadows]
+    variants += [{**variant(plane, given), "shadow": True} for given in shadows]
     plan: Plan = {"version": secrets.token_hex(4), "config": config.name, "variants": variants}
     if config.body.get("DataCaptureConfig"):
         plan["capture"] = config.body["DataCaptureConfig"]
@@ -94,7 +94,8 @@ def retaining(plan: Plan, old: Plan, properties: set[str]) -> Plan:
     return kept
 
 
-def _variant(plane: Plane, given: Body) -> Plan:
+def variant(plane: Plane, given: Body) -> Plan:
+    """What an instance of a production variant runs. ValidationException where its model is missing or cannot run."""
     name = given["VariantName"]
     for field in _NOT_SUPPORTED_VARIANT:
         if given.get(field):

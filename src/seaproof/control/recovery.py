@@ -15,12 +15,16 @@ from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints
 from seaproof.control.endpoints import delete_endpoint
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import recover_training_jobs, stop_training_job
+from seaproof.control.transform_jobs import recover_transform_jobs, stop_transform_job
 from seaproof.drivers.driver import Handle
 from seaproof.errors import DriverError, ServiceError
 
 STRAY_GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL for workloads that belong to nothing."""
-_JOB = "training-job"
+_STOP_JOB = {
+    "training-job": (stop_training_job, "TrainingJobName"),
+    "transform-job": (stop_transform_job, "TransformJobName"),
+}
 _POLL = 0.1
 _ATTEMPTS = 5
 _PAUSE = 0.5
@@ -35,7 +39,7 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
     """
     living = plane.driver.recover()
     on_record = [handle for _, _, handle in plane.store.handles()]
-    folders = list((plane.folder / "workloads").glob("endpoint-*"))
+    folders = [path for kind in ("endpoint", "transform") for path in (plane.folder / "workloads").glob(f"{kind}-*")]
     kept = {handle.name for handle in recover_training_jobs(plane, living)}
     kept |= {handle.name for handle in recover_endpoints(plane, living, resume=resume)}
     strays = [handle for handle in living if handle.name not in kept]
@@ -48,6 +52,8 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
         # Folders of jobs are theirs: an artefact may still have to be uploaded from one.
         if folder.name not in kept:
             model_data.remove(folder)
+    # With containers of their own: those of the coordinator before are gone by now.
+    recover_transform_jobs(plane)
 
 
 def resume(plane: Plane) -> None:
@@ -74,7 +80,7 @@ def park(plane: Plane) -> None:
     Returns when nothing of the project runs any more, as far as the driver can tell and bring about: what is left of
     a job or an endpoint whose own way of stopping it failed is killed here.
     """
-    stopping: list[str] = []
+    stopping: list[tuple[str, str]] = []
     try:
         stopping = _stop_jobs(plane)
         park_endpoints(plane)
@@ -84,9 +90,9 @@ def park(plane: Plane) -> None:
     _await_jobs(plane, stopping, STRAY_GRACE)
 
 
-def _await_jobs(plane: Plane, names: list[str], seconds: float) -> None:
+def _await_jobs(plane: Plane, jobs: list[tuple[str, str]], seconds: float) -> None:
     until = time.monotonic() + seconds
-    while any(_in_progress(plane, name) for name in names) and time.monotonic() < until:
+    while any(_in_progress(plane, kind, name) for kind, name in jobs) and time.monotonic() < until:
         time.sleep(_POLL)
 
 
@@ -117,19 +123,22 @@ def _kill(plane: Plane, handle: Handle) -> str:
     return ""
 
 
-def _stop_jobs(plane: Plane) -> list[str]:
-    names = [record.name for record in plane.store.records(_JOB) if _in_progress(plane, record.name)]
-    for name in names:
-        plane.store.add_event(_JOB, name, "parked", "The local server ends, and stops the job.")
+def _stop_jobs(plane: Plane) -> list[tuple[str, str]]:
+    """Kind and name of every job that was still in progress."""
+    jobs = [(kind, record.name) for kind in _STOP_JOB for record in plane.store.records(kind)]
+    jobs = [(kind, name) for kind, name in jobs if _in_progress(plane, kind, name)]
+    for kind, name in jobs:
+        stop, member = _STOP_JOB[kind]
+        plane.store.add_event(kind, name, "parked", "The local server ends, and stops the job.")
         try:
-            stop_training_job(plane, {"TrainingJobName": name})
+            stop(plane, {member: name})
         except ServiceError:
             continue  # it ended by itself in this moment
-    return names
+    return jobs
 
 
-def _in_progress(plane: Plane, name: str) -> bool:
-    record = plane.store.get(_JOB, name)
+def _in_progress(plane: Plane, kind: str, name: str) -> bool:
+    record = plane.store.get(kind, name)
     return record is not None and record.status in ("InProgress", "Stopping")
 
 

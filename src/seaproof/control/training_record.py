@@ -9,56 +9,25 @@ output/failure), `_full` (hosts whose disk was full when they failed), `_ending`
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from seaproof.contract.opt_ml import OptMl
-from seaproof.control.plane import Plane
-from seaproof.control.store import Body, Record
-from seaproof.control.training_status import KIND, STOPPING, Ending
+from seaproof.control.job_record import JobRecord
+from seaproof.control.store import Body
+from seaproof.control.training_status import KIND, Ending
 from seaproof.drivers.driver import Handle
-from seaproof.errors import SeaproofError, StoreError
-
-_RETRY = 1.0
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(JobRecord):
     """One training job under way."""
 
-    plane: Plane
-    name: str
+    kind: ClassVar[str] = KIND
     living: Mapping[str, Handle] = field(default_factory=dict)
     """Workload name -> handle of what the driver found after a restart of the coordinator."""
-
-    def record(self) -> Record:
-        """The record as it is now."""
-        found = self.plane.store.get(KIND, self.name)
-        if found is None:
-            raise SeaproofError(f"the training job {self.name} is gone from the store")
-        return found
-
-    def body(self) -> Body:
-        """The body of the record as it is now."""
-        return self.record().body
-
-    def update(self, change: Callable[[Body], None]) -> None:
-        """Change the record's body, at last also where the disk of the store is full."""
-        self.insist(partial(self.plane.store.update, KIND, self.name, change))
-
-    def set(self, key: str, value: object) -> None:
-        """Set one key of the record's body."""
-        self.update(lambda body: body.update({key: value}))
-
-    def tell(self, type: str, message: str) -> None:
-        """Add to the job's history."""
-        self.insist(partial(self.plane.store.add_event, KIND, self.name, type, message))
-
-    def is_stopping(self) -> bool:
-        """Whether StopTrainingJob was called, or the coordinator shuts down."""
-        return self.plane.closing.is_set() or self.record().status == STOPPING
 
     def workload(self, host: str) -> str:
         """The name of the workload of one host; also the name of its folder."""
@@ -76,19 +45,12 @@ class Job:
         """The log file of one host."""
         return self.plane.log_file("TrainingJobs", self.name, stream)
 
-    def insist(self, write: Callable[[], object]) -> None:
-        """Write to the store, again and again while its disk is full: the end of a job must not get lost."""
-        while True:
-            try:
-                write()
-                return
-            except StoreError:
-                self.drop_inputs()
-                if self.plane.closing.wait(_RETRY):
-                    return
+    def make_room(self) -> None:
+        """The copies of the input can be had again."""
+        self.drop_inputs()
 
     def drop_inputs(self) -> None:
-        """Make room on the disk: the copies of the input can be had again."""
+        """Remove the copies of the input."""
         for root in self.roots():
             shutil.rmtree(OptMl(root).data, ignore_errors=True)
 
@@ -107,10 +69,3 @@ def ending_of(body: Body) -> Ending | None:
 def note_ending(job: Job, ending: Ending) -> None:
     """Decide how the job will end."""
     job.set("_ending", asdict(ending))
-
-
-def explain(error: Exception) -> str:
-    """An exception as part of a FailureReason."""
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-    return str(error) or type(error).__name__

@@ -16,10 +16,11 @@ from pathlib import Path
 from seaproof.contract.environ import TRAINING_JOB_ARN, TRAINING_JOB_NAME
 from seaproof.control import checkpoints, reserve
 from seaproof.control.artifacts import read_failure
+from seaproof.control.job_record import explain
 from seaproof.control.logs import follow
 from seaproof.control.metrics import final_metrics
 from seaproof.control.store import Body
-from seaproof.control.training_record import Job, explain
+from seaproof.control.training_record import Job
 from seaproof.control.training_status import DISK_FULL, KIND, OUT_OF_TIME, STOP, STOPPING, Ending, algorithm_error
 from seaproof.drivers.driver import Exit, Handle, Workload
 from seaproof.errors import DriverError, ImageNotFound, SeaproofError, StartFailed

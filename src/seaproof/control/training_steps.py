@@ -13,9 +13,10 @@ from functools import partial
 
 from seaproof.contract.opt_ml import Cluster, TrainingInput, host_names, write_training
 from seaproof.control import artifacts, channels, checkpoints
+from seaproof.control.job_record import explain
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body
-from seaproof.control.training_record import Job, ending_of, explain, note_ending
+from seaproof.control.training_record import Job, ending_of, note_ending
 from seaproof.control.training_run import run_containers
 from seaproof.control.training_status import (
     COMPLETE,

@@ -217,7 +217,7 @@ def _through(
         raise answers.not_supported(endpoint, _TARGET_MODEL)
     return (
         yield from chain(
-            [_step(container, target) for container in containers],
+            [step_to(container, target) for container in containers],
             _forwarded(request.headers),
             request.body,
             deadline=begun + terms.timeout,
@@ -254,7 +254,8 @@ def _check_target_model(target: str) -> None:
         raise answers.no_target_model(target)
 
 
-def _step(container: Container, target: str) -> Step:
+def step_to(container: Container, target: str) -> Step:
+    """How a chain asks this container; `target` is a TargetModel, for one that has many models."""
     if container.models is None:
         return Step(container.name, container.host, container.port)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))

@@ -21,9 +21,10 @@ from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving import metrics
 from seaproof.serving.children import ended, how, kill, reap_strangers
 from seaproof.serving.loading import load_functions, load_predictor, settle
+from seaproof.serving.pace import STUCK
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
-from seaproof.serving.worker import DRAIN, STUCK, Author, Wires, run_worker
+from seaproof.serving.worker import DRAIN, Author, Wires, run_worker
 
 STEADY = 10.0
 """Seconds after which a worker counts as healthy, and its earlier deaths no more."""

@@ -20,9 +20,10 @@ from seaproof.serving.admission import Admission
 from seaproof.serving.children import how
 from seaproof.serving.memory import MIB, Memory, family, private, proportional, size_on_disk
 from seaproof.serving.orders import Process, Processes
+from seaproof.serving.pace import STUCK
 from seaproof.serving.relay import relay
 from seaproof.serving.replies import log
-from seaproof.serving.worker import DRAIN, STUCK
+from seaproof.serving.worker import DRAIN
 
 STEADY = 10.0
 """Seconds after which a model's process counts as healthy, and its earlier deaths no more."""

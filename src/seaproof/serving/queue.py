@@ -15,6 +15,7 @@ from typing import Any
 from seaproof.contract.environ import ServingEnviron
 from seaproof.http.message import Request, Response
 from seaproof.serving.batching import Answers, Batcher, Job
+from seaproof.serving.pace import Pace
 from seaproof.serving.predictions import PlainThread, follow
 from seaproof.serving.predictor import Parts
 from seaproof.serving.replies import failure_reply
@@ -40,6 +41,7 @@ class BatchQueue:
         self._delay = environ.max_batch_delay
         self._most = environ.max_batch_rows
         self._stream = stream
+        self._pace = Pace(environ)
         self._on_loop = on_loop
         """Whether predictions are so quick that they run on the event loop itself."""
         self._loop = asyncio.get_running_loop()
@@ -71,13 +73,19 @@ class BatchQueue:
         jobs = self._take()
         if not jobs:
             return
-        if self._on_loop:
-            self._deliver(self._work(jobs))
+        if self._on_loop or (len(jobs) == 1 and self._pace.allows(jobs[0].request)):
+            self._pace.begin()
+            answers = self._work(jobs)
+            took = self._pace.end()
+            if len(jobs) == 1:
+                self._pace.note(jobs[0].request, took)
+            self._deliver(answers)
             if self._fresh:
                 self._plan()
             return
         self._running = True
-        batch = self._thread.submit(self._work, jobs, limited=False)
+        work = self._timed if len(jobs) == 1 else self._work
+        batch = self._thread.submit(work, jobs, limited=False)
         batch.add_done_callback(self._ended)
 
     def _take(self) -> list[Job]:
@@ -96,6 +104,13 @@ class BatchQueue:
             else:
                 jobs.append(job)
         return jobs
+
+    def _timed(self, jobs: list[Job]) -> Answers:
+        """In the thread, for a request by itself."""
+        began = time.monotonic()
+        answers = self._work(jobs)
+        self._pace.note(jobs[0].request, time.monotonic() - began)
+        return answers
 
     def _work(self, jobs: list[Job]) -> Answers:
         """In the thread: answer the jobs; returns what was not delivered on the way."""

@@ -19,6 +19,7 @@ from seaproof.serving.functions import Functions
 from seaproof.serving.guardian import Guardian, guard
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.observer import Observer
+from seaproof.serving.pace import GRACE, STUCK
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.routes import Routes
@@ -26,10 +27,6 @@ from seaproof.serving.routes import Routes
 READY = b"R"
 DRAIN = 25.0
 """Seconds that requests in flight get after SIGTERM; the platform kills at 30."""
-GRACE = 2.0
-"""Seconds beyond the time limit after which nobody expects a prediction to end; what comes by then is refused."""
-STUCK = 75
-"""Exit code of a worker whose prediction does not end."""
 
 
 @dataclass(frozen=True)

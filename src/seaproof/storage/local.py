@@ -131,6 +131,25 @@ class LocalStorage:
         with stream:
             self.write(address, stream)
 
+    def move(self, source: Path, address: Address) -> None:
+        """Make a file an object, whole or not at all; renamed where it lies on the same disk, else copied."""
+        path = self.path(address)
+        try:
+            near, device = _nearest(path)
+            self._check_folder(near, address)
+            if source.stat().st_dev == device:
+                if path.is_dir():
+                    path.rmdir()  # an empty folder is no object and in nobody's way
+                with source.open("rb") as file:
+                    os.fsync(file.fileno())
+                _rename(source, path)
+                _sync_folder(path.parent)
+                return
+        except OSError as error:
+            raise _unwritable(error, path) from error
+        self.upload(source, address)
+        source.unlink(missing_ok=True)
+
     def delete(self, address: Address) -> None:
         """Remove one object, and folders that are empty without it; one that is not there is passed over."""
         path = self.path(address)

@@ -1,4 +1,4 @@
-"""The storage protocol: six verbs over `s3://bucket/key` addresses."""
+"""The storage protocol: seven verbs over `s3://bucket/key` addresses."""
 
 from __future__ import annotations
 
@@ -65,6 +65,10 @@ class Storage(Protocol):
 
     def upload(self, source: Path, address: Address) -> None:
         """Copy one file to an object, whole or not at all."""
+        ...
+
+    def move(self, source: Path, address: Address) -> None:
+        """Make a file an object, whole or not at all; the file is gone afterwards. Cheap where it can be."""
         ...
 
     def delete(self, address: Address) -> None:

@@ -72,6 +72,17 @@ class StorageContract:
         assert read(storage, "empty") == b""
         assert [found.size for found in storage.list(Address(BUCKET, ""))] == [0]
 
+    def test_a_file_that_is_moved_is_an_object_and_no_file_any_more(self, storage: Storage, tmp_path: Path) -> None:
+        put(storage, "k", b"before")
+        (tmp_path / "file").write_bytes(b"after")
+        storage.move(tmp_path / "file", Address(BUCKET, "k"))
+
+        assert read(storage, "k") == b"after"
+        assert not (tmp_path / "file").exists()
+        with pytest.raises(StorageError):
+            storage.move(tmp_path / "file", Address(BUCKET, "k"))
+        assert read(storage, "k") == b"after"
+
     def test_a_second_write_replaces_the_first_and_a_reader_keeps_what_it_opened(self, storage: Storage) -> None:
         put(storage, "k", b"first")
         with storage.open(Address(BUCKET, "k")) as stream:

@@ -44,7 +44,7 @@ def value_of(text: str, header: str = "") -> Any:
         names = names_of(first)
     if names is not None:
         columns = [cells[1:] for cells in columns]
-    values = list(map(_floats, columns))
+    values = list(map(floats, columns))
     if names is None and None not in values:
         return _matrix(values)
     return Table(list(map(_column, columns, values)), names)
@@ -139,7 +139,7 @@ def texts_of(first: Sequence[str]) -> list[str]:
 
 def _has_numbers(cells: Sequence[str]) -> bool:
     """Whether there is a number in this column, and nothing but numbers."""
-    return not all(map(_is_missing, cells)) and _floats(cells) is not None
+    return not all(map(_is_missing, cells)) and floats(cells) is not None
 
 
 def _is_missing(cell: str) -> bool:
@@ -166,13 +166,13 @@ def _column(cells: Sequence[str], values: list[float] | None) -> Column:
     if values is None:
         return [_text(cell) for cell in cells]
     np: Any = library("numpy")
-    whole = _integers(cells)
+    whole = integers(cells)
     if whole is not None:
         return whole if np is None else np.array(whole, np.int64)
     return values if np is None else np.array(values, np.float64)
 
 
-def _floats(cells: Sequence[str]) -> list[float] | None:
+def floats(cells: Sequence[str]) -> list[float] | None:
     """The numbers of a column, NaN for what is missing; None where a cell is neither."""
     joined = "".join(cells)
     if not joined.isascii() or "_" in joined:
@@ -187,7 +187,7 @@ def _floats(cells: Sequence[str]) -> list[float] | None:
         return None
 
 
-def _integers(cells: Sequence[str]) -> list[int] | None:
+def integers(cells: Sequence[str]) -> list[int] | None:
     """The numbers of a column whose every cell is a whole number of 64 bits, or None."""
     if not cells or not _WHOLE.fullmatch("".join(cells)):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
-from seaproof.serving.codecs import cells, numbers, shapes
+from seaproof.serving.codecs import arrow_csv, cells, numbers, shapes
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.table import Table
 from seaproof.serving.codecs.text import encode_text, is_utf8, text_of, utf8
@@ -34,6 +34,10 @@ def decode(body: bytes, media: MediaType) -> Any:
         named = _named(plain, header)
         if named is not None:
             return named
+    if len(plain) >= arrow_csv.LARGE:
+        found = arrow_csv.table_of(plain, header)
+        if found is not None:
+            return found
     text = text_of(plain, MediaType(TYPE))
     if "\0" in text:
         raise RequestError(400, "the body has a NUL character, so it is not CSV", next_step="Check the charset.")

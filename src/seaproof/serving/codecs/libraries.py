@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from typing import Any
 
@@ -37,3 +38,5 @@ def preload() -> None:
     """Import what decoding and encoding may use, so that no request waits for it and workers share its memory."""
     for name in FAST:
         library(name)
+    if "pyarrow" in sys.modules:  # the model needs it; for large tables alone it is too much to load
+        library("pyarrow.csv")

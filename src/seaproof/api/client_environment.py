@@ -1,0 +1,78 @@
+"""What AWS clients need to talk to the local server: variables, and the configuration file of the SageMaker SDKs.
+
+The SDKs build the address of STS themselves, so that AWS_ENDPOINT_URL does not reach it. Their configuration file gives
+them a default bucket and a role, and with those they do not ask STS; `seaproof run` mends the address itself.
+Sources: shared contract of clients, boto3's `AWS_ENDPOINT_URL`, the SDKs' `sagemaker.config` and
+SAGEMAKER_USER_CONFIG_OVERRIDE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seaproof.errors import SeaproofError
+from seaproof.settings import Settings
+
+SDK_CONFIG = "sagemaker-sdk.yaml"
+ROLE_NAME = "seaproof"
+KEY = "seaproof"
+"""Access key and secret where none are configured: any pair does, but clients refuse to start without one."""
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER")
+"""Variables of another account that would win over ours."""
+
+
+def role_arn(settings: Settings) -> str:
+    """The role that programs can name; any other does as well."""
+    return f"arn:aws:iam::{settings.account}:role/{ROLE_NAME}"
+
+
+def default_bucket(settings: Settings) -> str:
+    """The bucket that the SDKs would make for this account and region."""
+    return f"sagemaker-{settings.region}-{settings.account}"
+
+
+def variables(url: str, settings: Settings, state: Path, around: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a program that is to talk to the server at `url`; `around` is the environment it starts in."""
+    found = {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_REGION": settings.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(state / SDK_CONFIG),
+        "SAGEMAKER_ROLE_ARN": role_arn(settings),
+    }
+    if any(around.get(name) for name in _PROXIES):
+        kept = around.get("NO_PROXY") or around.get("no_proxy") or ""
+        found["NO_PROXY"] = found["no_proxy"] = ",".join(filter(None, (kept, "127.0.0.1", "localhost")))
+    return found
+
+
+def write_sdk_config(settings: Settings, state: Path) -> Path:
+    """Write the SDKs' configuration file, and make the default bucket that it names."""
+    (state / "s3" / default_bucket(settings)).mkdir(parents=True, exist_ok=True)
+    role = role_arn(settings)
+    text = f"""# Written by seaproof: defaults of the SageMaker Python SDK for the local server of this project.
+SchemaVersion: "1.0"
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+      Session:
+        DefaultS3Bucket: {default_bucket(settings)}
+  TrainingJob:
+    RoleArn: {role}
+  Model:
+    ExecutionRoleArn: {role}
+  ProcessingJob:
+    RoleArn: {role}
+"""
+    path = state / SDK_CONFIG
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SeaproofError(f"the SDKs' configuration cannot be written: {error.strerror}", where=str(path)) from error
+    return path

@@ -1,0 +1,220 @@
+"""What is done with one payload: InputFilter, the request with its retries, join and OutputFilter.
+
+With quarantine, a payload that fails is halved until the records are found that fail alone; all others are kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from seaproof.batch import records
+from seaproof.batch.payload import Bad, ChunkedBody, Failure, Outcome, Payload, RecordError, SendFailed
+from seaproof.batch.records import Processing
+from seaproof.batch.split import FramingError
+from seaproof.errors import SeaproofError
+
+Send = Callable[["bytes | ChunkedBody"], bytes]
+"""Sends one request to the model and gives its answer. SendFailed where there is none, or it is not 2xx."""
+
+BAD_LIMIT = 1000
+"""Records of one object that may be put aside; with more it is the model that is broken, not the data."""
+_PAUSES = (0.1, 0.5, 2.0)
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all payloads of a job share; plain values, as it travels to other machines."""
+
+    processing: Processing = field(default_factory=Processing)
+    retries: int = 3
+    """Requests repeated after no answer or a status from 500 on; a status from 400 to 499 is final."""
+    limit: int = 0
+    """Bytes of a payload."""
+    line_ends: bool = False
+    """AssembleWith=Line: each answer ends with a line end."""
+    quarantine: bool = False
+
+
+def run(job: Job, send: Send, payload: Payload, stopped: Callable[[], bool] = lambda: False) -> Outcome:
+    """What came of one payload. Raises nothing that the payload or the container brings about."""
+    done = Outcome(payload.object, payload.number, payload.stop, last=payload.last, failure=payload.failure)
+    if payload.last:
+        return done
+    if payload.oversize:
+        return _oversize(job, payload, done)
+    if payload.is_chunked and not (job.processing.before or job.processing.after) and payload.source is not None:
+        return _run_chunked(job, send, payload, done, stopped)
+    attempt = _Attempt(job, send, payload.header, stopped)
+    try:
+        data = payload.read()
+        if payload.is_chunked:
+            done.stop = payload.start + len(data)
+        if job.processing.before or job.processing.after or job.quarantine or payload.header:
+            _run_records(attempt, data, done)
+        else:
+            done.data = _ended(job, attempt.send(data))
+            _count(payload, data, done, job)
+    except (SendFailed, RecordError) as error:
+        done.failure = explain(error)
+    except (SeaproofError, OSError) as error:
+        done.failure = unreadable(error)
+    return done
+
+
+def unreadable(error: SeaproofError | OSError) -> Failure:
+    """The input cannot be read on."""
+    if isinstance(error, FramingError):
+        return Failure("ClientError", [f"ClientError: {error}"], str(error))
+    text = str(error) if isinstance(error, SeaproofError) else f"{error.strerror or error}"
+    return Failure("ClientError", [f"Unable to read the input: {text}"], f"the input cannot be read: {text}")
+
+
+def explain(error: SendFailed | RecordError) -> Failure:
+    """Why an object fails, in the platform's words and in ours."""
+    if isinstance(error, RecordError):
+        return Failure(
+            "ClientError", [f"ClientError: {error.what}"], f"record {error.index + 1} of a request: {error.what}"
+        )
+    kind = "ClientError" if error.is_clients else "AlgorithmError"
+    lines = [error.what]
+    if error.body:
+        lines += ["", "Message:", *error.body.splitlines()]
+    return Failure(kind, lines, f"{error}{f'. {error.detail}' if error.detail else ''}")
+
+
+@dataclass
+class _Attempt:
+    job: Job
+    to: Send
+    header: bytes
+    stopped: Callable[[], bool]
+
+    def send(self, body: bytes | ChunkedBody, retries: int | None = None) -> bytes:
+        """Once, and again where that may help."""
+        left = self.job.retries if retries is None else retries
+        tried = 0
+        while True:
+            try:
+                return self.to(self.header + body if self.header and isinstance(body, bytes) else body)
+            except SendFailed as error:
+                used = isinstance(body, ChunkedBody) and not body.again
+                if error.is_clients or tried >= left or self.stopped() or used:
+                    raise
+            _pause(_PAUSES[min(tried, len(_PAUSES) - 1)], self.stopped)
+            tried += 1
+
+
+def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while not stopped() and time.monotonic() < until:
+        time.sleep(min(0.1, seconds))
+
+
+def _run_chunked(job: Job, send: Send, payload: Payload, done: Outcome, stopped: Callable[[], bool]) -> Outcome:
+    assert payload.source is not None
+    body = ChunkedBody(payload.source, payload.start, payload.header)
+    try:
+        done.data = _ended(job, _Attempt(job, send, b"", stopped).send(body))
+        done.stop = payload.start + body.size - len(payload.header)
+        done.records = _lines(done.data, job)
+    except SendFailed as error:
+        done.failure = explain(error)
+    return done
+
+
+def _run_records(attempt: _Attempt, data: bytes, done: Outcome) -> None:
+    """A payload of which the single records are looked at."""
+    job = attempt.job
+    processing = job.processing
+    given = records.split_records(data, lines=processing.lines, quoted=processing.quoted)
+    done.records = len(given)
+    done.data = _halve(attempt, given, done) if job.quarantine and given else _exchange(attempt, given)
+
+
+def _exchange(attempt: _Attempt, given: list[bytes], retries: int | None = None) -> bytes:
+    job = attempt.job
+    answer = attempt.send(records.before(job.processing, given), retries)
+    if attempt.header:
+        answer = _without_header(answer, len(given), job)
+    if job.processing.after:
+        answer = records.after(job.processing, given, answer)
+    return _ended(job, answer)
+
+
+def _halve(attempt: _Attempt, given: list[bytes], done: Outcome) -> bytes:
+    """The answers in order, without the records that fail alone: these become `bad`."""
+    parts: list[bytes] = []
+    left = [(0, len(given))]
+    while left:
+        begin, end = left.pop()
+        # Of halves one try tells enough; a record that fails alone has had all its retries.
+        retries = None if end - begin in (1, len(given)) else 0
+        try:
+            parts.append(_exchange(attempt, given[begin:end], retries))
+        except (SendFailed, RecordError) as error:
+            if attempt.stopped() or len(done.bad) >= BAD_LIMIT:
+                raise
+            if end - begin == 1:
+                done.bad.append(Bad(begin, _short(error), given[begin]))
+            else:
+                at = begin + _split_at(error, end - begin)
+                left += [(at, end), (begin, at)]
+    return b"".join(parts)
+
+
+def _split_at(error: SendFailed | RecordError, count: int) -> int:
+    """In the middle, or beside the record that is known to be the one."""
+    if isinstance(error, RecordError) and 0 <= error.index < count:
+        return error.index or 1
+    return count // 2
+
+
+def _short(error: SendFailed | RecordError) -> str:
+    if isinstance(error, SendFailed) and error.body:
+        return f"{error.what}: {error.body[:_SHOWN]}"
+    return error.what
+
+
+def _oversize(job: Job, payload: Payload, done: Outcome) -> Outcome:
+    size = f"{payload.stop - payload.start:,}" if payload.stop >= 0 else f"more than {job.limit:,}"
+    room = job.limit - len(payload.header)
+    what = f"a record of {size} bytes is over the {room:,} bytes that MaxPayloadInMB leaves for it"
+    done.records = 1
+    if job.quarantine and payload.stop >= 0:
+        done.bad.append(Bad(0, what, payload.read()))
+        return done
+    advice = (
+        "Raise MaxPayloadInMB, or split the records"
+        if payload.stop >= 0
+        else ("Raise MaxPayloadInMB, or say SplitType=Line so that the object is sent in parts")
+    )
+    done.failure = Failure("ClientError", [f"ClientError: {what}"], f"{what}. {advice}")
+    return done
+
+
+def _without_header(answer: bytes, count: int, job: Job) -> bytes:
+    """The answer without the header line that some containers give back: one line more than there are records."""
+    found = records.split_records(answer, quoted=job.processing.quoted)
+    return answer[len(found[0]) :] if len(found) == count + 1 else answer
+
+
+def _ended(job: Job, answer: bytes) -> bytes:
+    return answer + b"\n" if job.line_ends and answer and not answer.endswith(b"\n") else answer
+
+
+def _count(payload: Payload, data: bytes, done: Outcome, job: Job) -> None:
+    """Count the records. That goes over every byte: over the answer, where it is smaller and known to have as many."""
+    if not payload.count and len(done.data) < len(data) // 4:
+        done.records, done.agrees = _lines(done.data, job), True
+        return
+    done.records = _lines(data, job)
+    done.agrees = len(done.data) < len(data) // 4 and _lines(done.data, job) == done.records
+
+
+def _lines(data: bytes, job: Job) -> int:
+    if not job.processing.lines:
+        return 1
+    return data.count(b"\n") + (not data.endswith(b"\n") if data else 0)

@@ -1,0 +1,58 @@
+"""Read by every Python that `seaproof run` starts: sends clients to the local server whose address an SDK built itself.
+
+The SageMaker SDKs make their STS client with `endpoint_url="https://sts.<region>.amazonaws.com"`, and AWS_ENDPOINT_URL
+does not reach that. Once botocore is imported, such an address of AWS is replaced by that variable's. The interpreter
+may be any: this file needs the standard library only, and leaves a sitecustomize.py of the environment's own in force.
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import re
+import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib would cost each start
+_OF_AWS = re.compile(r"https://([a-z0-9.-]+\.)?(amazonaws\.com(\.cn)?|api\.aws)(/|$)")
+
+
+def _mended(create_client):
+    def create_client_here(self, service_name, *args, **options):
+        local = os.environ.get("AWS_ENDPOINT_URL")
+        if local and _OF_AWS.match(options.get("endpoint_url") or ""):
+            options["endpoint_url"] = local
+        return create_client(self, service_name, *args, **options)
+
+    return create_client_here
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds `botocore.session` as everybody does, and mends it when it has been loaded."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "botocore.session":
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if found is None or found.loader is None:
+            return found
+        load = found.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            module.Session.create_client = _mended(module.Session.create_client)
+
+        found.loader.exec_module = exec_module
+        return found
+
+
+def _run_the_one_that_this_hides():
+    others = [folder for folder in sys.path if os.path.abspath(folder or ".") != _HERE]  # noqa: PTH100
+    hidden = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
+    if hidden is not None and hidden.loader is not None:
+        module = type(sys)("sitecustomize")
+        module.__spec__, module.__file__ = hidden, hidden.origin
+        hidden.loader.exec_module(module)
+
+
+sys.meta_path.insert(0, _Finder())
+_run_the_one_that_this_hides()

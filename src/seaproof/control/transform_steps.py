@@ -1,0 +1,162 @@
+"""A transform job as a list of steps: Starting, Transforming, Completed.
+
+The record names the step. A coordinator that was killed is followed by one that goes on: its containers are new ones,
+objects that are whole stay, and the one that was under way goes on after its last mark.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from seaproof.batch import work
+from seaproof.batch.engine import Engine, ThreadEngine, Work
+from seaproof.batch.transform import transform
+from seaproof.batch.work import Send
+from seaproof.control import transform_instances, transform_request
+from seaproof.control.job_record import explain
+from seaproof.control.store import Body
+from seaproof.control.transform_instances import NoInstance, Place
+from seaproof.control.transform_log import Teller
+from seaproof.control.transform_objects import StoredObject, find_objects
+from seaproof.control.transform_reasons import reason
+from seaproof.control.transform_record import Job
+from seaproof.control.transform_request import Parameters
+from seaproof.control.transform_status import COMPLETED, ENDED, STOPPED, STOPPING, Ending, finish
+from seaproof.control.transform_stop import Stop
+from seaproof.errors import ImageNotFound, SeaproofError, StorageError
+
+_TRACE_LIMIT = 8000
+
+
+def start(job: Job) -> None:
+    """Run the job in a thread of its own, from where it is."""
+    job.plane.spawn(f"transform job {job.name}", partial(run, job))
+
+
+def run(job: Job) -> None:
+    """Run the job to its end; return early where the coordinator shuts down."""
+    try:
+        ending = _transform(job)
+    except Exception as error:
+        ending = None if job.plane.closing.is_set() else _broken(job, error)
+    if job.plane.closing.is_set():
+        return
+    _complete(job, ending or Ending(COMPLETED))
+
+
+def _transform(job: Job) -> Ending | None:
+    if job.is_stopping():
+        return None
+    body = job.body()
+    try:
+        objects = find_objects(job.plane, body, job.folder)
+    except StorageError as error:
+        return Ending.failed(f"ClientError: {error}")
+    gzipped = body["TransformInput"].get("CompressionType") == "Gzip"
+    teller = Teller(job, len(objects), None if gzipped else sum(found.size for found in objects))
+    stopped = Stop(job)
+    count = body["TransformResources"]["InstanceCount"]
+    try:
+        variants = [transform_instances.variant(body, number) for number in range(count)]
+        with transform_instances.instances(job.plane, job.name, variants, stopped) as places:
+            if stopped():
+                return None
+            job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
+            parameters = transform_request.resolve(body, places[0].preferences())
+            teller.log(str(parameters))
+            _run_lanes(job, body, objects, places, parameters, teller, stopped)
+    except NoInstance as error:
+        teller.log(error.what)
+        return Ending.failed(f"AlgorithmError: {error.what}")
+    except SeaproofError as error:
+        kind = "ClientError" if isinstance(error, ImageNotFound) else "InternalServerError"
+        return Ending.failed(f"{kind}: {explain(error)}")
+    finally:
+        stopped.close()
+        teller.close()
+    return _verdict(job, teller, len(objects))
+
+
+def _run_lanes(
+    job: Job,
+    body: Body,
+    objects: Sequence[StoredObject],
+    places: Sequence[Place],
+    parameters: Parameters,
+    teller: Teller,
+    stopped: Callable[[], bool],
+) -> None:
+    """Objects are dealt out to the instances, each with a lane of its own; or all share one lane."""
+    options = job.options
+    shared = transform_request.work(body, options, parameters)
+    cutting = transform_request.cutting(body, options, parameters)
+    senders = [transform_instances.sender(place, body, options.target_model, stopped) for place in places]
+    engine: Engine = ThreadEngine()
+
+    def lane(mine: Sequence[StoredObject], sends: Sequence[Send]) -> None:
+        def opener(number: int) -> AbstractContextManager[Work]:
+            return nullcontext(lambda payload: work.run(shared, sends[number], payload, stopped))
+
+        with engine.open(opener, len(sends)) as map:
+            transform(mine, cutting, map, parameters.concurrent, teller, stopped)
+
+    if options.spread or len(places) == 1:
+        lane(objects, senders)
+        return
+    _side_by_side([partial(lane, objects[n :: len(places)], [senders[n]]) for n in range(len(places))])
+
+
+def _side_by_side(lanes: Sequence[Callable[[], None]]) -> None:
+    """Run them all; raise what the first of them raised."""
+    problems: list[BaseException] = []
+
+    def run_one(lane: Callable[[], None]) -> None:
+        try:
+            lane()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=run_one, args=(lane,), name="transform lane") for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+def _verdict(job: Job, teller: Teller, objects: int) -> Ending | None:
+    if teller.bad:
+        job.tell("quarantine", f"{teller.bad:,} records were put aside, in files beside the output")
+    if not teller.failures:
+        return None
+    job.set("_failed", {name: failure.reason for name, failure in teller.failures[:100]})
+    return Ending.failed(reason(job.body(), teller.failures, objects))
+
+
+def _complete(job: Job, ending: Ending) -> None:
+    """Give the record its end, in one transaction: a StopTransformJob comes before it or too late."""
+
+    def write() -> None:
+        with job.plane.store.transaction():
+            record = job.record()
+            if record.status in ENDED:
+                return
+            last = Ending(STOPPED) if record.status == STOPPING else ending
+            job.plane.store.update(job.kind, job.name, partial(finish, ending=last), status=last.status)
+
+    job.insist(write)
+    if job.record().status == COMPLETED:
+        job.remove_folder()
+
+
+def _broken(job: Job, error: Exception) -> Ending:
+    """Something failed that no step expected: the job fails with it, the tool lives on."""
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    job.tell("internal-error", trace[-_TRACE_LIMIT:])
+    return Ending.failed(f"InternalServerError: We encountered an internal error. Please try again. ({explain(error)})")

@@ -1,0 +1,136 @@
+"""Large CSV by pyarrow: the same value, to the cell, as cell by cell; or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from seaproof.contract.http import parse_media_type
+from seaproof.errors import RequestError
+from seaproof.serving.codecs import Table, arrow_csv, cells, decode
+
+WORDS = [
+    "red",
+    "green",
+    "ü",
+    "a b",
+    " x",
+    "x ",
+    "5 m",
+    "12 High Street",
+    "na",
+    "NA",
+    "null",
+    "true",
+    "2020-01-01",
+    "1_0",
+    "٣",
+]
+NUMBERS = ["1", "-2", "007", "1.5", "-0", "-0.0", ".5", "5.", "+1", " 3", "4 ", "1e3", "1e400", "9007199254740993"]
+NUMBERS += ["9223372036854775808", "nan", "NaN", "inf", "-Infinity", "0x1F", "nan(1)", "1d5", "12:30"]
+EMPTY = ["", "", " ", "\t"]
+QUOTED = ['""', '" "', '"red"', '"1"', '"nan"', '"a,b"', '"a""b"', '""""', '"a\nb"', '"a\r\nb"', '"1""2"', '"7 x"']
+BROKEN = ['a"b', '"ab"x', '""x', '"', '"a" ', "a\0b"]
+
+
+def columns(*kinds: list[str]) -> st.SearchStrategy[list[list[str]]]:
+    """Rows with a kind of cell in each column, now and then another."""
+    cell = [st.sampled_from(kind) for kind in kinds]
+    return st.lists(st.tuples(*cell).map(list), min_size=2, max_size=6)
+
+
+ROWS = st.lists(
+    st.sampled_from(
+        [NUMBERS, NUMBERS + EMPTY, WORDS, WORDS + EMPTY, QUOTED[:3] + WORDS, QUOTED + NUMBERS, EMPTY, BROKEN]
+    ),
+    min_size=2,
+    max_size=5,
+).flatmap(lambda kinds: columns(*kinds))
+HEADS = st.sampled_from([None, ["a", "b", "c", "d", "e"], ["a", "a", "b", "c", "d"], ['"a,b"', "b", '"c"', "d", "e"]])
+
+
+def slow(body: bytes, header: str) -> Any:
+    try:
+        return cells.value_of(body.decode(), header)
+    except RequestError:
+        return None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal to the cell, its type and the sign of zero; a missing text is None in both."""
+    if not isinstance(one, Table) or not isinstance(other, Table):
+        return False
+    kinds = [[getattr(column, "dtype", list) for column in table.columns] for table in (one, other)]
+    return kinds[0] == kinds[1] and one == other
+
+
+@settings(deadline=None, max_examples=600)
+@given(
+    ROWS,
+    HEADS,
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\n", "\n\n"]),
+    st.sampled_from(["", "present", "absent"]),
+)
+@example([["1", "x"], ["", "y"]], None, "\n", "\n", "")
+@example([["-0", "x"], ["", "y"]], None, "\n", "\n", "")
+@example([["1", '""'], ["2", "y"]], None, "\n", "\n", "")
+@example([['""', "x"], ['""', "y"]], ["a", "b"], "\n", "\n", "")
+@example([["nan", "x"], ["nan", "y"]], ["a", "b"], "\n", "\n", "")
+def test_what_it_gives_is_what_cell_by_cell_gives(
+    rows: list[list[str]], head: list[str] | None, end: str, last: str, header: str
+) -> None:
+    lines = rows if head is None else [head[: len(rows[0])], *rows]
+    body = (end.join(map(",".join, lines)) + last).encode()
+
+    found = arrow_csv.table_of(body, header)
+
+    if found is not None:
+        assert same(found, slow(body, header)), body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1,red\n2,green\n",
+        b"id,name\n1,red\n2,green\n",
+        b"id,name\r\n1,red\r\n2,\r\n",
+        b'1,"red, dark"\n2,"say ""hello"""\n,x\n',
+        b"1.5,,+3,x\n,2, 4,\n",
+        "1,grün,2020-01-01,true\n2,rot,2020-01-02,false\n".encode(),
+        b'9007199254740993,"",x\n1,y,z\n',
+    ],
+)
+def test_what_is_plain_is_not_left_to_the_slow_way(body: bytes) -> None:
+    found = arrow_csv.table_of(body, "")
+
+    assert same(found, slow(body, ""))
+
+
+@pytest.mark.parametrize(
+    "body", [b"1,2,x\n1,2\n", b"a,b\n1,\xff\n", b'1,"x\n2,y\n', b"1,x\n\0,y\n", b"1,2\n3,4\n", b"x\ny\n"]
+)
+def test_what_it_is_not_sure_about_it_leaves_alone(body: bytes) -> None:
+    assert arrow_csv.table_of(body, "") is None
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_large_body_comes_that_way_and_a_fault_in_it_is_still_worded_by_row_and_column(end: bytes) -> None:
+    lines = [
+        b"%d,name %d,%.3f,%s" % (number, number % 97, number / 7, b"x" if number % 5 else b"") for number in range(3000)
+    ]
+    media = parse_media_type("text/csv")
+    body = end.join([b"id,name,size,flag", *lines, b""])
+    assert len(body) > arrow_csv.LARGE
+
+    found = decode(body, media)
+    assert same(found, slow(body, ""))
+    assert [type(column) for column in found.columns] == [np.ndarray, list, np.ndarray, list]
+
+    lines[2000] += b",more"
+    with pytest.raises(RequestError, match="row 2002 has 5 columns, expected 4"):
+        decode(end.join([b"id,name,size,flag", *lines, b""]), media)

@@ -1,0 +1,55 @@
+"""SageMaker Python SDK v2: fit with its log, deploy, predict, a pipeline model, a multi-model endpoint."""
+
+from pathlib import Path
+
+import boto3
+import sagemaker
+from sagemaker.estimator import Estimator
+from sagemaker.model import Model
+from sagemaker.multidatamodel import MultiDataModel
+from sagemaker.pipeline import PipelineModel
+from sagemaker.predictor import Predictor
+from sagemaker.serializers import CSVSerializer
+
+session = sagemaker.Session()
+role = sagemaker.get_execution_role()
+print("role", role, flush=True)
+client = boto3.client("sagemaker")
+
+
+def deployed(model, name, **options):
+    """Deploy without the SDK's poll of 30 seconds."""
+    model.deploy(initial_instance_count=1, instance_type="ml.m5.large", endpoint_name=name, wait=False, **options)
+    client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return Predictor(name, sagemaker_session=session, serializer=CSVSerializer())
+
+
+Path("data.csv").write_text("1\n2\n")
+data = session.upload_data("data.csv", key_prefix="in")
+estimator = Estimator(
+    "times",
+    role,
+    instance_count=1,
+    instance_type="ml.m5.large",
+    hyperparameters={"factor": 3},
+    sagemaker_session=session,
+)
+estimator.fit({"train": data}, logs=True)
+print("model", estimator.model_data, flush=True)
+
+predictor = deployed(estimator, "single")
+print("answer", predictor.predict("14").decode(), flush=True)
+
+times = Model("times", estimator.model_data, role, sagemaker_session=session)
+twice = PipelineModel(
+    [times, Model("times", estimator.model_data, role, sagemaker_session=session)], role, sagemaker_session=session
+)
+print("chain", deployed(twice, "chain").predict("2").decode(), flush=True)
+
+many = MultiDataModel("many", f"s3://{session.default_bucket()}/models/", times, sagemaker_session=session)
+many.add_model(estimator.model_data, "three.tar.gz")
+print("one of", list(many.list_models()), flush=True)
+print("answer", deployed(many, "many").predict("5", target_model="three.tar.gz").decode(), flush=True)
+
+for name in ("single", "chain", "many"):
+    client.delete_endpoint(EndpointName=name)

@@ -1,0 +1,70 @@
+"""Programs as users write them for AWS, each a process of its own, run unmodified by `seaproof run`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sdk_environments import python_with
+from wire_lab import make_project
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def run(root, python, program, **more):
+    """What a program said, in a project of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "seaproof.cli",
+        "run",
+        "--driver",
+        "process",
+        "--",
+        python,
+        "-W",
+        "ignore",
+        program,
+    ]
+    done = subprocess.run(
+        command, cwd=make_project(root), capture_output=True, text=True, timeout=300, check=False, **more
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_boto3(tmp_path):
+    said = run(tmp_path, sys.executable, PROGRAMS / "with_boto3.py")
+
+    assert said.splitlines() == [
+        "job Completed",
+        "factor 3",
+        "log ['rows=3;']",
+        "answer 42",
+        "streamed 42",
+        "refused 500",
+        "later 15",
+        "left []",
+    ]
+
+
+def test_sagemaker_sdk_v2(tmp_path):
+    said = run(tmp_path, python_with("sdk-v2"), PROGRAMS / "with_sdk_v2.py")
+
+    assert "role arn:aws:iam::000000000000:role/seaproof" in said
+    assert "rows=2;" in said  # the job's log, as fit() shows it
+    assert "Training job completed" in said
+    assert [line for line in said.splitlines() if line.startswith(("answer", "chain", "one of"))] == [
+        "answer 42",
+        "chain 18",
+        "one of ['three.tar.gz']",
+        "answer 15",
+    ]
+
+
+@pytest.mark.slow  # its environment alone has 700 MB
+def test_sagemaker_sdk_v3(tmp_path):
+    said = run(tmp_path, python_with("sdk-v3"), PROGRAMS / "with_sdk_v3.py")
+
+    assert "rows=2;" in said
+    assert said.splitlines()[-2:] == ["job Completed", "answer 42"]
