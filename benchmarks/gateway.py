@@ -1,75 +1,119 @@
-"""How much `seaproof pipeline` adds: chains of 1, 2 and 3 containers, against nginx `proxy_pass` and direct calls.
+"""How much `seaproof pipeline` adds: chains of 1, 2 and 3 containers, against nginx and against no gateway at all.
 
     python benchmarks/gateway.py            all of it, medians of 5 rounds
     python benchmarks/gateway.py --quick    one short round
 
-Small bodies: the containers are nginx with `return 200` and 150 bytes, so that they cost next to nothing. 1 MB bodies:
-`seaproof.http` echoes them. All processes stand from first to last and take turns, so that what the machine does in
-between hits all of them. Compare ratios within one run only.
+Rivals: nginx `proxy_pass` (one hop), nginx + Lua (the same pipeline in a dozen lines), and a minimal client that calls
+the containers one after another (direct_chain.py). Small bodies: the containers are nginx with `return 200` and 150
+bytes, so that they cost next to nothing. 1 MB bodies: `seaproof.http` echoes them. All processes stand from first to
+last and take turns, so that what the machine does in between hits all of them. Compare ratios within one run only.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from load import LoadFailed, Measurement, measure
+from gateway_servers import MODEL, container, echo, gateway, peak, proxy
+from load import LoadFailed, measure
 from processes import Server
 
 SMALL, LARGE = b"0.123456," * 17, b"0.123456," * 116_509
 HOPS = (1, 2, 3)
 KIND = "text/csv"
-NGINX = """
-worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off; master_process off;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 10000000; client_max_body_size 0; client_body_buffer_size 4m;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  proxy_buffers 64 64k; proxy_buffer_size 64k; proxy_busy_buffers_size 128k;
-  {inner}
-}}
-"""
-RETURN = """
-server {{
-  listen 127.0.0.1:{port} backlog=1024; default_type text/csv;
-  location / {{ return 200 '{text}'; }}
-}}
-"""
-PROXY = """
-upstream small {{ server 127.0.0.1:{small}; keepalive 64; keepalive_requests 10000000; }}
-upstream large {{ server 127.0.0.1:{large}; keepalive 64; keepalive_requests 10000000; }}
-server {{
-  listen 127.0.0.1:{port} backlog=1024; proxy_http_version 1.1; proxy_set_header Connection "";
-  location = /small {{ proxy_pass http://small/invocations; }}
-  location = /large {{ proxy_pass http://large/invocations; }}
-}}
-"""
-ECHO = """
-import asyncio, sys
-from seaproof.http.limits import ServerLimits
-from seaproof.http.message import Response
-from seaproof.http.server import run, serve
-def echo(request):
-    return Response(200, [(b"Content-Type", b"text/csv")], request.body)
-async def main():
-    server = await serve(echo, port=int(sys.argv[1]), limits=ServerLimits(body_bytes=2**30))
-    await asyncio.Event().wait()
-run(main())
-"""
+CONNECTIONS = {"small": (1, 16, 64), "large": (1, 16, 64)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One measurement; times in milliseconds, CPU of the server in cores (0 where nobody counted)."""
+
+    requests_per_second: float
+    p50: float
+    p99: float = 0.0
+    server_cpu: float = 0.0
+    other_cpu: float = 0.0
+
+
+@dataclass
+class Bench:
+    """What stands, and what was found: body, connections, target -> one each round."""
+
+    folder: Path
+    stack: ExitStack
+    seconds: int
+    found: dict[tuple[str, int, str], list[Found]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """All servers."""
+        enter = self.stack.enter_context
+        small = [enter(container(self.folder / f"container{hop}", SMALL)) for hop in HOPS]
+        large = [enter(echo()) for _ in HOPS]
+        self.containers = {"small": small, "large": large}
+        self.proxy = enter(proxy(self.folder / "proxy", small, large))
+        self.gateways = {
+            (size, hops): enter(gateway(self.folder / f"gateway-{size}{hops}", containers[:hops]))
+            for size, containers in self.containers.items()
+            for hops in HOPS
+        }
+        self.many = enter(gateway(self.folder / "gateway-many", small[:1], many=True))
+
+    def targets(self, size: str) -> list[tuple[str, Server, str]]:
+        """What is measured with bodies of this size: name, server, path."""
+        targets = [("container", self.containers[size][0], "/invocations"), ("nginx", self.proxy, f"/{size}")]
+        for hops in HOPS:
+            targets.append((f"gateway {hops}", self.gateways[size, hops], "/pipeline"))
+            targets.append((f"lua {hops}", self.proxy, f"/{size}/{hops}"))
+        if size == "small":
+            targets.append(("model", self.many, f"/pipeline?model={MODEL}"))
+        return targets
+
+    def round(self, number: int) -> None:
+        """Everything once."""
+        for size, body in (("small", SMALL), ("large", LARGE)):
+            file = self.folder / size
+            file.write_bytes(body)
+            for connections in CONNECTIONS[size]:
+                print(f"round {number}: {size}, c={connections}", file=sys.stderr, flush=True)
+                for what, server, path in self.targets(size):
+                    came = measure(server, path, file, KIND, "*/*", connections, self.seconds)
+                    if came.failed:
+                        raise LoadFailed(f"{came.failed} requests failed: {size}, {what}")
+                    one = Found(came.requests_per_second, came.p50, came.p99, came.server_cpu, came.other_cpu)
+                    self.found.setdefault((size, connections, what), []).append(one)
+                for hops in HOPS:
+                    self.found.setdefault((size, connections, f"client {hops}"), []).append(
+                        self.direct(file, connections, self.containers[size][:hops])
+                    )
+
+    def direct(self, file: Path, connections: int, servers: list[Server]) -> Found:
+        """The containers called one after another."""
+        command = [sys.executable, str(Path(__file__).with_name("direct_chain.py")), str(connections)]
+        command += [str(self.seconds), str(file), *(str(server.port) for server in servers)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        return Found(**json.loads(done.stdout))
+
+    def middle(self, size: str, connections: int, what: str, figure: str) -> float:
+        """The median of the rounds."""
+        return median(getattr(each, figure) for each in self.found[size, connections, what])
+
+    def ratio(self, size: str, connections: int, one: str, other: str) -> float:
+        """Requests per second of one, as a part of the other's: the median of the rounds' own ratios."""
+        pairs = zip(self.found[size, connections, one], self.found[size, connections, other], strict=True)
+        return median(ours.requests_per_second / theirs.requests_per_second for ours, theirs in pairs)
+
+    def added(self, connections: int, one: str, other: str, hops: int) -> float:
+        """Milliseconds of p50 that one adds to the other for each hop: the median of the rounds' own differences."""
+        pairs = zip(self.found["small", connections, one], self.found["small", connections, other], strict=True)
+        return median((ours.p50 - theirs.p50) / hops for ours, theirs in pairs)
 
 
 def main() -> None:
@@ -79,138 +123,49 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=int, default=0)
     given = parser.parse_args()
-    rounds = given.rounds or (1 if given.quick else 5)
-    seconds = given.seconds or (1 if given.quick else 3)
     if not shutil.which("nginx"):
-        sys.exit("nginx is not installed; on Debian: apt-get install nginx-light")
+        sys.exit("nginx is not installed; on Debian: apt-get install nginx-light libnginx-mod-http-lua")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder = Path(name)
-        small = [stack.enter_context(_nginx(folder / f"container{hop}", RETURN, text=SMALL.decode())) for hop in HOPS]
-        large = [stack.enter_context(_echo()) for _ in HOPS]
-        proxy = stack.enter_context(_nginx(folder / "proxy", PROXY, small=small[0].port, large=large[0].port))
-        gateways = {
-            (size, hops): stack.enter_context(_gateway(folder / f"gateway-{size}{hops}", containers[:hops]))
-            for size, containers in (("small", small), ("large", large))
-            for hops in HOPS
-        }
-        results: dict[tuple[str, str, int], list[Measurement]] = {}
-        for number in range(rounds):
-            for size, body, first in (("small", SMALL, small[0]), ("large", LARGE, large[0])):
-                file = folder / size
-                file.write_bytes(body)
-                targets = [("direct", first, "/invocations"), ("nginx", proxy, f"/{size}")]
-                targets += [(f"{hops} hops", gateways[size, hops], "/pipeline") for hops in HOPS]
-                for connections in (1, 16, 64) if size == "small" else (1, 16):
-                    for what, server, path in targets:
-                        print(f"round {number + 1}: {size} c={connections} {what}", file=sys.stderr)
-                        found = measure(server, path, file, KIND, "*/*", connections, seconds)
-                        if found.failed:
-                            raise LoadFailed(f"{found.failed} requests failed: {size}, {what}")
-                        results.setdefault((size, what, connections), []).append(found)
-        _show(results, {key: server for key, server in gateways.items() if key[0] == "large"})
+        bench = Bench(Path(name), stack, given.seconds or (1 if given.quick else 2))
+        bench.start()
+        for number in range(given.rounds or (1 if given.quick else 5)):
+            bench.round(number + 1)
+        _show(bench)
 
 
-def _show(results: dict[tuple[str, str, int], list[Measurement]], large: dict[tuple[str, int], Server]) -> None:
-    def middle(size: str, what: str, connections: int, figure: str) -> float:
-        return median(getattr(each, figure) for each in results[size, what, connections])
-
-    print(
-        "\n| body | connections | target | requests/s | p50 ms | p99 ms | server CPU |\n|---|--:|---|--:|--:|--:|--:|"
-    )
-    for size, what, connections in results:
+def _show(bench: Bench) -> None:
+    print("\n| body | c | target | requests/s | p50 ms | p99 ms | server CPU |\n|---|--:|---|--:|--:|--:|--:|")
+    for size, connections, what in bench.found:
         rate, p50, p99, cpu = (
-            middle(size, what, connections, figure) for figure in ("requests_per_second", "p50", "p99", "server_cpu")
+            bench.middle(size, connections, what, figure)
+            for figure in ("requests_per_second", "p50", "p99", "server_cpu")
         )
-        print(f"| {size} | {connections} | {what} | {rate:,.0f} | {p50:.3f} | {p99:.3f} | {cpu:.2f} |")
+        tail = f"{p99:.3f} | {cpu:.2f}" if cpu else " | "
+        print(f"| {size} | {connections} | {what} | {rate:,.0f} | {p50:.3f} | {tail} |")
     print("\n| figure | goal | found |\n|---|--:|--:|")
-    direct = middle("small", "direct", 1, "p50")
     for hops in HOPS:
-        added = (middle("small", f"{hops} hops", 1, "p50") - hops * direct) / hops
-        print(f"| added p50 per hop, c=1, {hops} hops, ms | 0.08 | {added:.3f} |")
-    added = middle("small", "nginx", 1, "p50") - direct
-    print(f"| the same of nginx proxy_pass, 1 hop, ms | | {added:.3f} |")
+        added = bench.added(1, f"gateway {hops}", f"client {hops}", hops)
+        print(f"| added p50 per hop, c=1, {hops} hops, against the minimal client, ms | 0.08 | {added:.3f} |")
+    print(f"| the same of nginx proxy_pass, 1 hop, ms | | {bench.added(1, 'nginx', 'client 1', 1):.3f} |")
+    print(f"| added p50 of a warm model, c=1, ms | 0.1 | {bench.added(1, 'model', 'client 1', 1):.3f} |")
     for connections in (1, 16, 64):
-        ours = middle("small", "1 hops", connections, "requests_per_second")
-        ratio = ours / middle("small", "nginx", connections, "requests_per_second")
         goal = "0.55" if connections == 64 else ""
+        ratio = bench.ratio("small", connections, "gateway 1", "nginx")
         print(f"| requests/s, 1 hop, c={connections}: part of nginx proxy_pass | {goal} | {ratio:.2f} |")
-    for connections in (1, 16):
-        ours = middle("large", "1 hops", connections, "requests_per_second")
-        ratio = ours / middle("large", "nginx", connections, "requests_per_second")
-        print(f"| 1 MB, 1 hop, c={connections}: part of nginx proxy_pass | | {ratio:.2f} |")
-    for (_, hops), server in large.items():
-        print(f"| peak memory, 1 MB bodies, c=16, {hops} hops, MB | the same for all | {_peak(server) / 1e6:.0f} |")
-
-
-def _peak(server: Server) -> int:
-    """The most memory that the process has had, in bytes."""
-    text = Path(f"/proc/{server.process.pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:"))
-
-
-@contextmanager
-def _nginx(folder: Path, inner: str, **values: object) -> Iterator[Server]:
-    folder.mkdir()
-    port = _free_port()
-    config = NGINX.format(folder=folder, inner=inner.format(port=port, **values))
-    (folder / "nginx.conf").write_text(config)
-    with _process(
-        ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")], port
-    ) as server:
-        yield server
-
-
-@contextmanager
-def _echo() -> Iterator[Server]:
-    port = _free_port()
-    with _process([sys.executable, "-c", ECHO, str(port)], port) as server:
-        yield server
-
-
-@contextmanager
-def _gateway(folder: Path, containers: list[Server]) -> Iterator[Server]:
-    folder.mkdir()
-    entries = [{"container": f"bench-{number}", "port": each.port} for number, each in enumerate(containers)]
-    (folder / "containers.json").write_text(json.dumps(entries))
-    port = _free_port()
-    command = [sys.executable, "-m", "seaproof.cli", "pipeline", "--quiet", "--port", str(port)]
-    with _process(command, port, folder) as server:
-        yield server
-
-
-@contextmanager
-def _process(command: list[str], port: int, folder: Path | None = None) -> Iterator[Server]:
-    """A process until it is no longer needed; it answers something when this begins."""
-    started = time.monotonic()
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
-        try:
-            while not _answers(port):
-                if process.poll() is not None or time.monotonic() - started > 30:
-                    sys.exit(f"it did not start: {' '.join(command)}")
-                time.sleep(0.05)
-            yield Server(process, port, time.monotonic() - started)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status < 503
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for connections in (1, 16, 64):
+        goal = "0.9" if connections == 64 else ""
+        ratio = bench.ratio("small", connections, "gateway 3", "lua 3")
+        print(f"| requests/s, 3 hops, c={connections}: part of nginx + Lua | {goal} | {ratio:.2f} |")
+    for connections in CONNECTIONS["large"]:
+        print(f"| 1 MB, 1 hop, c={connections}: part of nginx proxy_pass | | ", end="")
+        print(f"{bench.ratio('large', connections, 'gateway 1', 'nginx'):.2f} |")
+        print(f"| 1 MB, 3 hops, c={connections}: part of nginx + Lua | | ", end="")
+        print(f"{bench.ratio('large', connections, 'gateway 3', 'lua 3'):.2f} |")
+    for (size, hops), server in bench.gateways.items():
+        if size == "large":
+            print(f"| peak memory, 1 MB bodies, {hops} hops, MB | the same for all | {peak(server) / 1e6:.0f} |")
+    other = median(each.other_cpu for what in bench.found.values() for each in what if each.server_cpu)
+    print(f"\nCores that something else kept busy meanwhile (containers included): {other:.2f}")
 
 
 if __name__ == "__main__":

@@ -87,10 +87,12 @@ class Passage:
 
     def _chain(self, asked: Asked, request: Request) -> Chain:
         span = Span.given(request.headers)
+        # The request lives until it is answered; its body is let go with the first step.
+        body, request.body = request.body, b""
         return chain(
             [self._step(number, model) for number, model in enumerate(asked.models)],
             asked.headers,
-            request.body,
+            body,
             deadline=time.monotonic() + self.timeout,
             hop_limit=LARGEST,
             reply_limit=LARGEST,

@@ -26,7 +26,11 @@ _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "DELE
 _REMEMBERED = 256
 _BLANKS = (b" ", b"\t")
 _WATCHED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_LONGEST_HEAD = 1024
 _targets: dict[bytes, tuple[str, str]] = {}
+_heads: dict[bytes, tuple[str, str, str, Headers, int, bool, bool]] = {}
+"""Heads of requests that came whole in one piece, up to the empty line: method, path, query, headers, bytes of the
+body, keep-alive, HTTP/1.0. A client says the same over and over, so that most requests need no parser."""
 _hosts: set[bytes] = set()
 
 
@@ -74,10 +78,12 @@ class RequestReader:
         "_replayed",
         "_sink",
         "_size",
+        "_size_whole",
         "_slack",
         "_stream",
         "_upgrade",
         "_url",
+        "_whole",
         "begun",
         "phase",
         "received",
@@ -95,6 +101,8 @@ class RequestReader:
         """Body bytes over the connection's life."""
         self._head_fed = self._slack = self._fed = self._overhead = 0
         self._upgrade = self._replayed = False
+        self._whole = b""
+        self._size_whole = 0
         self._stream: BodyStream | None = None
         self._reset()
 
@@ -109,9 +117,38 @@ class RequestReader:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse the next bytes."""
+        if self.phase == IDLE and isinstance(data, bytes) and not self._may_stream:
+            end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
+            known = _heads.get(data[:end])
+            if known is not None and len(data) == end + known[4] <= end + self._limits.body_bytes:
+                self._deliver_known(known, data[end:], end)
+                return
+            self._whole = data[:end] if end > 3 else b""
+            self._size_whole = len(data) - end
         rest = self._feed(data)
+        self._whole = b""
         while rest:
             rest = self._feed(rest)
+
+    def _deliver_known(
+        self, known: tuple[str, str, str, Headers, int, bool, bool], body: bytes, head_bytes: int
+    ) -> None:
+        """A request whose head was read before, byte for byte; the parser sees none of it."""
+        method, path, query, headers, size, keep_alive, old = known
+        if head_bytes > self._limits.header_bytes:
+            self._refuse_head()
+            return
+        self.begun = self._sink.now
+        self.received += size
+        self._sink.deliver(Request(method, path, query, headers.copy(), body), keep_alive, old)
+
+    def _remember(self, request: Request) -> None:
+        """Keep the head of a request that was head and body, nothing else, in one piece."""
+        if len(_heads) >= _REMEMBERED:
+            _heads.clear()
+        size = len(request.body)
+        known = request.method, request.path, request.query, request.headers.copy(), size, self._keep_alive, self._old
+        _heads[self._whole] = known
 
     def _feed(self, data: bytes | memoryview) -> bytes | None:
         """Parse these bytes; what must be parsed anew comes back."""
@@ -298,7 +335,12 @@ class RequestReader:
             return
         parts = self._parts
         request = self._request(parts[0] if len(parts) == 1 else b"".join(parts))
+        plain = not (self._chunked or self._expects)
         self._reset()
+        if self._whole:
+            if plain and len(request.body) == self._size_whole:
+                self._remember(request)
+            self._whole = b""
         self._sink.deliver(request, self._keep_alive, self._old)
 
     def _request(self, body: bytes) -> Request:

@@ -20,7 +20,16 @@ _EARLY = 0.002
 """Seconds that a timer may fire before its time: the clock of a loop is coarse."""
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
+_REMEMBERED = 512
+_LONGEST_HEAD = 1024
+
 Notify = Callable[["BaseException | None"], None]
+
+_heads: dict[bytes, tuple[int, Headers, int, bool]] = {}
+"""Heads of replies that came whole in one piece, up to the empty line: status, headers, bytes of the body, keep-alive.
+
+A container says the same over and over, so that most replies need no parser: the bytes decide, all of them.
+"""
 
 
 class Wire(asyncio.Protocol):
@@ -55,7 +64,7 @@ class Wire(asyncio.Protocol):
         self.answered = False
         """Whether a byte of the reply has come."""
         self.answered_at = 0.0
-        self.complete = False
+        self.complete = self._keep_alive = False
         self.reusable = False
         self._head_only = head_only
         self._streamed = streamed
@@ -167,15 +176,20 @@ class Wire(asyncio.Protocol):
             self._surplus = True
             self._transport.abort()
             return
-        if not self.answered:
+        first = not self.answered
+        if first:
             self.answered = True
             self.answered_at = monotonic()
+            if self._take_known(data):
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete and not self.lost:
                 self.fail(HttpError("malformed", f"the reply is not HTTP/1.1: {error}", where=self._where))
             return
+        if first:
+            self._remember(data)
         if self._due is not None:
             self._tell()
         elif not self._head_done:
@@ -184,6 +198,33 @@ class Wire(asyncio.Protocol):
                 self.fail(
                     HttpError("malformed", f"the reply's headers are over {_HEAD_BYTES} bytes", where=self._where)
                 )
+
+    def _take_known(self, data: bytes) -> bool:
+        """Whether this is all of a reply whose head is known; it is then complete, and the parser saw none of it."""
+        end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
+        known = _heads.get(data[:end])
+        if known is None or self._streamed or self._head_only:
+            return False
+        status, headers, size, keep_alive = known
+        if len(data) != end + size or (self._max_body is not None and size > self._max_body):
+            return False
+        self.status, self.headers = status, headers.copy()
+        if size:
+            self.parts.append(data[end:])
+        self._head_done = True
+        self._complete(keep_alive)
+        self._tell()
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of a reply that was head and body, nothing else, in this one piece."""
+        end, size = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4, self._size
+        is_plain = self.complete and not (self._streamed or self._head_only or self._surplus)
+        if not is_plain or end < 4 or len(data) != end + size:
+            return
+        if len(_heads) >= _REMEMBERED:
+            _heads.clear()
+        _heads[data[:end]] = (self.status, self.headers.copy(), size, self._keep_alive)
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -271,6 +312,7 @@ class Wire(asyncio.Protocol):
 
     def _complete(self, keep_alive: bool) -> None:
         self.complete = True
+        self._keep_alive = keep_alive
         unsent = self._sender is not None or (not self.lost and self._transport.get_write_buffer_size() > 0)
         self._stop_sender()
         self.reusable = keep_alive and not unsent

@@ -188,7 +188,7 @@ def chain(
     step has no answer, one that is not 2xx, or one over its limit. `opened` is for the last call; see Call.
     """
     trace = Trace(trace_id=span.trace_id if span else "")
-    last = len(steps) - 1
+    last, sent_type = len(steps) - 1, _type_of(headers)
     for number, step in enumerate(steps):
         sent = _headers(headers, step, span, is_last=number == last)
         limit = reply_limit if number == last else hop_limit
@@ -196,7 +196,7 @@ def chain(
         call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
         if number == last:
             call.opened = opened
-        entry = StepTrace(step.name, _type_of(headers), len(body))
+        entry = StepTrace(step.name, sent_type, len(body))
         trace.steps.append(entry)
         try:
             reply = (yield call) if step.exchange is None else (yield from step.exchange(call))
@@ -211,6 +211,7 @@ def chain(
             raise StepFailed(trace, number, step, call, reply=reply)
         if number < last:
             headers, body = _next_headers(headers, reply.headers), reply.body
+            sent_type = entry.reply_type
     return reply, trace
 
 
