@@ -123,6 +123,7 @@ def build_call(project: Project, shipment: Shipment, name: str) -> Call:
         "dockerfile": str(dockerfile),
         "platform": shape.platform,
         "arguments": dict(shape.arguments),
+        "network": shape.network,
         "image": name,
     }
     return Call("docker", "Build", request)
