@@ -53,6 +53,13 @@ class Reader:
             value = value[key]
         if isinstance(value, Table):
             return self.table(value)
+        if isinstance(value, bytes):
+            raise RequestError(
+                415,
+                "bytes of no kind are no table",
+                where="Content-Type",
+                next_step="Send rows as text/csv or application/json; a JSON object is read whatever its type says.",
+            )
         if hasattr(value, "ndim"):
             return self._array(value)
         if isinstance(value, list) and value:
