@@ -152,6 +152,24 @@ def test_what_fails_while_it_is_scored_is_a_500(container: Container) -> None:
     assert "Traceback (most recent call last)" in container.log
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "said"),
+    [
+        ('{"age": 1', OCTETS, 400, "the body begins as a JSON object does, and is none"),
+        ('{"age": 1', "application/x-www-form-urlencoded", 400, "the body begins as a JSON object does, and is none"),
+        ("1,free,0,1", OCTETS, 415, "bytes of no kind are no table"),
+        ("", OCTETS, 415, "bytes of no kind are no table"),
+    ],
+)
+def test_a_body_of_no_kind_that_is_no_row_is_refused(
+    container: Container, body: str, content_type: str, status: int, said: str
+) -> None:
+    reply = container.invoke(body, content_type)
+
+    assert reply.status == status
+    assert said in reply.body.decode()
+
+
 # Fields and rows.
 
 

@@ -16,9 +16,10 @@ from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.formats.schema import Field
 from seaproof.serving.codecs import Table, decode, numbers
+from seaproof.serving.codecs.cells import reads_as_other
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.text import text_of, utf8
-from seaproof.serving.tabular.columns import MISSING, column, matrix
+from seaproof.serving.tabular.columns import column, matrix
 
 CSV = "text/csv"
 LISTS = ("instances", "inputs")
@@ -53,6 +54,13 @@ class Reader:
             value = value[key]
         if isinstance(value, Table):
             return self.table(value)
+        if isinstance(value, bytes):
+            raise RequestError(
+                415,
+                "bytes of no kind are no table",
+                where="Content-Type",
+                next_step="Send rows as text/csv or application/json; a JSON object is read whatever its type says.",
+            )
         if hasattr(value, "ndim"):
             return self._array(value)
         if isinstance(value, list) and value:
@@ -132,7 +140,7 @@ class Reader:
             return True
         if self._trained:
             return False  # rows of another width than the model's are those of its training file
-        if any(_is_number(cell) for cell in cells) or len(set(cells)) < len(cells) or not all(cells):
+        if any(map(reads_as_other, cells)) or len(set(cells)) < len(cells) or not all(cells):
             return False
         return len(cells) != len(self.fields) or any(field.type != "str" for field in self.fields)
 
@@ -229,13 +237,3 @@ def _rows(text: str) -> list[list[str]]:
                 next_step="Give every row the same number of columns; quote cells that contain a comma.",
             )
     return rows
-
-
-def _is_number(cell: str) -> bool:
-    if cell.strip().lower() in MISSING:
-        return False
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
