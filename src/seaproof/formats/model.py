@@ -80,6 +80,8 @@ class Format:
     """The library keeps threads, which do not survive a fork: each worker loads the model for itself."""
     often: tuple[str, ...] = ()
     """Further packages that most of its models need."""
+    pickle: bool = False
+    """Loading it runs whatever code is in the file."""
     debian: tuple[str, ...] = ()
     """Debian packages that its library needs and a slim image lacks."""
 

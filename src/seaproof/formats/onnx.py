@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from seaproof.contract.environ import variable
 from seaproof.errors import ContractError
 from seaproof.formats.identity import completed, numbered, unnamed
 from seaproof.formats.model import Options, Rows
@@ -28,6 +29,9 @@ def load(path: Path, options: Options) -> Onnx:
     """Load a graph. ContractError where it takes no tables."""
     wanted = onnxruntime.SessionOptions()
     wanted.log_severity_level = 3
+    # Its own default is a thread for each CPU in every worker, and they spin while they wait for work.
+    wanted.intra_op_num_threads = int(threads) if (threads := variable("OMP_NUM_THREADS")).isdigit() else 1
+    wanted.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), wanted, providers=onnxruntime.get_available_providers())
     return Onnx(session, completed(schema_of(session, path), path))
 
