@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ship_lab import ACCOUNT, IMAGE, REGION, Account, moto_server, planned, project_in, seaproof
+from ship_lab import ACCOUNT, IMAGE, REGION, Account, moto_server, project_in, seaproof
 from validators_environment import make_environment
 
 from seaproof.project import load_project
@@ -200,23 +200,31 @@ def test_what_a_template_cannot_do_is_said_in_it(exports: dict[str, dict[str, st
     assert [line.split()[0] for line in left_out] == ["build", "push", "upload", "run"]
 
 
-def test_a_stack_made_of_the_template_is_what_the_plan_wants(tmp_path: Path):
-    # A role of its own is left out: moto keeps one that a stack made in a form that its own GetRole cannot give.
+def test_a_stack_made_of_the_template_is_what_would_be_shipped(tmp_path: Path):
     folder = a_project(tmp_path / "flowers", "plain")
-    given = f'role = "arn:aws:iam::{ACCOUNT}:role/mine"\n[ship.image]\nuri = "{IMAGE}"\n'
-    (folder / "seaproof.toml").write_text(HEAD + given)
-    project = load_project(folder / "seaproof.toml")
-    secret = [{"ParameterKey": "DBPASSWORD", "ParameterValue": "planted-in-environment"}]
+    secret = [{"ParameterKey": "DBPASSWORD", "ParameterValue": "given-to-the-stack"}]
     with moto_server(str(make_environment() / "python")) as url:
         account = Account(url)
+        template, sagemaker = exported(folder, "cloudformation"), account.client("sagemaker")
         account.client("cloudformation").create_stack(
-            StackName="flowers",
-            TemplateBody=exported(folder, "cloudformation"),
-            Parameters=secret,
+            StackName="flowers", TemplateBody=template, Parameters=secret, Capabilities=["CAPABILITY_NAMED_IAM"]
         )
-        missing = [str(step.call) for step in planned(project, account).steps]
+        # moto names what a stack makes as it likes: from each to the next by what they say.
+        (endpoint_name,) = [found["EndpointName"] for found in sagemaker.list_endpoints()["Endpoints"]]
+        config = sagemaker.describe_endpoint(EndpointName=endpoint_name)["EndpointConfigName"]
+        variant = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"][0]
+        model = sagemaker.describe_model(ModelName=variant["ModelName"])
+        buckets = [bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]]
+        roles = [role["Arn"] for role in account.client("iam").list_roles()["Roles"]]
 
-    assert missing == ["s3:PutObject", "sagemaker:CreateTrainingJob"]
+    job = re.search(r"run training job (\S+)", template)
+    assert job
+    assert buckets == [f"seaproof-{REGION}-{ACCOUNT}"]
+    assert roles == [model["ExecutionRoleArn"]] == [f"arn:aws:iam::{ACCOUNT}:role/seaproof-flowers"]
+    assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.m5.large", 1)
+    container = model["PrimaryContainer"]
+    assert container["ModelDataUrl"] == f"s3://{buckets[0]}/flowers/jobs/{job[1]}/output/model.tar.gz"
+    assert container["Environment"] == {"MODE": "fast ${nothing} %{here}", "DB_PASSWORD": "given-to-the-stack"}
 
 
 def test_the_workflow_is_one_of_github_actions(tmp_path: Path):
