@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 
 from seaproof import errors
+from seaproof.check import catalogue
+from seaproof.check.explanation import explain
 from seaproof.cli.app import COMMANDS, seaproof
 from seaproof.contract.limits import PROFILES, Limit
 from seaproof.settings import Settings
@@ -43,6 +45,8 @@ def pages() -> dict[str, str]:
         "settings.md": NOTE + "# Settings\n\n" + _settings(),
         "limits.md": NOTE + "# Limits\n" + "".join(_limits()),
         "errors.md": NOTE + f"# Errors\n\n{_doc(errors)}\n",
+        "checks.md": NOTE + "# Checks\n\n" + "\n".join(map(explain, catalogue.by_id())),
+        "../checks.md": _checks(),
     }
 
 
@@ -81,6 +85,15 @@ def _limits() -> Iterator[str]:
             value = getattr(profile, limit.name)
             if isinstance(value, Limit):
                 yield f"| {limit.name.replace('_', ' ')} | {value} | {value.source} |\n"
+
+
+def _checks() -> str:
+    """docs/checks.md with its two tables written anew."""
+    text = (FOLDER.parent / "checks.md").read_text(encoding="utf-8")
+    for name, table in (("rows", catalogue.table_of_rows()), ("beyond", catalogue.table_beyond())):
+        start, end = f"<!-- {name}: written by docs/generate.py -->\n", f"<!-- end of {name} -->"
+        text = text[: text.index(start) + len(start)] + table + text[text.index(end) :]
+    return text
 
 
 def _doc(module: object) -> str:

@@ -8,6 +8,7 @@
 [endpoint] [endpoint.environment] what `seaproof train` and `seaproof serve` ask for
 [endpoint.config] [endpoint.variant]    more of CreateEndpointConfig and of its variant, in SageMaker's words
 [[pipeline.containers]]           what `seaproof pipeline` runs, read by inference_pipeline.py
+[check]                           what `seaproof check` sends, and requests that it holds against the API
 [ship] [stage.NAME]               where and how it goes to AWS, read by ship/shipment.py
 [settings]                        the knobs of settings.py
 """
@@ -94,6 +95,19 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What `seaproof check` is given, unless flags say otherwise; paths are absolute."""
+
+    payload: Path | None = None
+    content_type: str = ""
+    accept: str = ""
+    model: Path | None = None
+    """A model.tar.gz or a folder."""
+    requests: tuple[Path, ...] = ()
+    """JSON files with requests to SageMaker."""
+
+
+@dataclass(frozen=True)
 class Project:
     """One project folder; `file` is None where there is no seaproof.toml and defaults hold."""
 
@@ -104,6 +118,7 @@ class Project:
     images: Mapping[str, FolderImage] = field(default_factory=dict)
     training: Training = Training()
     endpoint: Endpoint = Endpoint()
+    check: Checked = Checked()
     settings: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Mapping[str, Any] = field(default_factory=dict)
     """As it stands there; `inference_pipeline` reads it."""
@@ -156,6 +171,7 @@ def load_project(path: Path) -> Project:
         images={key: _image(images.table(key), root) for key in images.names()},
         training=_training(top.table("training")),
         endpoint=_endpoint(top.table("endpoint")),
+        check=_checked(top.table("check"), root),
         settings=top.table("settings").rest(),
         pipeline=top.table("pipeline").rest(),
         ship=top.table("ship").rest(),
@@ -218,6 +234,26 @@ def _endpoint(table: Table) -> Endpoint:
     )
     table.done()
     return endpoint
+
+
+def _checked(table: Table, root: Path) -> Checked:
+    payload, model = table.text("payload", ""), table.text("model", "")
+    checked = Checked(
+        payload=root / payload if payload else None,
+        content_type=table.text("content_type", ""),
+        accept=table.text("accept", ""),
+        model=root / model if model else None,
+        requests=tuple(root / path for path in table.words("requests")),
+    )
+    for key, path in (
+        ("payload", checked.payload),
+        ("model", checked.model),
+        *(("requests", p) for p in checked.requests),
+    ):
+        if path is not None and not path.exists():
+            raise table.error(key, f"there is no {path}")
+    table.done()
+    return checked
 
 
 def plain_name(text: str) -> str:

@@ -20,6 +20,7 @@ from seaproof.errors import SeaproofError, ServiceError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("seaproof.cli.init", "Write a new project: train and inference code, or the image of a saved model."),
     "train": ("seaproof.cli.train", "Run a training job on the project's data and show its log."),
+    "explain": ("seaproof.cli.explain", "Say in words what a training config will do, before anything runs."),
     "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint, or serve a saved model file as it is."),
     "pack": ("seaproof.cli.pack", "Pack saved model files into a model.tar.gz as the platform wants it."),
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
@@ -29,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seaproof.cli.models",
         "Models of multi-model endpoints: what is loaded, and how much memory they need.",
     ),
+    "check": ("seaproof.cli.check", "Prove an image, folder, model.tar.gz or request against SageMaker's contract."),
+    "rehearse": ("seaproof.cli.rehearse", "Play the platform's bad days on a container, and say what clients saw."),
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
     "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),

@@ -49,7 +49,7 @@ def command(
     name, account = address(project, wanted)
     arguments = {**wanted.image.arguments, **requests.parse_pairs(pairs, "--build-arg NAME=VALUE")}
     call = image.build_call(project, wanted, name)
-    request = {**call.request, "arguments": arguments, "network": network or ""}
+    request = {**call.request, "arguments": arguments, "network": network or wanted.image.network}
     with Screen(quiet=as_json) as screen:
         screen.step(f"build image {name}")
         builder.build(Call(call.service, call.operation, request).request, None, OnScreen(screen))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seaproof.cli.session import Session
-from seaproof.contract.training_config.flat import flatten
+from seaproof.contract.training_config.flat import flatten, unflatten
+from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.metric_lines import metric_definitions
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError, ProjectError
 from seaproof.project import BUILT_IN, built_in_image
 from seaproof.training_file.check import Found, decided_task, look
-from seaproof.training_file.read import TrainingFile, read_training_file, training_table
+from seaproof.training_file.read import TrainingFile, changed, read_training_file, training_table
 
 DATABASE = "seaproof.db"
 """In the state folder, once a job has run."""
+REPORT = "report.html"
 CHANNELS = {"train": "train", "test": "test"}
 """Key below `data` -> channel."""
 
@@ -26,21 +29,27 @@ class Checked:
     """A config without mistakes, and what its data looks like."""
 
     file: TrainingFile
+    config: TrainingConfig
+    """The file's, with the data that the command line named."""
     found: Found
     task: str
     """Empty where only the job can tell."""
     channels: dict[str, str]
 
 
-def checked_config(session: Session, path: Path | None, given: dict[str, str]) -> Checked | None:
+def checked_config(
+    session: Session, path: Path | None, given: dict[str, str], hyperparameters: dict[str, str] | None = None
+) -> Checked | None:
     """The config of `path`, or of the `[training]` table; None where there is neither.
 
-    `given` are channels of the command line, which come before the config's own files. ProjectError names every
-    mistake with its line.
+    `given` are channels of the command line, which come before the config's own files, as `hyperparameters`
+    (`model_params.depth`) come before its keys. ProjectError names every mistake with its line.
     """
     file = _read(session, path)
     if file is None:
         return None
+    if hyperparameters:
+        file = changed(file, unflatten(hyperparameters))
     folder = (path.parent if path else session.project.root).absolute()
     named = {"train" if name == "training" else name: source for name, source in given.items()}
     channels = _channels(file, folder, named)
@@ -53,7 +62,7 @@ def checked_config(session: Session, path: Path | None, given: dict[str, str]) -
     if not channels.get("train") and not session.project.training.channels:
         file.refuse([*file.problems, *problems, _no_data()])
     file.refuse([*file.problems, *problems])
-    return Checked(file, found, decided_task(config, found), channels)
+    return Checked(file, config, found, decided_task(config, found), channels)
 
 
 def as_project(session: Session, checked: Checked) -> Session:
@@ -93,6 +102,22 @@ def with_image(session: Session) -> Session:
 def served_session(session: Session) -> Session:
     """The session that serves: with the built-in image in a folder that has jobs and is no project."""
     return with_image(session) if (session.state / DATABASE).exists() else session
+
+
+def taken_out(model: Path) -> Path | None:
+    """The report of a training by config, taken out of the archive beside `model` so that a browser can open it; None
+    where there is none."""
+    report = model.with_name(REPORT)
+    try:
+        with tarfile.open(model.with_name("output.tar.gz")) as tar:
+            found = next((member for member in tar if Path(member.name).name == REPORT and member.isfile()), None)
+            content = tar.extractfile(found) if found else None
+            if content is None:
+                return None
+            report.write_bytes(content.read())
+    except (OSError, tarfile.TarError):
+        return None
+    return report
 
 
 def _read(session: Session, path: Path | None) -> TrainingFile | None:

@@ -11,7 +11,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli import requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
-from seaproof.cli.by_config import as_project, checked_config
+from seaproof.cli.by_config import as_project, checked_config, taken_out
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import stage_options, way
@@ -76,6 +76,8 @@ def command(
       data: flights.csv
       target: late
       algorithm: boosting
+    \b
+      seaproof train config.yaml -H model_params.learning_rate=0.05
     """
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
@@ -86,9 +88,9 @@ def command(
             train_away.train(found, as_json, hyperparameters, {} if config else given, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
-    checked = checked_config(session, config, given)
+    checked = checked_config(session, config, given, hyperparameters)
     if checked:
-        session, given = as_project(session, checked), {}
+        session, given, hyperparameters = as_project(session, checked), {}, {}
     requests.check_project(session.project)
     job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
@@ -175,6 +177,8 @@ def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = Fal
                 {"training job": name, "status": status, "model": job.get("ModelArtifacts", {}).get("S3ModelArtifacts")}
             )
         raise click.exceptions.Exit(INTERRUPTED)
+    archive = job.get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
+    shown = taken_out(LocalStorage(state / "s3").path(parse_address(archive))) if archive else None
     if as_json:
         return
     metrics = {metric["MetricName"]: f"{metric['Value']:g}" for metric in job.get("FinalMetricDataList", [])}
@@ -187,5 +191,6 @@ def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = Fal
             **metrics,
             "model": uri or "none: the program left nothing in the model folder",
             "file": LocalStorage(state / "s3").path(parse_address(uri)) if uri else None,
+            "report": shown,
         }
     )

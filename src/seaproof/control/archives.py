@@ -137,6 +137,42 @@ def unpack(source: Path, folder: Path) -> None:
         ) from error
 
 
+def examine(source: Path, most: int = 20) -> tuple[list[str], list[ArchiveError]]:
+    """Names of the members, and all that hosting would refuse (at most so many), without unpacking anything."""
+    names: list[str] = []
+    problems: list[ArchiveError] = []
+    try:
+        with source.open("rb") as file:
+            _check_magic(source, file)
+            with gzip.GzipFile(fileobj=file, mode="rb") as zipped:
+                _examine(_Bounded(zipped), source, names, problems, most)
+    except ArchiveError as error:
+        problems.append(error)
+    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+        what = f"the archive is truncated or damaged: {error}"
+        advice = f"{_HOSTING}. Pack it again: tar -czf model.tar.gz -C <folder> ."
+        problems.append(ArchiveError(what, where=str(source), next_step=advice))
+    except OSError as error:
+        problems.append(ArchiveError(f"the archive cannot be read: {error.strerror or error}", where=str(source)))
+    return names, problems
+
+
+def _examine(source: _Bounded, archive: Path, names: list[str], problems: list[ArchiveError], most: int) -> None:
+    made: dict[str, bool] = {}
+    with tarfile.open(fileobj=cast(IO[bytes], source), mode="r:") as tar:
+        for member in tar:
+            tar.members = []  # type: ignore[attr-defined]  # see _extract
+            try:
+                name = _safe_name(member, archive)
+                if name is not None:
+                    names.append(f"{name}/" if member.isdir() else name)
+                    _claim(name, member.isdir(), made, archive)
+            except ArchiveError as error:
+                if len(problems) < most:
+                    problems.append(error)
+    _check_end(source)
+
+
 class _Bounded:
     """The unzipped stream as tarfile sees it: no header may ask for gigabytes, and the last block stays known."""
 

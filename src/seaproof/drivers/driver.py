@@ -1,4 +1,4 @@
-"""The driver protocol: six verbs that run a container image, and the records that pass through them.
+"""The driver protocol: seven verbs that run a container image, and the records that pass through them.
 
 A driver keeps nothing that is not in the `Handle` or found again by label: the coordinator may be killed at
 any moment, and the next one must find everything that lives. `seaproof.testing.driver_contract` holds the
@@ -41,6 +41,14 @@ class Workload:
     """EnableNetworkIsolation: no way out; the port stays reachable from the coordinator, peers from each other."""
     memory: int | None = None
     """Upper bound in bytes, or None."""
+    processes: int | None = None
+    """Upper bound of living processes, or None; who goes beyond it is held back or killed."""
+    user: int | None = None
+    """A user id (and group id) to run as, without the image's own say; None keeps the image's."""
+    shared_memory: bool = True
+    """Whether there is a /dev/shm that can be written to."""
+    scratch: int | None = None
+    """Bytes that /tmp can hold, or None for what the machine gives."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,15 @@ class Exit:
 
     code: int
     out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a workload uses. `processes` are ids of this machine; empty where the engine does not run on it."""
+
+    processes: tuple[int, ...] = ()
+    written: int = 0
+    """Bytes of its own file system that it has written so far, /opt/ml left out."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,10 @@ class Driver(Protocol):
 
         With `follow` it goes on until the workload has ended. Readable until `stop` has cleared it away.
         """
+        ...
+
+    def usage(self, handle: Handle) -> Usage:
+        """What it uses at this moment; of something that has ended, nothing."""
         ...
 
     def recover(self) -> list[Handle]:

@@ -35,7 +35,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from seaproof.drivers.driver import Exit, Handle, Health, Workload
+from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
 from seaproof.drivers.logfile import read_log
 from seaproof.errors import DriverError, ImageNotFound, StartFailed
 from seaproof.http.message import Headers, Request, Response
@@ -219,6 +219,10 @@ class FakeDriver:
             follow=follow,
             ended=lambda: live is None or live.run.over.is_set(),
         )
+
+    def usage(self, handle: Handle) -> Usage:
+        """See Driver.usage; threads are no processes."""
+        return Usage()
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""

@@ -25,10 +25,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from seaproof.contract import environ
-from seaproof.drivers.driver import Exit, Handle, Health, Workload
+from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
 from seaproof.drivers.logfile import read_log
 from seaproof.drivers.sandbox import processes, supervisor
-from seaproof.drivers.sandbox.namespaces import visible_paths
+from seaproof.drivers.sandbox.namespaces import visible_paths, written_by
 from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 from seaproof.errors import DriverError, ImageNotFound, StartFailed
 from seaproof.project import FolderImage
@@ -123,6 +123,14 @@ class ProcessDriver:
             ended=lambda: not processes.is_alive(process),
         )
 
+    def usage(self, handle: Handle) -> Usage:
+        """See Driver.usage."""
+        supervising = processes.parse(handle.id)
+        if not processes.is_alive(supervising):
+            return Usage()
+        members = processes.descendants(supervising.pid)
+        return Usage(tuple(members), written_by(members) if self._allowed() else 0)
+
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
         handles = []
@@ -139,6 +147,13 @@ class ProcessDriver:
                 f"{workload.name} asks for network isolation, and namespaces are not allowed here ({self._refused})",
                 where=f"image {workload.image}",
                 next_step="Leave EnableNetworkIsolation out, or use --driver docker.",
+            )
+        if not spaces and (workload.user is not None or not workload.shared_memory):
+            raise StartFailed(
+                f"{workload.name} asks for a user or a file system of its own, and namespaces are not allowed here"
+                f" ({self._refused})",
+                where=f"image {workload.image}",
+                next_step="Use --driver docker.",
             )
         own = spaces and (workload.isolated or (workload.port is not None and _wants_own_network(image)))
         command = _command(workload, image)
@@ -177,6 +192,10 @@ class ProcessDriver:
             hosts=hosts,
             visible=tuple(sorted(visible_paths([*command, str(image.folder)], {**variables, **python}))),
             memory=workload.memory,
+            processes=workload.processes,
+            user=workload.user,
+            shared_memory=workload.shared_memory,
+            scratch=workload.scratch,
             note="" if spaces else self._without_namespaces(),
         )
         return spec, listener

@@ -41,7 +41,7 @@ def build(request: Mapping[str, Any], target: Target | None, watcher: Watcher) -
         command += ["--provenance=false", "--sbom=false", "--load"]
     for key, value in request["arguments"].items():
         command += ["--build-arg", f"{key}={value}"]
-    if request.get("network"):
+    if request["network"]:
         command += ["--network", request["network"]]
     last = _run([*command, request["context"]], environ, watcher)
     if last is not None:

@@ -28,6 +28,8 @@ class ImageShape:
     platform: str = "linux/amd64"
     arguments: Mapping[str, str] = field(default_factory=dict)
     """--build-arg of the build."""
+    network: str = ""
+    """--network of the build."""
     repository: str = ""
     """Of ECR; the project's name where empty."""
     registry: str = ""
@@ -197,6 +199,7 @@ def _image(table: Table) -> ImageShape:
         context=table.text("context", ImageShape.context),
         platform=table.text("platform", ImageShape.platform),
         arguments=table.texts("arguments"),
+        network=table.text("network", ""),
         repository=table.text("repository", ""),
         registry=table.text("registry", ""),
         scan_on_push=table.flag("scan_on_push", True),

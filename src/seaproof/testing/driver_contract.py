@@ -325,6 +325,51 @@ class ContainerContract(DriverContract):
 
         assert driver.wait(handle, DEADLINE) == Exit(137, out_of_memory=True)
 
+    def test_it_may_have_so_many_processes_and_no_more(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("fork=200,after=60", opt_ml, processes=50))
+        seen = []
+
+        def is_held() -> bool:
+            seen.append(len(driver.usage(handle).processes))
+            return driver.wait(handle, 0) is not None or b"no more" in b"".join(driver.logs(handle))
+
+        eventually(is_held, "the limit")
+        driver.stop(handle, 0)
+
+        assert max(seen) < 150
+
+    def test_its_processes_and_what_it_writes_are_told(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("fill=20MB,after=60", opt_ml))
+        first_line(driver, handle)
+
+        eventually(lambda: driver.usage(handle).written >= 20 * 1024 * 1024, "what was written")
+        assert driver.usage(handle).processes
+        driver.stop(handle, 0)
+        assert driver.usage(handle).processes == ()
+
+    def test_it_runs_as_the_user_asked_for(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("who", opt_ml, user=12345))
+
+        assert output(driver, handle) == b"user 12345, group 12345\n"
+
+    def test_shared_memory_can_be_left_out(self, driver: Driver, opt_ml: Path) -> None:
+        fields: dict[str, Any] = {"shared_memory": False}
+        without = driver.start(self.workload("share", opt_ml, name="without", **fields))
+        with_it = driver.start(self.workload("share", opt_ml, name="with-it"))
+
+        assert output(driver, without).startswith(b"refused")
+        assert output(driver, with_it) == b"shared\n"
+
+    def test_its_tmp_holds_no_more_than_allowed(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("fill=20MB", opt_ml, scratch=4 * 1024 * 1024))
+
+        assert b"No space left on device" in output(driver, handle)
+
+    def test_it_has_no_more_rights_than_a_container(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("rights", opt_ml))
+
+        assert int(output(driver, handle), 16) & (1 << 21 | 1 << 12 | 1 << 16) == 0  # sys_admin, net_admin, sys_module
+
     def test_the_next_coordinator_finds_all_after_a_sigkill(self, tmp_path: Path, opt_ml: Path, driver: Driver) -> None:
         workloads = [
             self.workload("serve", opt_ml, name="server", port=8080),

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from seaproof.contract.environ import ServingEnviron
-from seaproof.drivers.driver import Driver, Exit, Handle, Health, Workload
+from seaproof.drivers.driver import Driver, Exit, Handle, Health, Usage, Workload
 from seaproof.drivers.fake import FakeDriver, Program, Run, Stream
 from seaproof.http.message import Request, Response
 from seaproof.serving.functions import read_functions
@@ -111,6 +111,10 @@ class TestDriver:
     def logs(self, handle: Handle, *, follow: bool = False, offset: int = 0) -> Iterator[bytes]:
         """See Driver.logs."""
         return self._owner(handle).logs(handle, follow=follow, offset=offset)
+
+    def usage(self, handle: Handle) -> Usage:
+        """See Driver.usage."""
+        return self._owner(handle).usage(handle)
 
     def recover(self) -> list[Handle]:
         """See Driver.recover."""

@@ -12,6 +12,10 @@ Steps are done in the order of this list, whatever their order in the argument:
     connect=host:port   tries to connect; prints `connected` or `refused`
     children=2          starts processes that ignore SIGTERM and write their heartbeat to /opt/ml/output/beat-<n>;
                         prints `children are up`
+    fork=200            starts so many processes that sleep; prints `no more` where one is refused
+    fill=20MB           writes so much to /tmp
+    who, rights         prints its user and group, its effective capabilities
+    share               makes a semaphore in shared memory; prints `shared` or `refused`
     allocate=200MB      takes memory
     answer=7000         answers TCP connections on this port with its hostname, for ever
     never_ready         lives, but never listens
@@ -102,6 +106,39 @@ def _children(count: int) -> None:
     _print("children are up")
 
 
+def _fork(count: int) -> None:
+    for _ in range(count):
+        try:
+            if os.fork() == 0:
+                time.sleep(600)
+                os._exit(0)
+        except OSError:
+            _print("no more")
+            return
+        time.sleep(0.005)
+
+
+def _fill(size: int) -> None:
+    with Path("/tmp/filled").open("wb") as file:
+        for _ in range(size // 1024**2):
+            file.write(os.urandom(1024**2))
+
+
+def _rights() -> None:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    _print(next(line.split()[1] for line in lines if line.startswith("CapEff")))
+
+
+def _share() -> None:
+    import multiprocessing
+
+    try:
+        multiprocessing.Semaphore()
+        _print("shared")
+    except OSError as error:
+        _print(f"refused: {error.strerror}")
+
+
 def _answer(port: int) -> None:
     name = socket.gethostname()
     try:
@@ -170,6 +207,17 @@ def main() -> None:
         _connect(steps["connect"])
     if "children" in steps:
         _children(int(steps["children"]))
+    if "fork" in steps:
+        _fork(int(steps["fork"]))
+    if "fill" in steps:
+        _fill(_size(steps["fill"]))
+        _print("filled")
+    if "who" in steps:
+        _print(f"user {os.getuid()}, group {os.getgid()}")
+    if "rights" in steps:
+        _rights()
+    if "share" in steps:
+        _share()
     taken = bytearray(os.urandom(4096) * (_size(steps.get("allocate", "0")) // 4096))
     if "answer" in steps:
         _answer(int(steps["answer"]))

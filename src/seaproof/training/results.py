@@ -16,7 +16,7 @@ from seaproof.formats.schema import Schema, write_schema
 from seaproof.training.algorithms import Fitted, Setup
 from seaproof.training.libraries import need
 
-METRICS_FILE = "metrics.json"
+METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
 
 
 def say(text: str) -> None:
@@ -57,13 +57,14 @@ def write_metrics(
         "columns": [field.name for field in setup.fields],
         "classes": list(setup.classes),
         "config": asdict(config),
-        "versions": _versions(setup),
+        "versions": versions(setup),
     }
     text = json.dumps(given, indent=2, ensure_ascii=False, default=str)
     (folder / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _versions(setup: Setup) -> dict[str, str]:
+def versions(setup: Setup) -> dict[str, str]:
+    """Of Python and the libraries that had a part in it."""
     names = ["numpy", "pandas", "sklearn"]
     if setup.algorithm in ("catboost", "xgboost", "lightgbm"):
         names.append(setup.algorithm)

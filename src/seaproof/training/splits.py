@@ -10,6 +10,8 @@ from seaproof.contract.training_config.meaning import Split
 from seaproof.errors import ContractError
 from seaproof.training.libraries import need
 
+_TOO_MANY = 1.5
+"""Times the rows wanted; a value with more rows is passed over."""
 Rows = Any
 """Numbers of rows: an integer array, ascending."""
 
@@ -52,13 +54,7 @@ def _by_column(rows: Rows, share: float, how: Split, seed: int, groups: Any) -> 
     if not values:
         if len(known) < 2:
             raise ContractError(f"`{how.by}` has one value only, so it cannot split the rows", where="config, split.by")
-        drawn = numpy.random.RandomState(seed).permutation(len(known))
-        values, count = [], 0
-        for place in drawn[: len(known) - 1]:
-            values.append(known[place])
-            count += int((cells == known[place]).sum())
-            if count >= share * len(rows):
-                break
+        values = _drawn(cells, known, share, seed)
     unknown = [value for value in values if value not in known]
     if unknown:
         raise ContractError(
@@ -72,6 +68,20 @@ def _by_column(rows: Rows, share: float, how: Split, seed: int, groups: Any) -> 
             "no row is left to learn from", where="config, split.test_values", next_step="Name fewer values."
         )
     return Kept(rows[~there], rows[there], f"those with {listed(values)} in `{how.by}`")
+
+
+def _drawn(cells: Any, known: list[str], share: float, seed: int) -> list[str]:
+    """Values whose rows come near to the share, in the order of chance; at least one, and never all."""
+    numpy = need("numpy")
+    sizes = {value: int((cells == value).sum()) for value in known}
+    order = [known[place] for place in numpy.random.RandomState(seed).permutation(len(known))]
+    wanted, count = share * len(cells), 0
+    values: list[str] = []
+    for value in order:
+        if count < wanted and count + sizes[value] <= _TOO_MANY * wanted and len(values) < len(known) - 1:
+            values.append(value)
+            count += sizes[value]
+    return values or [min(order, key=lambda value: sizes[value])]
 
 
 def folds(rows: Rows, count: int, how: Split, seed: int, classes: Any, groups: Any) -> list[tuple[Rows, Rows]]:

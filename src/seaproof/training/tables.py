@@ -94,15 +94,16 @@ def _read(file: Path, data: Data) -> Frame:
 
 def _stripped(frame: Frame, data: Data) -> Frame:
     """Without blanks around cells, which spreadsheets leave."""
+    pandas, numpy = need("pandas"), need("numpy")
     missing = set(data.missing)
+    columns = {}
     for name in frame.columns:
-        texts = frame[name]
-        if texts.dtype == object:
-            cells = [cell if cell != cell else cell.strip() for cell in texts]
-            frame[name] = _objects([float("nan") if cell in missing else cell for cell in cells])
-        else:  # pandas makes floats of a column without any value
-            frame[name] = _objects([float("nan")] * len(texts))
-    return frame
+        # Each different text is looked at once; the last code, -1, is that of a missing cell.
+        codes, texts = pandas.factorize(frame[name])
+        plain = [str(text).strip() for text in texts]
+        cells = numpy.array([numpy.nan if text in missing else text for text in plain] + [numpy.nan], dtype=object)
+        columns[name] = cells[codes]
+    return pandas.DataFrame(columns, dtype=object)
 
 
 def _as_text(frame: Frame) -> Frame:
@@ -145,14 +146,15 @@ def choose(frame: Frame, config: TrainingConfig) -> Columns:
 
 def _field(cells: Series, name: str, config: TrainingConfig) -> tuple[Field | None, str]:
     known = cells.dropna()
+    texts = need("pandas").Series(known.unique(), dtype=object)
     if name not in config.categorical:
         if known.empty:
             return Field(name, "float"), f"`{name}` is empty in every row"
-        if known.str.lower().isin(_FLAGS).all():
+        if len(texts) <= 2 * len(_FLAGS) and texts.str.lower().isin(_FLAGS).all():
             return Field(name, "bool"), ""
-        if _numbers(known).notna().all():
+        if _numbers(texts).notna().all():
             return Field(name, "float"), ""
-    different = known.nunique()
+    different = len(texts)
     named = name in config.categorical or name in config.features
     if not named and different > _FEW and different > _ALIKE * len(known):
         return None, (

@@ -21,7 +21,7 @@ from seaproof.drivers.docker.engine import Engine, find_engine, speaking
 from seaproof.drivers.docker.images import local, resolve
 from seaproof.drivers.docker.networks import HOST_PORT, NETWORK, PORT, PROJECT, WORKLOAD
 from seaproof.drivers.docker.ownership import give_back
-from seaproof.drivers.driver import Exit, Handle, Health, Workload
+from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
 from seaproof.errors import DriverError, DriverUnavailable, StartFailed
 
 _PORT_TRIES = 5
@@ -140,6 +140,20 @@ class DockerDriver:
             client.inspect_container(handle.id)
         return output.read_output(engine, handle.id, follow=follow, offset=offset)
 
+    def usage(self, handle: Handle) -> Usage:
+        """See Driver.usage."""
+        import docker.errors
+
+        engine, client = self._engine()
+        with speaking(f"{handle.name} could not be looked at"):
+            try:
+                shown = client.top(handle.id, "-eo pid") if engine.reaches_containers else {}
+                sized = client.containers(all=True, size=True, filters={"id": handle.id})
+            except docker.errors.APIError:
+                return Usage()  # it has ended
+        pids = tuple(int(row[0]) for row in shown.get("Processes") or [])
+        return Usage(pids, int(sized[0].get("SizeRw") or 0) if sized else 0)
+
     def recover(self) -> list[Handle]:
         """See Driver.recover."""
         return sorted(self._labelled(WORKLOAD), key=lambda handle: handle.name)
@@ -196,6 +210,9 @@ class DockerDriver:
             port_bindings={f"{workload.port}/tcp": ("127.0.0.1", host_port)} if host_port else None,
             mem_limit=workload.memory,
             memswap_limit=workload.memory,
+            pids_limit=workload.processes,
+            tmpfs={"/tmp": f"size={workload.scratch},mode=1777"} if workload.scratch is not None else None,
+            ipc_mode=None if workload.shared_memory else "none",
             log_config={"type": "json-file"},
             security_opt=["label=disable"] if "name=selinux" in engine.options else None,
         )
@@ -209,6 +226,7 @@ class DockerDriver:
             environment=dict(workload.environment),
             ports=[workload.port] if host_port else None,
             hostname=workload.hostname,
+            user=None if workload.user is None else f"{workload.user}:{workload.user}",
             labels=labels,
             host_config=host_config,
             networking_config=client.create_networking_config({chosen.mode: endpoint}) if chosen.ours else None,

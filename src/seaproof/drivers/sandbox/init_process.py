@@ -62,6 +62,8 @@ def _enter(spec: Spec) -> None:
             hosts=Path(spec.hosts) if spec.hosts else None,
             hostname=spec.hostname,
             visible=frozenset(spec.visible),
+            shared_memory=spec.shared_memory,
+            scratch=spec.scratch,
         )
     )
 
@@ -120,6 +122,10 @@ def _execute(spec: Spec, report: int, output: int) -> NoReturn:
     code = 126
     try:
         os.chdir(spec.program if spec.namespaces else spec.folder)
+        if spec.namespaces:
+            namespaces.drop_capabilities()
+        if spec.user is not None:
+            namespaces.become(spec.user)
         program = command.find_program(spec.command[0], spec.environment["PATH"])
         command.check_lines(program)
         try:

@@ -18,6 +18,7 @@ import socket
 import stat
 import struct
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,12 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT = 1, 2, 4, 8, 32
 _NOATIME, _NODIRATIME, _BIND, _REC, _SLAVE, _RELATIME = 1024, 2048, 4096, 16384, 1 << 19, 1 << 21
 _DETACH = 2
-_PDEATHSIG, _SUBREAPER = 1, 36
+_PDEATHSIG, _SUBREAPER, _CAPBSET_DROP = 1, 36, 24
+_LAST_CAPABILITY = 40
+# As Docker gives them: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw,
+# sys_chroot, mknod, audit_write, setfcap.
+_CONTAINER_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
+_PRIVATE = ("/tmp", "/var/tmp", "/run", "/dev/shm", "/var/log")
 _SIOCSIFADDR, _SIOCSIFFLAGS = 0x8916, 0x8914
 
 INSIDE_ADDRESS = "169.254.255.131"
@@ -51,6 +57,10 @@ class View:
     hosts: Path | None = None
     """A file to be seen as /etc/hosts."""
     hostname: str | None = None
+    shared_memory: bool = True
+    """Whether /dev/shm can be written to."""
+    scratch: int | None = None
+    """Bytes that /tmp can hold."""
     visible: frozenset[str] = field(default_factory=frozenset)
     """Paths of the host that have to stay visible although they lie in a folder such as /tmp."""
 
@@ -130,12 +140,16 @@ def arrange(view: View) -> None:
     # Opened before anything is covered by a mount; reached afterwards through /proc/self/fd.
     sources = {"/opt/ml": _open(view.opt_ml), view.program: _open(view.folder)}
     hosts = _open(view.hosts) if view.hosts else None
-    for folder in ("/tmp", "/var/tmp", "/run", "/dev/shm", "/var/log"):
+    for folder in _PRIVATE:
         _make_private(folder, view.visible)
     for target in sorted(sources, key=len):
         _make_folder(target)
         if target == "/opt/ml" or not _overlay(sources[target], target):
             _mount(_path(sources[target]), target, flags=_BIND | _REC)
+    if view.scratch is not None:
+        _mount("none", "/tmp", flags=_REMOUNT | _NOSUID | _NODEV, options=f"size={view.scratch}")
+    if not view.shared_memory and os.path.isdir("/dev/shm"):
+        _mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _RDONLY, "mode=755")
     for name in view.read_only:
         _write_protect(f"/opt/ml/{name}")
     if hosts is not None and os.path.exists("/etc/hosts"):
@@ -145,6 +159,41 @@ def arrange(view: View) -> None:
     for handle in (*sources.values(), *([hosts] if hosts is not None else [])):
         os.close(handle)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def drop_capabilities() -> None:
+    """Give up, for whatever is executed next, all capabilities but those that a container has by default.
+
+    Nothing is done where they are not there to be given up: without root, and in a system that has none.
+    """
+    for number in range(_LAST_CAPABILITY + 1):
+        if number not in _CONTAINER_CAPABILITIES and libc().prctl(_CAPBSET_DROP, number, 0, 0, 0) != 0:
+            return
+
+
+def become(user: int) -> None:
+    """Run as this user and group, as `docker run --user` has it."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
+def written_by(members: Collection[int]) -> int:
+    """Bytes that lie in the file systems of a workload's own, as seen by one of its processes; 0 once it has ended."""
+    for pid in members:
+        root = f"/proc/{pid}/root"
+        try:
+            if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
+                continue  # it has not moved into its own yet
+        except OSError:
+            continue
+        seen = {}
+        for folder in _PRIVATE:
+            with suppress(OSError):
+                found = os.statvfs(root + folder)
+                seen[os.stat(root + folder).st_dev] = (found.f_blocks - found.f_bfree) * found.f_frsize
+        return sum(seen.values())
+    return 0
 
 
 def visible_paths(words: Collection[str], environment: Mapping[str, str]) -> frozenset[str]:

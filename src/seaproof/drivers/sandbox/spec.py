@@ -38,6 +38,10 @@ class Spec:
     """A file to be seen as /etc/hosts."""
     visible: tuple[str, ...] = ()
     memory: int | None = None
+    processes: int | None = None
+    user: int | None = None
+    shared_memory: bool = True
+    scratch: int | None = None
     note: str = ""
     """What is not as in a container, to be told to whoever started it."""
 

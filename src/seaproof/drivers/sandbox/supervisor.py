@@ -31,6 +31,7 @@ from seaproof.drivers.sandbox import init_process, namespaces, processes
 from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 
 _RESERVED = 256
+_LOOK_SECONDS = 0.1
 
 
 def launch(folder: Path, listener: socket.socket | None) -> str:
@@ -138,6 +139,7 @@ class _Watch:
         self.status: int | None = None
         self.killed = False
         self.out_of_memory = False
+        self.next_look = 0.0
         self.woken, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -161,14 +163,24 @@ class _Watch:
             self._reap()
             if self.status is not None:
                 self._kill_rest()
-            elif self.spec.memory and processes.resident_memory(self._members()) > self.spec.memory:
-                self.out_of_memory = True
+            elif self._too_much():
                 self._kill(signal.SIGUSR1, None)
         code = os.waitstatus_to_exitcode(self.status)
         return 137 if self.killed else 128 - code if code < 0 else code
 
+    def _too_much(self) -> bool:
+        """Whether it has more memory or more processes than it may; looked at about ten times a second."""
+        if not (self.spec.memory or self.spec.processes) or time.monotonic() < self.next_look:
+            return False
+        members = self._members()
+        if self.spec.processes and len(members) > self.spec.processes:
+            return True
+        self.out_of_memory = bool(self.spec.memory) and processes.resident_memory(members) > (self.spec.memory or 0)
+        self.next_look = time.monotonic() + _LOOK_SECONDS
+        return self.out_of_memory
+
     def _tick(self) -> float | None:
-        return 0.1 if self.spec.memory else None
+        return _LOOK_SECONDS if self.spec.memory or self.spec.processes else None
 
     def _members(self) -> list[int]:
         return processes.descendants(os.getpid())

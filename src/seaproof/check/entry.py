@@ -1,0 +1,296 @@
+"""How the container is entered: the program behind `train` and `serve`, found, executable, of this processor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from seaproof.check.check import (
+    ALL,
+    COMPARE,
+    RUN,
+    STATIC,
+    Evidence,
+    Finding,
+    NotApplicable,
+    Unchecked,
+    check,
+    fail,
+    warn,
+)
+from seaproof.check.files import find_program, follow
+from seaproof.check.options import ARM_FAMILIES
+from seaproof.check.programs import SHELLS, elf_interpreter, elf_machine, first_line, programs
+from seaproof.check.startup import first_training, startup
+from seaproof.check.subject import Subject
+
+ENTERED = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training")
+_INDEX = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_VERB_TAKEN = re.compile(
+    r"(unrecognized arguments?:.*\b(?:train|serve)\b"
+    r"|invalid choice: '(?:train|serve)'|No such command '(?:train|serve)'"
+    r"|unknown (?:command|argument|option|shorthand)[^\n]*\b(?:train|serve)\b"
+    r"|can't open file '[^'\n]*/(?:train|serve)'|Cannot find module '[^'\n]*/(?:train|serve)'"
+    r"|Could not find or load main class (?:train|serve)|unexpected (?:extra )?argument[^\n]*\b(?:train|serve)\b)",
+    re.IGNORECASE,
+)
+
+
+@check(
+    "SP001",
+    "The program behind `train` and `serve` is found",
+    row=1,
+    symptom='`exec: "train": executable file not found in $PATH`; tini FATAL "No such file"',
+    platform="runs `docker run IMAGE train` or `serve`: without an ENTRYPOINT an executable so named must be on PATH",
+    fix="COPY train serve /usr/local/bin/\nRUN chmod +x /usr/local/bin/train /usr/local/bin/serve",
+    stage=STATIC,
+    roles=ENTERED,
+    mark="D",
+    sources="sdk#222, #4113, #4191; ex#628, #3650; yolov5#6323",
+)
+def program_is_found(subject: Subject) -> Iterator[Finding]:
+    config = subject.config()
+    for found in programs(subject):
+        if found.candidates or (found.verb == "serve" and not found.by_entrypoint and _has(subject, "train")):
+            continue  # what cannot be seen as wrong here, or is a training image: SP050
+        if not subject.files().complete:
+            raise Unchecked(
+                f"the base image {_base(subject)} is not here, and may bring `{found.word}`",
+                next_step="Build the image, then: seaproof check IMAGE",
+                blocks=False,
+            )
+        what = (
+            f"the ENTRYPOINT's program `{found.word}`" if found.by_entrypoint else f"an executable named `{found.verb}`"
+        )
+        yield fail(
+            f"{what} is not in the image",
+            Evidence("ENTRYPOINT", " ".join(config.entrypoint) or "(none)"),
+            Evidence("PATH", config.path),
+        )
+
+
+@check(
+    "SP002",
+    "The program may be executed",
+    row=2,
+    symptom="`exec train failed: Permission denied`, exit code 126",
+    platform="executes the file itself, so it needs the execute bit in the image's layer",
+    fix="RUN chmod +x /opt/program/train /opt/program/serve\n# or, in git: git update-index --chmod=+x train serve",
+    stage=STATIC,
+    roles=ENTERED,
+    mark="U",
+    sources="sdk#4678; ex#744",
+)
+def program_is_executable(subject: Subject) -> Iterator[Finding]:
+    for found in programs(subject):
+        if found.chosen and not found.chosen[1].executable:
+            path, entry = found.chosen
+            yield fail(
+                f"{path} has no execute bit",
+                Evidence("mode", f"{entry.mode & 0o7777:o}  {path}"),
+                fix=f"RUN chmod +x {path}",
+                place=subject.files().place(path),
+            )
+
+
+@check(
+    "SP003",
+    "The first line of a script names an interpreter that is there",
+    row=3,
+    symptom="exit code 127, or \"no such file\" though the file is there; `env: 'python\\r'`",
+    platform="lets the kernel read the `#!` line, to which a carriage return belongs as any other letter",
+    fix="sed -i 's/\\r$//' train serve\necho '* text eol=lf' >> .gitattributes",
+    stage=STATIC,
+    roles=ENTERED,
+    mark="U",
+    sources="ex#571, #969; sdk#5904",
+)
+def interpreter_is_there(subject: Subject) -> Iterator[Finding]:
+    files = subject.files()
+    for found in programs(subject):
+        if not found.chosen:
+            continue
+        path = found.chosen[0]
+        data = files.read(path)
+        line = first_line(data)
+        shown = Evidence(f"first line of {path}", repr(line.decode("utf-8", "replace")))
+        if line.startswith(b"#!") and line.endswith(b"\r\n"):
+            yield fail(
+                f"{path} has Windows line ends: the kernel looks for an interpreter whose name ends in \\r",
+                shown,
+                fix=f"sed -i 's/\\r$//' {path.rpartition('/')[2]}",
+                place=files.place(path),
+            )
+        elif line.startswith(b"#!"):
+            missing = _missing_interpreter(subject, line)
+            if missing:
+                yield fail(
+                    f"{path} names the interpreter {missing}, which is not there", shown, place=files.place(path)
+                )
+        elif (loader := elf_interpreter(data)) and files.complete and not follow(files, loader)[0]:
+            yield fail(f"{path} needs the loader {loader}, which is not in the image (musl against glibc?)", shown)
+        elif data and not data.startswith(b"\x7fELF") and not found.by_entrypoint:
+            yield fail(
+                f"{path} has no `#!` line and is no program: exec format error",
+                shown,
+                fix=f"sed -i '1i #!/usr/bin/env python3' {path.rpartition('/')[2]}",
+                place=files.place(path),
+            )
+
+
+@check(
+    "SP004",
+    "Image and program are built for the instance's processor",
+    row=4,
+    symptom="`exec format error`",
+    platform="starts x86-64 instances unless the type names Graviton; an image built on an ARM machine is arm64",
+    fix="docker build --platform linux/amd64 -t IMAGE .",
+    stage=COMPARE,
+    roles=ENTERED,
+    mark="U",
+    sources="aws-samples/amazon-sagemaker-custom-container#3; deep-learning-containers#1157",
+)
+def architecture_fits(subject: Subject) -> Iterator[Finding]:
+    wanted = "arm64" if subject.options.instance_type.startswith(ARM_FAMILIES) else "amd64"
+    config = subject.config()
+    if config.architecture and config.architecture != wanted:
+        yield fail(
+            f"the image is for {config.architecture}, and {subject.options.instance_type} is {wanted}",
+            Evidence("Architecture", config.architecture),
+            fix=f"docker build --platform linux/{wanted} -t IMAGE .",
+        )
+        return
+    seen = False
+    for found in programs(subject):
+        machine = elf_machine(subject.files().read(found.chosen[0], 64)) if found.chosen else ""
+        seen = seen or bool(machine)
+        if machine and machine != wanted and found.chosen:
+            yield fail(f"{found.chosen[0]} is a program for {machine}, and {subject.options.instance_type} is {wanted}")
+    if not seen and not config.architecture:
+        raise Unchecked("a folder of scripts has no architecture; the image has", blocks=False)
+
+
+@check(
+    "SP005",
+    "The image's manifest is one that SageMaker takes",
+    row=5,
+    symptom='CreateModel: "Unsupported manifest media type application/vnd.oci.image.index.v1+json"',
+    platform="takes single-image manifests. buildx makes an index where it adds attestations",
+    fix="docker buildx build --provenance=false --sbom=false --output type=docker -t IMAGE .",
+    stage=STATIC,
+    roles=ALL,
+    mark="U",
+    sources="mlflow#13834; buildkit#5480; aws/amazon-sagemaker-feedback#180",
+)
+def manifest_is_taken(subject: Subject) -> Iterator[Finding]:
+    if subject.target.saved is not None:
+        kind, members = subject.target.saved.manifest()
+    else:
+        kind, members = subject.built().media_type, []
+    if kind in _INDEX:
+        yield fail(f"its manifest is {kind}", Evidence("manifests in it", "\n".join(members) or "(not listed)"))
+
+
+@check(
+    "SP006",
+    "ENTRYPOINT is in exec form",
+    row=6,
+    symptom="the job ignores `train`; SIGTERM is ignored, a stop takes 120 s, no checkpoint at a spot interruption",
+    platform="appends `train` or `serve` to the ENTRYPOINT; in shell form /bin/sh drops it, and signals end there",
+    fix='ENTRYPOINT ["python3", "/opt/program/main.py"]',
+    stage=STATIC,
+    roles=ENTERED,
+    mark="D",
+)
+def entrypoint_is_in_exec_form(subject: Subject) -> Iterator[Finding]:
+    config = subject.image_config()
+    entry = config.entrypoint
+    if len(entry) >= 2 and entry[0] in SHELLS and entry[1] == "-c":
+        dockerfile = subject.target.dockerfile
+        inner = " ".join(entry[2:])
+        words = ", ".join(f'"{word}"' for word in inner.removeprefix("exec ").split())
+        yield fail(
+            "ENTRYPOINT is in shell form: `train` and `serve` are dropped, and the shell is what gets SIGTERM",
+            Evidence("ENTRYPOINT", inner),
+            fix=f"ENTRYPOINT [{words}]",
+            place=f"{dockerfile.path}:{dockerfile.line_of('ENTRYPOINT')}" if dockerfile else "",
+        )
+    elif entry and entry[0].rpartition("/")[2] in ("tini", "dumb-init") and "--" not in entry:
+        yield warn(
+            f"{entry[0]} as ENTRYPOINT without `--`: the platform brings an init of its own, and forbids a second",
+            Evidence("ENTRYPOINT", " ".join(entry)),
+            fix="Remove it from ENTRYPOINT.",
+        )
+
+
+@check(
+    "SP030",
+    "The program takes the verb as its argument",
+    row=30,
+    symptom="`unrecognized arguments: train`",
+    platform="gives `train` or `serve` as the first argument; a program with options of its own must expect it",
+    fix='parser.add_argument("verb", nargs="?", choices=["train", "serve"])',
+    stage=RUN,
+    roles=ENTERED,
+    mark="U",
+    sources="tt#65",
+)
+def verb_is_taken(subject: Subject) -> Iterator[Finding]:
+    logs = []
+    if subject.serves():
+        started = startup(subject)
+        logs.append(("serve", started.log))
+    if "training" in subject.roles and subject.options.channels:
+        logs.append(("train", first_training(subject).log))
+    if not logs:
+        raise Unchecked("no training data was given", next_step="Give --channel NAME=FOLDER.", blocks=False)
+    for verb, log in logs:
+        if found := _VERB_TAKEN.search(log):
+            yield fail(
+                f"it was started with the argument `{verb}`, which it does not take",
+                Evidence("it said", found[0]),
+            )
+
+
+@check(
+    "SP050",
+    "What is deployed has a server in it",
+    row=50,
+    symptom="an endpoint of a training image: it trains, or ends at once, and never answers /ping",
+    platform="runs `serve` and expects a server that stays",
+    fix="Deploy the serving image, or add an executable `serve` to this one.",
+    stage=STATIC,
+    roles=("realtime", "serverless", "async", "batch", "multi-model", "pipeline"),
+    mark="U",
+    sources="tt#92",
+)
+def has_a_server(subject: Subject) -> Iterator[Finding]:
+    config, given = subject.config(), subject.target.program
+    if config.entrypoint or (given and given.serve):
+        raise NotApplicable("an entry point decides by its argument")
+    if not _has(subject, "serve") and _has(subject, "train"):
+        yield fail("there is a `train` and no `serve`: this is a training image", Evidence("PATH", config.path))
+
+
+def _has(subject: Subject, verb: str) -> bool:
+    config = subject.config()
+    return bool(find_program(subject.files(), verb, config.path, config.workdir))
+
+
+def _missing_interpreter(subject: Subject, line: bytes) -> str:
+    """What the `#!` line names and the image does not have, or empty."""
+    files, config = subject.files(), subject.config()
+    words = line[2:].decode("utf-8", "replace").split()
+    if not files.complete or not words:
+        return ""
+    if follow(files, words[0])[0] is None:
+        return words[0]
+    if words[0].endswith("/env"):
+        named = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
+        if named and not find_program(files, named, config.path, config.workdir):
+            return named
+    return ""
+
+
+def _base(subject: Subject) -> str:
+    return subject.target.dockerfile.base if subject.target.dockerfile else ""

@@ -1,0 +1,164 @@
+"""The image's own configuration, and a Docker image looked at through the engine, without running it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from seaproof.check.files import Entry, Files
+from seaproof.drivers.docker.engine import Engine, speaking
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_READ = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What `docker inspect` shows of an image, or what a Dockerfile will put there."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = "/"
+    architecture: str = ""
+    """`amd64`, `arm64`; empty where it is not known."""
+    size: int | None = None
+    """Bytes of all layers, unpacked."""
+    media_type: str = ""
+    """Of the manifest, where the engine tells it."""
+    complete: bool = True
+    """False where a base image is not here, so that something may be inherited that is not seen."""
+
+    @property
+    def path(self) -> str:
+        """PATH as the container will have it."""
+        return self.environment.get("PATH", DEFAULT_PATH)
+
+
+class EngineImage:
+    """A Docker image: a container of it is created, never started, and its files are fetched one by one."""
+
+    complete = True
+
+    def __init__(self, engine: Engine, reference: str, id: str) -> None:
+        self._client = engine.client()
+        self._id, self.reference = id, reference
+        self._container = ""
+        self._known: dict[str, Entry | None] = {}
+
+    def config(self) -> ImageConfig:
+        """The image's configuration."""
+        with speaking("the image could not be looked at", self.reference):
+            found = self._client.inspect_image(self._id)
+        return config_of(found)
+
+    def stat(self, path: str) -> Entry | None:
+        """See Files.stat."""
+        if path not in self._known:
+            self._known[path] = next(self._members(path, first=True), (None, b""))[0]
+        return self._known[path]
+
+    def read(self, path: str, limit: int = 64 * 1024) -> bytes:
+        """See Files.read."""
+        return next(self._members(path, first=True, limit=limit), (None, b""))[1]
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """See Files.walk."""
+        for entry, _ in self._members(folder):
+            if entry.path != folder:
+                yield entry
+
+    def place(self, path: str) -> str:
+        """See Files.place."""
+        return path
+
+    def close(self) -> None:
+        """Remove the container that was never started."""
+        import docker.errors
+
+        if self._container:
+            with suppress(docker.errors.APIError):
+                self._client.remove_container(self._container, force=True, v=True)
+        self._client.close()
+
+    def _members(self, path: str, *, first: bool = False, limit: int = 0) -> Iterator[tuple[Entry, bytes]]:
+        import docker.errors
+
+        with speaking("the image's files could not be read", self.reference):
+            if not self._container:
+                labels = {"seaproof.look": self.reference}
+                created = self._client.create_container(self._id, command=["seaproof-look"], labels=labels)
+                self._container = created["Id"]
+            try:
+                pieces, _ = self._client.get_archive(self._container, path)
+            except docker.errors.NotFound:
+                return
+            parent = path.rstrip("/").rpartition("/")[0]
+            try:
+                with tarfile.open(fileobj=_Pieces(pieces), mode="r|") as tar:
+                    for member in tar:
+                        data = tar.extractfile(member) if limit and member.isreg() else None
+                        yield _entry(member, parent), data.read(limit) if data else b""
+                        if first:
+                            return
+            finally:
+                pieces.close()
+
+
+class _Pieces(io.RawIOBase):
+    """An iterator of bytes as a stream that tarfile can read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                break
+            self._rest += piece
+        taken, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return taken
+
+
+def _entry(member: tarfile.TarInfo, parent: str) -> Entry:
+    kind = {tarfile.SYMTYPE: 0o120000, tarfile.DIRTYPE: 0o040000}.get(member.type, 0o100000)
+    path = f"{parent}/{member.name}".rstrip("/") or "/"
+    return Entry(
+        path, kind | (member.mode & 0o7777), member.size, member.linkname if member.issym() else "", member.uid
+    )
+
+
+def config_of(found: Mapping[str, Any]) -> ImageConfig:
+    """From what the engine's `inspect` says."""
+    config = found.get("Config") or {}
+    environment = dict(pair.partition("=")[::2] for pair in config.get("Env") or [])
+    return ImageConfig(
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        environment=environment,
+        labels=dict(config.get("Labels") or {}),
+        user=config.get("User") or "",
+        workdir=config.get("WorkingDir") or "/",
+        architecture=found.get("Architecture", ""),
+        size=found.get("Size"),
+        media_type=(found.get("Descriptor") or {}).get("mediaType", ""),
+    )
+
+
+def open_image(engine: Engine, reference: str, id: str) -> tuple[EngineImage, ImageConfig]:
+    """The image's files and configuration; close the first when done."""
+    image = EngineImage(engine, reference, id)
+    return image, image.config()
+
+
+__all__ = ["DEFAULT_PATH", "EngineImage", "Files", "ImageConfig", "config_of", "open_image"]

@@ -1,0 +1,99 @@
+"""What the user says about one check run, with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+INSTANCE_MEMORY = {
+    # GiB, from the public list of instance types; what a container gets is a little less.
+    "ml.t2.medium": 4,
+    "ml.t3.medium": 4,
+    "ml.m5.large": 8,
+    "ml.m5.xlarge": 16,
+    "ml.m5.2xlarge": 32,
+    "ml.m5.4xlarge": 64,
+    "ml.c5.large": 4,
+    "ml.c5.xlarge": 8,
+    "ml.c5.2xlarge": 16,
+    "ml.c5.4xlarge": 32,
+    "ml.r5.large": 16,
+    "ml.r5.xlarge": 32,
+    "ml.g4dn.xlarge": 16,
+    "ml.g4dn.2xlarge": 32,
+    "ml.g5.xlarge": 16,
+    "ml.g5.2xlarge": 32,
+    "ml.g6.xlarge": 16,
+    "ml.p3.2xlarge": 61,
+}
+GPU_FAMILIES = ("ml.g", "ml.p", "ml.inf", "ml.trn")
+ARM_FAMILIES = ("ml.c6g", "ml.c7g", "ml.m6g", "ml.m7g", "ml.r6g", "ml.r7g", "ml.t4g", "ml.g5g", "ml.c8g", "ml.m8g")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One request body that the container is expected to answer with 2xx."""
+
+    body: bytes
+    content_type: str
+    accept: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """See the options of `seaproof check`."""
+
+    roles: tuple[str, ...] = ()
+    """Empty: what the target can be, found out by looking."""
+    only: tuple[str, ...] = ()
+    """Ids and families."""
+    skip: tuple[str, ...] = ()
+    fast: bool = False
+    """Static checks only."""
+    payload: Payload | None = None
+    model: Path | None = None
+    """A model.tar.gz or a folder that the container finds as /opt/ml/model."""
+    channels: Mapping[str, str] = field(default_factory=dict)
+    """Training channels: name -> local folder or file."""
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    instance_type: str = "ml.m5.large"
+    patience: float = 60.0
+    """Seconds that a container may take to become healthy, or a training job to end, before we give up."""
+    startup_seconds: float = 480.0
+    """What the platform allows until /ping answers 200."""
+    invocation_seconds: float = 60.0
+    stop_seconds: float = 30.0
+    """From SIGTERM to SIGKILL when hosting."""
+    stop_job_seconds: float = 120.0
+    image_limit: int = 10 * 1024 * MIB
+    """Bytes of an image that a serverless endpoint takes."""
+    memory: int = 2048 * MIB
+    """Bytes that each container may take here: the instance type's, but no more than half of this machine."""
+    disk: int = 2048 * MIB
+    """Bytes that a container may write here before it is stopped."""
+    invocations: int = 1000
+    """Of the memory growth check."""
+    input_mode: str = "File"
+    """File or Pipe: how training data arrives."""
+    hosts: int = 1
+    """Hosts of the training job that is meant."""
+    driver: str = "auto"
+
+    def chooses(self, id: str, family: str) -> bool:
+        """Whether --only and --skip leave this check in."""
+        names = {id.lower(), family}
+        if self.only and not names & {name.lower() for name in self.only}:
+            return False
+        return not names & {name.lower() for name in self.skip}
+
+
+def instance_memory(instance_type: str) -> int | None:
+    """Bytes of memory of an instance type, or None where it is not in our list."""
+    gib = INSTANCE_MEMORY.get(instance_type)
+    return gib * 1024 * MIB if gib else None

@@ -1,0 +1,93 @@
+"""Channels of Pipe mode: FIFOs that are fed as the platform feeds them, by threads that never wait for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_EPOCHS = 2
+_PIECE = 64 * 1024
+_STEP = 0.02
+
+
+class Feed:
+    """Feeds every channel: the FIFO of epoch 0 is there at once, the next one when it was opened; `close` ends it."""
+
+    def __init__(self, root: Path, channels: Mapping[str, str]) -> None:
+        self._over = threading.Event()
+        self._written: dict[str, int | None] = {}
+        self._threads = []
+        for name, source in channels.items():
+            path = root / "input" / "data"
+            data = _content(Path(source))
+            os.mkfifo(path / f"{name}_0", 0o666)
+            thread = threading.Thread(target=self._feed, args=(path, name, data), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def told(self) -> list[str]:
+        """What came of each FIFO, a line each."""
+        return [
+            f"{name}: {'never opened' if count is None else f'{count:,} bytes read'}"
+            for name, count in sorted(self._written.items())
+        ]
+
+    def unread(self) -> list[str]:
+        """FIFOs of the first epoch that nobody opened."""
+        return sorted(name for name, count in self._written.items() if count is None and name.endswith("_0"))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _feed(self, folder: Path, name: str, data: bytes) -> None:
+        for epoch in range(_EPOCHS):
+            fifo = folder / f"{name}_{epoch}"
+            if epoch:
+                os.mkfifo(fifo, 0o666)
+            self._written[fifo.name] = None
+            handle = self._open(fifo)
+            if handle is None:
+                return
+            self._written[fifo.name] = 0
+            try:
+                self._write(fifo.name, handle, data)
+            finally:
+                os.close(handle)
+            with suppress(OSError):
+                fifo.unlink()
+
+    def _open(self, fifo: Path) -> int | None:
+        """The FIFO, once somebody reads it; None where nobody does before the end."""
+        while not self._over.is_set():
+            try:
+                return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno not in (errno.ENXIO, errno.ENOENT):
+                    return None
+            time.sleep(_STEP)
+        return None
+
+    def _write(self, name: str, handle: int, data: bytes) -> None:
+        at = 0
+        while at < len(data) and not self._over.is_set():
+            try:
+                at += os.write(handle, data[at : at + _PIECE])
+                self._written[name] = at
+            except BlockingIOError:
+                time.sleep(_STEP)
+            except BrokenPipeError:
+                return  # the reader closed early, as it may
+
+
+def _content(source: Path) -> bytes:
+    """All files of a channel, one after another by name."""
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    return b"".join(path.read_bytes() for path in files)

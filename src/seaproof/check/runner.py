@@ -1,0 +1,94 @@
+"""Runs the checks that were chosen on a subject, one after another, and tells what came of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from seaproof.check import catalogue
+from seaproof.check.check import (
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    RUN,
+    UNCHECKED,
+    WARNED,
+    Check,
+    Finding,
+    NotApplicable,
+    Report,
+    Result,
+    Unchecked,
+)
+from seaproof.check.lab import Lab
+from seaproof.check.measures import measure_of
+from seaproof.check.options import Options
+from seaproof.check.project_options import complete
+from seaproof.check.subject import Subject
+from seaproof.check.target import Target, find_target
+from seaproof.errors import SeaproofError
+
+MOST_FINDINGS = 25
+
+
+def run_checks(text: str, options: Options, say: Callable[[str], None] = lambda text: None) -> Report:
+    """Check what `text` names. `say` is told what is being done. ProjectError where it names nothing."""
+    begun = time.monotonic()
+    unknown = sorted({name.lower() for name in (*options.only, *options.skip)} - catalogue.names())
+    if unknown:
+        raise SeaproofError(
+            f"there is no check or family {unknown[0]!r}", next_step="`seaproof check --list` shows them all."
+        )
+    target = find_target(text, options)
+    options = complete(options, target)
+    lab = Lab(target, options, say)
+    try:
+        subject = Subject(target, options, lab)
+        results = [_result(check, subject) for check in catalogue.all_checks() if _wanted(check, target, options)]
+        measure = measure_of(lab)
+        notes = (*target.notes, *lab.notes)
+    finally:
+        lab.close()
+        target.close()
+    return Report(text, target.described, target.roles, tuple(results), time.monotonic() - begun, measure, tuple(notes))
+
+
+def _wanted(check: Check, target: Target, options: Options) -> bool:
+    if not options.chooses(check.id, check.family):
+        return False
+    if options.fast and check.stage == RUN:
+        return False
+    return not target.roles or bool(set(check.roles) & set(target.roles))
+
+
+def _result(check: Check, subject: Subject) -> Result:
+    """Run one check; whatever goes wrong in it is Unchecked, never passed."""
+    begun = time.monotonic()
+    findings: list[Finding] = []
+    result = Result(check, PASSED)
+    try:
+        if check.stage == RUN and not (subject.target.runs or subject.target.address):
+            _cannot_run(subject.target)
+        for finding in check.function(subject):
+            if finding not in findings:  # `train` and `serve` may be the same program
+                findings.append(finding)
+            if len(findings) >= MOST_FINDINGS:
+                break
+    except NotApplicable as error:
+        result = replace(result, outcome=NOT_APPLICABLE, reason=str(error))
+    except Unchecked as error:
+        result = replace(result, outcome=UNCHECKED, reason=error.reason, next_step=error.next_step, blocks=error.blocks)
+    except (SeaproofError, OSError) as error:
+        result = replace(result, outcome=UNCHECKED, reason=str(error), blocks=True)
+    if findings:
+        failed = any(not finding.warning for finding in findings)
+        result = replace(result, outcome=FAILED if failed else WARNED, findings=tuple(findings), reason="")
+    return replace(result, seconds=time.monotonic() - begun)
+
+
+def _cannot_run(target: Target) -> None:
+    """A target that cannot be started: an archive or a request never is; an image that is not here blocks the proof."""
+    if target.config is None:
+        raise NotApplicable("there is nothing that could be started")
+    raise Unchecked(target.why_not_run or "it could not be started")

@@ -1,0 +1,99 @@
+"""The command as people and CI systems use it: formats, exit codes, listing, pictures, a container that runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from containers import folder, prove, server
+
+from seaproof.check import catalogue
+from seaproof.check.check import STAGES
+from seaproof.check.reports import FORMATS, page
+
+
+def check(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "seaproof.cli", "check", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = folder(tmp_path_factory.mktemp("failing"), serve=server())
+    (root / "serve").chmod(0o644)
+    return root
+
+
+def test_the_exit_code_says_proved_failing_or_unchecked(tmp_path: Path, failing: Path):
+    good = folder(tmp_path, serve=server())
+
+    assert check(str(good), "--fast", "--driver", "process", "--as", "realtime").returncode == 0
+    failed = check(str(failing), "--fast", "--driver", "process")
+    assert failed.returncode == 1
+    assert "SP002  The program may be executed" in failed.stdout
+    assert "      RUN chmod +x /opt/program/serve" in failed.stdout
+    assert check(str(good), "--only", "SP117", "--as", "training", "--driver", "process").returncode == 2
+    unknown = check("no-such-folder/", "--driver", "process")
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
+
+
+def test_every_format_can_be_read_by_its_readers(failing: Path, tmp_path: Path):
+    done = {form: check(str(failing), "--fast", "--driver", "process", "--format", form).stdout for form in FORMATS}
+
+    assert json.loads(done["json"])["exit_code"] == 1
+    suite = ElementTree.fromstring(done["junit"]).find("testsuite")
+    assert suite is not None
+    assert suite.get("failures") == "1"
+    assert suite.find("testcase/failure") is not None
+    run = json.loads(done["sarif"])["runs"][0]
+    assert [(result["ruleId"], result["level"]) for result in run["results"]] == [("SP002", "error")]
+    assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].endswith("serve")
+    assert "### ❌ SP002" in done["markdown"]
+    output = tmp_path / "check.xml"
+    check(str(failing), "--fast", "--driver", "process", "--format", "junit", "--output", str(output))
+    assert output.read_text().startswith("<?xml")
+
+
+def test_the_page_has_its_pictures(tmp_path: Path):
+    report = prove(folder(tmp_path, serve=server()), "SP007", "SP102", "SP105", roles=("realtime",))
+    text = page.render(report)
+
+    assert text.count("<svg") == 3
+    assert "Start-up: what came of each GET /ping" in text
+    assert "200 invocations: p50" in text
+    assert "MiB at most" in text
+
+
+def test_every_check_is_listed_explained_and_has_its_row():
+    listed = check("--list").stdout
+    checks = catalogue.all_checks()
+
+    assert all(one.id in listed for one in checks)
+    assert len({one.id for one in checks}) == len(checks)
+    assert {one.row for one in checks if one.row} == set(range(1, catalogue.ROWS + 1))
+    assert all(one.stage in STAGES and one.fix and one.symptom and one.platform for one in checks)
+    assert "How sure we are: documented by AWS" in check("--explain", "sp034").stdout
+    wrong = check("--explain", "SP999")
+    assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (1, True)
+
+
+def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder(tmp_path, serve=server())
+    running = subprocess.Popen([sys.executable, str(tmp_path / "serve")], env={"SAGEMAKER_BIND_TO_PORT": str(port)})
+    try:
+        report = prove(f"http://127.0.0.1:{port}")
+        assert report.exit_code == 0, [(r.check.id, r.reason) for r in report.results if r.blocks]
+        assert {"SP007", "SP115", "SP101"} <= {r.check.id for r in report.of("passed")}
+        assert running.poll() is None
+    finally:
+        running.kill()
+        running.wait()

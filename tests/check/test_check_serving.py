@@ -1,0 +1,397 @@
+"""Checks of a container that serves: for each one that fails it for exactly that reason, in several languages.
+
+They run on the process driver, which gives each a network, a file system and a process table of its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from containers import INVOKE, archive, causes, folder, outcome, prove, server
+
+from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED, Report
+from seaproof.check.options import Payload
+
+ROLES = ("realtime", "serverless")
+BINDS = '[project]\nimage = "it"\n[images.it]\nfolder = "."\naccept_bind_to_port = true\n'
+
+
+def found(root: Path, id: str, program: str, **options: object) -> tuple[str, str]:
+    folder(root, serve=program)
+    report = prove(root, id, **{"roles": ROLES, **options})
+    return outcome(report, id), causes(report, id)
+
+
+def in_c(root: Path, program: str) -> Path:
+    folder(root, main_c=program)
+    subprocess.run(["gcc", "-O1", "-o", str(root / "serve"), str(root / "main.c")], check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Everything that is run, on the good server."""
+    return prove(folder(tmp_path_factory.mktemp("good"), serve=server()), roles=("realtime", "batch", "serverless"))
+
+
+def test_the_good_server_passes_all_that_is_run(good: Report):
+    wrong = [(r.check.id, r.outcome, r.reason, [f.cause for f in r.findings]) for r in good.results if r.findings]
+
+    assert wrong == []
+    assert good.exit_code == 0, [(r.check.id, r.reason) for r in good.results if r.blocks]
+    assert len(good.of(PASSED)) > 25
+    assert {r.check.id for r in good.of(UNCHECKED)} <= {"SP004", "SP005", "SP006", "SP033", "SP036"}
+    assert good.measure.ready_seconds
+    assert len(good.measure.latencies) == 200
+    assert good.measure.concurrency[0][0] == 1
+
+
+LISTENS = """#include <arpa/inet.h>
+#include <unistd.h>
+int main(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(%d)};
+    int one = 1, on = socket(AF_INET, SOCK_STREAM, 0);
+    inet_aton("%s", &at.sin_addr);
+    setsockopt(on, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    bind(on, (struct sockaddr *)&at, sizeof at);
+    listen(on, 16);
+    for (;;) { int to = accept(on, 0, 0); write(to, "%s", %d); close(to); }
+}
+"""
+HELLO = "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"
+
+
+@pytest.mark.parametrize(
+    ("port", "address", "answer", "length", "cause"),
+    [
+        (8080, "127.0.0.1", HELLO, 38, "it listens on 127.0.0.1:8080 only"),
+        (5000, "0.0.0.0", HELLO, 38, "it listens on 0.0.0.0:5000, and not on port 8080"),
+        (8080, "0.0.0.0", "hello there\\n", 12, "what listens there does not answer in HTTP"),
+    ],
+)
+def test_a_server_in_c_on_the_wrong_address_is_found(
+    tmp_path: Path, port: int, address: str, answer: str, length: int, cause: str
+):
+    in_c(tmp_path, LISTENS % (port, address, answer, length))
+    report = prove(tmp_path, "SP007", roles=ROLES)
+
+    assert outcome(report, "SP007") == FAILED
+    assert cause in causes(report, "SP007")
+
+
+def test_a_container_that_hangs_is_failed_only_after_the_platforms_own_time(tmp_path: Path):
+    hangs = "#!/bin/sh\nexec sleep 1000\n"
+
+    assert found(tmp_path, "SP007", hangs, patience=1.0, startup_seconds=1.0)[0] == FAILED
+    assert found(tmp_path, "SP007", hangs, patience=1.0, startup_seconds=480.0)[0] == UNCHECKED
+
+
+def test_a_label_that_is_not_kept_is_found(tmp_path: Path):
+    (tmp_path / "seaproof.toml").write_text(BINDS)
+
+    assert found(tmp_path, "SP107", server(start="port = 8080"))[0] == FAILED
+    assert found(tmp_path, "SP107", server())[0] == PASSED
+
+
+NODE = """#!/usr/bin/env node
+require("http").createServer((request, response) => {
+  response.writeHead(request.url === "/health" ? 200 : 404); response.end();
+}).listen(8080);
+"""
+
+
+def test_a_node_server_without_ping_is_found(tmp_path: Path):
+    assert found(tmp_path, "SP008", NODE) == (FAILED, "GET /ping is answered with 404")
+
+
+@pytest.mark.parametrize(
+    ("ping", "cause"),
+    [
+        ('self.answer(401, b"who are you")', "GET /ping is answered with 401"),
+        ("self.answer(301)", "GET /ping is answered with 301"),
+        ("time.sleep(2.5); self.answer(200)", "GET /ping is not answered within 2 s"),
+    ],
+)
+def test_a_ping_that_is_not_200_in_time_is_found(tmp_path: Path, ping: str, cause: str):
+    assert found(tmp_path, "SP008", server(ping=ping)) == (FAILED, cause)
+
+
+def test_a_ping_that_comes_and_goes_is_found(tmp_path: Path):
+    flaps = "n = globals()['n'] = globals().get('n', 0) + 1; self.answer(200 if n % 4 else 500)"
+
+    assert found(tmp_path, "SP009", server(ping=flaps)) == (FAILED, "/ping is 200 at one time and not at another")
+
+
+def test_a_proxy_without_anything_behind_it_is_found(tmp_path: Path):
+    (tmp_path / "nginx.conf").write_text(
+        "daemon off; pid /tmp/n.pid; error_log /dev/stderr; events {}\n"
+        "http { access_log off; server { listen 8080; location / { proxy_pass http://unix:/tmp/none.sock; } } }\n"
+    )
+    state, told = found(tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=1)
+
+    assert (state, told) == (UNCHECKED, "")
+    state, told = found(
+        tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=1, startup_seconds=1
+    )
+    assert "/ping stays at 502: what is behind the proxy never answers" in told
+
+
+def test_a_slow_start_is_told_with_its_time(tmp_path: Path):
+    slow = server(start="time.sleep(1.2)")
+
+    assert found(tmp_path, "SP010", slow, startup_seconds=2.0)[0] == WARNED
+    assert found(tmp_path, "SP010", slow, startup_seconds=0.5)[0] == FAILED
+
+
+def test_a_container_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path):
+    folder(tmp_path, serve="#!/bin/sh\necho no model here >&2\nexit 7\n")
+    report = prove(tmp_path, "SP109", roles=ROLES)
+    evidence = {e.title: e.text for e in report.results[0].findings[0].evidence}
+
+    assert causes(report, "SP109") == "it ended with exit code 7 before /ping was 200"
+    assert evidence["last lines of its log"] == "no model here"
+
+
+def test_a_single_thread_that_computes_leaves_the_ping_waiting(tmp_path: Path):
+    slow = INVOKE.replace("self.answer(200,", "time.sleep(0.7); self.answer(200,")
+    single = server(invoke=slow).replace("class Server(ThreadingHTTPServer)", "class Server(HTTPServer)")
+
+    assert found(tmp_path, "SP011", single, invocation_seconds=20)[0] == FAILED
+    assert found(tmp_path, "SP011", server(invoke=slow), invocation_seconds=20)[0] == PASSED
+
+
+def test_an_answer_that_takes_too_long_is_found(tmp_path: Path):
+    slow = INVOKE.replace("self.answer(200,", "time.sleep(1.5); self.answer(200,")
+
+    assert found(tmp_path, "SP015", server(invoke=slow), invocation_seconds=0.8)[0] == FAILED
+    assert found(tmp_path, "SP015", server(invoke=slow), invocation_seconds=2.5)[0] == WARNED
+
+
+def test_a_worker_that_was_killed_is_found_in_the_log(tmp_path: Path):
+    kills = "sys.stderr.write('[CRITICAL] WORKER TIMEOUT (pid:7)\\n'); sys.stderr.flush(); self.answer(200, b'1')"
+
+    assert found(tmp_path, "SP116", server(invoke=kills))[0] == FAILED
+    assert found(tmp_path, "SP116", server())[0] == PASSED
+
+
+def test_a_server_that_takes_small_bodies_only_is_found(tmp_path: Path):
+    small = "if len(body) > 1 << 20: return self.answer(413)\n        " + INVOKE
+    larger = "if len(body) > 10 << 20: return self.answer(413)\n        " + INVOKE
+
+    assert found(tmp_path, "SP020", server(invoke=small))[0] == FAILED
+    assert found(tmp_path, "SP020", server(invoke=larger))[0] == WARNED
+
+
+def test_nginx_as_it_comes_takes_one_megabyte_and_breaks_off(tmp_path: Path):
+    (tmp_path / "nginx.conf").write_text(
+        "daemon off; pid /tmp/n.pid; error_log /dev/stderr; events {}\n"
+        "http { access_log off; server { listen 8080; location / { return 200 ok; } } }\n"
+    )
+    state, told = found(tmp_path, "SP020", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n")
+
+    assert state == FAILED
+    assert "6 MB" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "accept", "state"),
+    [("text/html; charset=utf-8", "", FAILED), ("application/json", "text/csv", FAILED), ("text/csv", "*/*", PASSED)],
+)
+def test_an_answer_of_another_type_is_found(tmp_path: Path, kind: str, accept: str, state: str):
+    program = server(invoke=f"self.answer(200, b'1', {kind!r})")
+
+    assert found(tmp_path, "SP025", program, payload=Payload(b"1", "text/csv", accept))[0] == state
+
+
+def test_a_server_that_insists_on_accept_is_told(tmp_path: Path):
+    picky = "if self.headers.get('Accept') != 'text/csv': return self.answer(406)\n        " + INVOKE
+
+    assert found(tmp_path, "SP103", server(invoke=picky))[0] == WARNED
+
+
+def test_a_payload_that_is_not_answered_is_shown_with_the_log(tmp_path: Path):
+    fails = "print('the scaler is missing', flush=True); self.answer(500, b'internal error')"
+    folder(tmp_path, serve=server(invoke=fails))
+    report = prove(tmp_path, "SP115", roles=ROLES)
+    evidence = {e.title: e.text for e in report.results[0].findings[0].evidence}
+
+    assert causes(report, "SP115") == "the payload is answered with 500"
+    assert evidence["reply"] == "500  text/csv  internal error"
+    assert "the scaler is missing" in evidence["log"]
+
+
+def test_without_a_payload_the_proof_is_incomplete(tmp_path: Path):
+    folder(tmp_path, serve=server(invoke="self.answer(400)"))
+    report = prove(tmp_path, "SP115", roles=ROLES, payload=None)
+
+    assert (outcome(report, "SP115"), report.exit_code) == (UNCHECKED, 2)
+    assert "--payload" in report.results[0].next_step
+
+
+def test_a_server_that_fails_for_two_at_once_is_found(tmp_path: Path):
+    fragile = (
+        "lock = globals().setdefault('lock', threading.Lock())\n"
+        "        if not lock.acquire(blocking=False): return self.answer(500, b'busy')\n"
+        "        time.sleep(0.05); lock.release()\n        "
+    ) + INVOKE
+
+    assert found(tmp_path, "SP101", server(invoke=fragile))[0] == FAILED
+
+
+def test_memory_that_grows_with_every_request_is_told(tmp_path: Path):
+    leaks = "globals().setdefault('kept', []).append(os.urandom(300_000)); self.answer(200, b'1')"
+
+    assert found(tmp_path, "SP102", server(invoke=leaks))[0] == WARNED
+
+
+STREAM = """self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        parts = [b"data: %d\\n\\n" % n for n in range(4)]
+        for part in parts if WHOLE else [b"".join(parts)]:
+            time.sleep(0.2 if WHOLE else 0.8)
+            self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(part), part)); self.wfile.flush()
+        self.wfile.write(b"0\\r\\n\\r\\n")"""
+
+
+def test_a_stream_that_comes_in_one_lump_is_found(tmp_path: Path):
+    assert found(tmp_path, "SP051", server(invoke=STREAM.replace("WHOLE", "False")))[0] == FAILED
+    assert found(tmp_path, "SP051", server(invoke=STREAM.replace("WHOLE", "True")))[0] == PASSED
+    assert found(tmp_path, "SP051", server())[0] == NOT_APPLICABLE
+
+
+def test_a_program_that_writes_to_its_model_folder_is_found(tmp_path: Path):
+    writes = server(start="open('/opt/ml/model/cache', 'w').write('x')")
+
+    assert found(tmp_path, "SP034", writes) == (FAILED, "it comes up only where it may write to /opt/ml/model")
+
+
+def test_a_program_that_downloads_at_its_start_is_told(tmp_path: Path):
+    (tmp_path / "seaproof.toml").write_text(BINDS)
+    looks = (
+        "routes = open('/proc/net/route').read().splitlines()[1:]\n"
+        "if not routes: sys.exit('URLError: Network is unreachable')"
+    )
+    state, told = found(tmp_path, "SP038", server(start=looks))
+
+    assert (state, told) == (
+        WARNED,
+        "it comes up only with a way to the internet: not isolated, and not in a VPC without NAT",
+    )
+
+
+def test_a_program_that_needs_shared_memory_or_its_own_user_is_told(tmp_path: Path):
+    shares = server(start="import multiprocessing\nmultiprocessing.Semaphore()")
+    roots = server(start="open('/var/log/mine', 'w') if os.getuid() == 0 else sys.exit('root only')")
+
+    assert found(tmp_path / "a", "SP035", shares)[0] == WARNED
+    assert found(tmp_path / "b", "SP134", roots)[0] == FAILED
+
+
+def test_a_program_that_mounts_is_found(tmp_path: Path):
+    mounts = "#!/bin/sh\nmount -t tmpfs none /mnt || { echo 'mount: Operation not permitted'; exit 1; }\n"
+
+    assert found(tmp_path, "SP040", mounts)[0] == FAILED
+
+
+def test_a_program_that_takes_too_much_memory_is_found(tmp_path: Path):
+    hungry = server(start="taken = b'x' * (200 << 20)")
+    state, told = found(tmp_path, "SP017", hungry, memory=64 << 20)
+
+    assert state == FAILED
+    assert "`serve` took more than the 64 MiB that it has here; it comes up with" in told
+    assert found(tmp_path, "SP017", hungry)[0] == PASSED
+
+
+@pytest.mark.parametrize(
+    ("crash", "cause"),
+    [("*(volatile int *)0 = 1;", "SIGSEGV"), ('__asm__("ud2");', "SIGILL"), ("__builtin_trap();", "SIGILL")],
+)
+def test_a_crash_in_native_code_is_explained(tmp_path: Path, crash: str, cause: str):
+    report = prove(in_c(tmp_path, f"int main(void) {{ {crash} return 0; }}"), "SP018", roles=ROLES)
+
+    assert cause in causes(report, "SP018")
+
+
+def test_a_program_that_wants_a_gpu_is_found(tmp_path: Path):
+    wants = "#!/bin/sh\necho 'ImportError: libcuda.so.1: cannot open shared object file: No such file' >&2; exit 1\n"
+
+    assert found(tmp_path, "SP133", wants)[0] == FAILED
+
+
+def test_a_disk_that_is_filled_is_found_and_the_program_stopped(tmp_path: Path):
+    fills = "#!/bin/sh\nexec dd if=/dev/zero of=/tmp/filled bs=1M status=none\n"
+    full = "#!/bin/sh\necho 'OSError: [Errno 28] No space left on device'; exit 1\n"
+
+    assert "it writes without end" in found(tmp_path, "SP037", fills)[1]
+    assert found(tmp_path, "SP037", full)[0] == FAILED
+
+
+def test_a_program_that_prints_without_end_is_stopped(tmp_path: Path):
+    assert found(tmp_path, "SP137", "#!/bin/sh\nexec yes\n", patience=20)[0] == FAILED
+
+
+def test_a_second_start_that_trips_over_the_first_is_found(tmp_path: Path):
+    locks = server(start="os.makedirs('/opt/ml/lock')")
+
+    assert found(tmp_path, "SP052", locks)[0] == FAILED
+
+
+def test_a_program_that_ignores_sigterm_is_told(tmp_path: Path):
+    ignores = server(start="signal.signal(signal.SIGTERM, signal.SIG_IGN)").replace(
+        "signal.signal(signal.SIGTERM, lambda *args: sys.exit(0))", ""
+    )
+
+    assert found(tmp_path, "SP106", ignores) == (WARNED, "it did not end within 1.5 s of SIGTERM, and was killed")
+
+
+def test_a_missing_file_of_the_model_is_told_with_where_it_lies(tmp_path: Path):
+    loads = server(start="open('/opt/ml/model/weights.bin').read()")
+    wrong = archive(tmp_path / "wrong.tar.gz", ("flowers/weights.bin", b"1"), ("flowers/b", b"1"))
+    right = archive(tmp_path / "right.tar.gz", ("weights.bin", b"1"))
+
+    assert found(tmp_path / "c", "SP127", loads, model=wrong)[1] == (
+        "it looks for /opt/ml/model/weights.bin, and it lies at flowers/weights.bin of the model given"
+    )
+    assert found(tmp_path / "c", "SP127", loads, model=right)[0] == PASSED
+    assert found(tmp_path / "c", "SP127", loads)[0] == UNCHECKED
+
+
+JAVA = """
+import com.sun.net.httpserver.*;
+import java.net.*;
+public class Main {
+  public static void main(String[] words) throws Exception {
+    HttpServer server = HttpServer.create(new InetSocketAddress(8080), 64);
+    server.createContext("/", exchange -> {
+      byte[] body = exchange.getRequestBody().readAllBytes();
+      exchange.getResponseHeaders().add("Content-Type", "text/csv");
+      exchange.sendResponseHeaders(200, body.length == 0 ? -1 : body.length);
+      exchange.getResponseBody().write(body);
+      exchange.close();
+    });
+    server.setExecutor(java.util.concurrent.Executors.newFixedThreadPool(8));
+    server.start();
+  }
+}
+"""
+
+
+def test_a_jvm_that_counts_its_processors_by_its_share_is_told(tmp_path: Path):
+    folder(tmp_path, Main_java=JAVA)
+    subprocess.run(["javac", "-d", str(tmp_path), str(tmp_path / "Main.java")], check=True)
+
+    run = "#!/bin/sh\nexec java -Xshare:auto -XX:TieredStopAtLevel=1 {} -cp /opt/program Main\n"
+    assert found(tmp_path, "SP049", run.format(""), patience=15)[0] == WARNED
+    assert found(tmp_path, "SP049", run.format("-XX:-UseContainerSupport"), patience=15)[0] == PASSED
+
+
+def test_an_instance_type_that_is_too_small_is_told(tmp_path: Path):
+    folder(tmp_path, serve=server())
+    report = prove(tmp_path, "SP105", roles=ROLES)
+
+    assert outcome(report, "SP105") == PASSED
+    assert "the smallest instance type that holds it is ml.t2.medium" in report.notes[0]

@@ -1,0 +1,297 @@
+"""Checks that look and start nothing: for each a real example that fails it for exactly that reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from containers import archive, causes, folder, link, outcome, prove, server
+
+from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED
+from seaproof.errors import ProjectError, SeaproofError
+
+TRAIN = "#!/bin/sh\nexit 0\n"
+
+
+def found(target: Path, id: str, **options: object) -> tuple[str, str]:
+    report = prove(target, id, fast=True, **options)
+    return outcome(report, id), causes(report, id)
+
+
+def test_a_program_that_is_not_there_is_missed(tmp_path: Path):
+    (tmp_path / "seaproof.toml").write_text('[images.it]\nfolder = "."\nserve = ["gone"]\n[project]\nimage = "it"\n')
+
+    assert found(tmp_path, "SP001", roles=("realtime",)) == (
+        FAILED,
+        "the ENTRYPOINT's program `gone` is not in the image",
+    )
+
+
+def test_a_folder_without_train_is_no_training_image(tmp_path: Path):
+    folder(tmp_path, serve=server())
+
+    assert found(tmp_path, "SP001", roles=("training",)) == (FAILED, "an executable named `train` is not in the image")
+    assert found(tmp_path, "SP001", roles=("realtime",)) == (PASSED, "")
+
+
+def test_a_training_image_has_no_server(tmp_path: Path):
+    folder(tmp_path, train=TRAIN)
+
+    assert found(tmp_path, "SP050", roles=("realtime",))[0] == FAILED
+    assert found(tmp_path, "SP001", roles=("realtime",))[0] == PASSED
+
+
+def test_a_program_without_execute_bit_is_found(tmp_path: Path):
+    folder(tmp_path, serve=server())
+    (tmp_path / "serve").chmod(0o644)
+
+    assert found(tmp_path, "SP002") == (FAILED, "/opt/program/serve has no execute bit")
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        (b"#!/usr/bin/env python3\r\nprint()\r\n", "Windows line ends"),
+        (b"#!/usr/local/bin/python9\n", "names the interpreter /usr/local/bin/python9, which is not there"),
+        (b"#!/usr/bin/env python9\n", "names the interpreter python9"),
+        (b"print('no first line')\n", "has no `#!` line"),
+    ],
+)
+def test_a_script_that_the_kernel_cannot_start_is_found(tmp_path: Path, program: bytes, cause: str):
+    folder(tmp_path, serve=program)
+    state, told = found(tmp_path, "SP003")
+
+    assert state == FAILED
+    assert cause in told
+
+
+def test_a_program_in_c_is_looked_at_by_its_header(tmp_path: Path):
+    folder(tmp_path, main_c="int main(void) { return 0; }")
+    subprocess.run(["gcc", "-o", str(tmp_path / "serve"), str(tmp_path / "main.c")], check=True)
+
+    assert found(tmp_path, "SP003")[0] == PASSED
+    assert found(tmp_path, "SP004")[0] == PASSED
+    assert found(tmp_path, "SP004", instance_type="ml.c7g.large")[0] == FAILED
+    program = bytearray((tmp_path / "serve").read_bytes())
+    program[18] = 0xB7  # EM_AARCH64
+    (tmp_path / "serve").write_bytes(program)
+    assert found(tmp_path, "SP004") == (FAILED, "/opt/program/serve is a program for arm64, and ml.m5.large is amd64")
+
+
+def test_a_loader_of_another_libc_is_missed(tmp_path: Path):
+    folder(tmp_path, main_c="int main(void) { return 0; }")
+    loader = "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.9"
+    subprocess.run(["gcc", loader, "-o", str(tmp_path / "serve"), str(tmp_path / "main.c")], check=True)
+
+    assert "needs the loader /lib/ld-musl-x86_64.so.9" in found(tmp_path, "SP003")[1]
+
+
+def test_an_index_of_manifests_is_refused(tmp_path: Path):
+    index = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "sha256:0", "size": 1}
+    image = archive(
+        tmp_path / "image.tar",
+        ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
+        ("index.json", json.dumps({"schemaVersion": 2, "manifests": [index]}).encode()),
+        mode="w",
+    )
+    single = {**index, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    good = archive(
+        tmp_path / "good.tar",
+        ("oci-layout", b"{}"),
+        ("index.json", json.dumps({"schemaVersion": 2, "manifests": [single]}).encode()),
+        mode="w",
+    )
+
+    assert found(image, "SP005") == (FAILED, "its manifest is application/vnd.oci.image.index.v1+json")
+    assert found(good, "SP005")[0] == PASSED
+
+
+def test_an_entrypoint_in_shell_form_drops_the_verb(tmp_path: Path):
+    dockerfile = "FROM scratch\nCOPY . /opt/program\nENTRYPOINT python3 /opt/program/serve\n"
+    folder(tmp_path, Dockerfile=dockerfile, serve=server())
+    report = prove(tmp_path, "SP006", fast=True, driver="auto")
+
+    assert outcome(report, "SP006") == FAILED
+    finding = report.results[0].findings[0]
+    assert finding.fix == 'ENTRYPOINT ["python3", "/opt/program/serve"]'
+    assert finding.place.endswith("Dockerfile:3")
+    folder(tmp_path, Dockerfile=dockerfile.replace("python3 /opt/program/serve", '["/opt/program/serve"]'))
+    assert outcome(prove(tmp_path, "SP006", fast=True, driver="auto"), "SP006") == PASSED
+
+
+def test_a_dockerfile_is_read_with_variables_stages_and_continued_lines(tmp_path: Path):
+    text = (
+        "ARG BASE=scratch\nFROM $BASE AS first\nENV HOME_OF=/srv A=b \\\n    C=d\nWORKDIR $HOME_OF\n"
+        "FROM first\n# a comment\nCOPY serve ./bin/\nRUN chmod +x bin/serve && \\\n    true\n"
+        'LABEL com.amazonaws.sagemaker.capabilities.multi-models=true\nENTRYPOINT ["bin/serve"]\n'
+    )
+    folder(tmp_path, Dockerfile=text, serve=server())
+    (tmp_path / "serve").chmod(0o644)
+
+    report = prove(tmp_path, "SP001", "SP002", fast=True, driver="auto")
+    assert [outcome(report, id) for id in ("SP001", "SP002")] == [PASSED, PASSED]
+    assert "multi-model" in report.roles
+
+
+def test_what_lies_under_the_platforms_mounts_is_hidden(tmp_path: Path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text("pass\n")
+    text = 'FROM scratch\nCOPY code /opt/ml/input\nENTRYPOINT ["python3", "/opt/ml/input/inference.py"]\n'
+    folder(tmp_path, Dockerfile=text)
+
+    report = prove(tmp_path, "SP044", fast=True, driver="auto")
+    assert (outcome(report, "SP044"), causes(report, "SP044")) == (
+        FAILED,
+        "/opt/ml/input/inference.py is hidden by the platform's mount",
+    )
+    folder(tmp_path, Dockerfile=text.replace("/opt/ml/input", "/opt/ml/code"))
+    assert outcome(prove(tmp_path, "SP044", fast=True, driver="auto"), "SP044") == PASSED
+
+
+def test_a_driver_in_the_image_is_found(tmp_path: Path):
+    folder(tmp_path, Dockerfile="FROM scratch\nCOPY libcuda.so.1 /usr/lib64/libcuda.so.1\n")
+    (tmp_path / "libcuda.so.1").write_bytes(b"\x7fELF driver")
+
+    report = prove(tmp_path, "SP033", fast=True, driver="auto", roles=("realtime",))
+    assert causes(report, "SP033") == "/usr/lib64/libcuda.so.1 is in the image"
+
+
+def test_a_cuda_that_the_driver_does_not_know_is_found(tmp_path: Path):
+    folder(tmp_path, Dockerfile="FROM scratch\nENV NVIDIA_REQUIRE_CUDA=cuda>=13.0\n")
+    options: dict[str, object] = {"fast": True, "driver": "auto", "roles": ("realtime",)}
+
+    assert "needs CUDA 13.0" in causes(prove(tmp_path, "SP032", instance_type="ml.g5.xlarge", **options), "SP032")
+    assert outcome(prove(tmp_path, "SP032", **options), "SP032") == NOT_APPLICABLE
+    folder(tmp_path, Dockerfile="FROM scratch\nENV NVIDIA_REQUIRE_CUDA=cuda>=12.1\n")
+    assert outcome(prove(tmp_path, "SP032", instance_type="ml.g5.xlarge", **options), "SP032") == PASSED
+
+
+def test_gunicorn_and_nginx_that_give_up_early_are_found(tmp_path: Path):
+    serve = "#!/bin/sh\nexec gunicorn -b 0.0.0.0:8080 app:app\n"
+    conf = "http { server { location / { proxy_pass http://app; proxy_read_timeout 20s; } } }\n"
+    folder(tmp_path, serve=serve, nginx_conf=conf)
+    state, told = found(tmp_path, "SP016", invocation_seconds=60)
+
+    assert state == WARNED
+    assert "/opt/program/serve starts gunicorn without a timeout: it kills a worker after 30 s" in told
+    assert "/opt/program/nginx.conf lets nginx give up after 20 s" in told
+    folder(tmp_path, serve=serve.replace("-b", "--timeout 65 -b"), nginx_conf=conf.replace("20s", "2m"))
+    assert found(tmp_path, "SP016", invocation_seconds=60)[0] == PASSED
+
+
+@pytest.mark.parametrize(
+    ("member", "cause"),
+    [
+        (link("weights", "/opt/weights"), "member 'weights' is a symlink (to '/opt/weights')"),
+        (link("copy", "a", tarfile.LNKTYPE), "member 'copy' is a hard link (to 'a')"),
+        (("/etc/x", b"1"), "member '/etc/x' has an absolute path"),
+        (("../x", b"1"), "member '../x' leads out of the folder with '..'"),
+        (link("pipe", "", tarfile.FIFOTYPE), "member 'pipe' is a named pipe"),
+    ],
+)
+def test_an_archive_that_hosting_refuses_names_the_member(tmp_path: Path, member: tarfile.TarInfo, cause: str):
+    path = archive(tmp_path / "model.tar.gz", ("a", b"1"), member)
+
+    assert found(path, "SP026") == (FAILED, cause)
+
+
+def test_an_archive_that_is_damaged_or_none_is_found(tmp_path: Path):
+    path = archive(tmp_path / "model.tar.gz", ("a", bytes(range(256)) * 400), ("b", b"x" * 9))
+    assert found(path, "SP026") == (PASSED, "")
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "truncated or damaged" in found(path, "SP026")[1]
+    plain = archive(tmp_path / "plain.tar.gz", ("a", b"1"), mode="w")
+    assert found(plain, "SP026") == (FAILED, "the archive is a tar that is not gzipped")
+
+
+def test_an_archive_with_a_folder_too_much_or_files_of_macos_is_told(tmp_path: Path):
+    extra = archive(tmp_path / "extra.tar.gz", ("income/model.joblib", b"1"), ("income/a.json", b"1"))
+    macos = archive(tmp_path / "macos.tar.gz", ("model.bin", b"1"), ("._model.bin", b"1"))
+    good = archive(tmp_path / "good.tar.gz", ("model.bin", b"1"), ("code/inference.py", b"1"))
+    servo = archive(tmp_path / "servo.tar.gz", ("1/saved_model.pb", b"1"), ("1/variables/x", b"1"))
+
+    assert found(extra, "SP027")[1] == ("all of it lies in one folder, so the container finds /opt/ml/model/income/...")
+    assert "1 files of macOS's own are in it, such as ._model.bin" in found(macos, "SP027")[1]
+    assert found(good, "SP027") == (PASSED, "")
+    assert found(servo, "SP027") == (PASSED, "")
+
+
+def test_an_image_over_the_limit_of_serverless_is_unchecked_for_a_folder(tmp_path: Path):
+    folder(tmp_path, serve=server())
+
+    assert found(tmp_path, "SP036", roles=("serverless",))[0] == UNCHECKED
+
+
+ROLE = "arn:aws:iam::111122223333:role/sagemaker"
+IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/flowers:1"
+
+
+def requests(path: Path, **bodies: object) -> Path:
+    path.write_text(json.dumps(bodies))
+    return path
+
+
+def model(**fields: object) -> dict[str, object]:
+    return {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE, **fields}}
+
+
+def test_a_request_that_the_api_refuses_is_told_in_its_words(tmp_path: Path):
+    path = requests(tmp_path / "r.json", CreateModel={**model(), "ModelName": "my_model"}, CreateNothing={})
+    state, told = found(path, "SP045")
+
+    assert state == FAILED
+    assert "Value 'my_model' at 'modelName' failed to satisfy constraint" in told
+    assert "SageMaker has no operation CreateNothing" in told
+    assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP045")[0] == PASSED
+
+
+def test_an_image_of_another_region_or_account_is_told(tmp_path: Path):
+    arn = "arn:aws:kms:us-east-1:111122223333:key/1"
+    other = requests(tmp_path / "a.json", CreateModel={**model(), "Tags": [{"Key": "k", "Value": arn}]})
+    hub = requests(tmp_path / "b.json", CreateModel=model(Image="docker.io/me/flowers"))
+    account = requests(tmp_path / "c.json", CreateModel={**model(), "ExecutionRoleArn": ROLE.replace("1111", "9999")})
+
+    assert found(other, "SP039")[1] == "the image is in eu-west-1, the rest of the request in us-east-1"
+    assert "docker.io/me/flowers is no ECR address" in found(hub, "SP039")[1]
+    assert found(account, "SP039")[0] == WARNED
+    assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP039")[0] == PASSED
+
+
+def test_a_model_data_source_where_none_is_taken_is_refused(tmp_path: Path):
+    source = {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
+    create = model(ModelDataSource=source)
+    variant = {"VariantName": "v", "ModelName": "m", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}
+    path = requests(
+        tmp_path / "r.json",
+        CreateModel=create,
+        CreateTransformJob={"ModelName": "m"},
+        CreateEndpointConfig={"ProductionVariants": [variant]},
+    )
+    state, told = found(path, "SP046")
+
+    assert state == FAILED
+    assert "batch transform refuses the model m" in told
+    assert "a serverless variant refuses the model m" in told
+    assert found(requests(tmp_path / "good.json", CreateModel=create), "SP046")[0] == PASSED
+
+
+def test_containers_that_do_not_go_together_are_told(tmp_path: Path):
+    multi = {"Image": IMAGE, "Mode": "MultiModel", "ModelDataUrl": "s3://b/m"}
+    path = requests(tmp_path / "r.json", CreateModel={"ModelName": "m", "Containers": [multi, multi]})
+    state, told = found(path, "SP112")
+
+    assert state == FAILED
+    assert "only one container of a chain may have Mode MultiModel" in told
+    assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP112")[0] == PASSED
+
+
+def test_a_target_that_is_nothing_says_what_could_be_named(tmp_path: Path):
+    with pytest.raises(ProjectError, match="there is nothing to check in this folder"):
+        prove(tmp_path, fast=True)
+    with pytest.raises(ProjectError, match="there is no such file or folder"):
+        prove(tmp_path / "gone.tar.gz", fast=True)
+    with pytest.raises(SeaproofError, match="there is no check or family 'sp999'"):
+        prove(tmp_path, "SP999", fast=True)

@@ -1,0 +1,74 @@
+"""The platform's bad days on real containers: a good server keeps its clients, a careless one loses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from containers import INVOKE, ROW, SERVE, archive, folder, server
+
+from seaproof.check.options import Options
+from seaproof.check.rehearsal import BAD, GOOD, UNPLAYED, Played, rehearse
+from seaproof.errors import SeaproofError
+
+GRACEFUL = """server = Server(("0.0.0.0", port), Handler)
+server.daemon_threads = False
+def stop(*args):
+    threading.Thread(target=server.shutdown).start()
+signal.signal(signal.SIGTERM, stop)
+server.serve_forever()
+server.server_close()"""
+SLOWER = INVOKE.replace("self.answer(200,", "time.sleep(0.1); self.answer(200,")
+CLOSING = SLOWER.replace("self.answer(200,", "self.close_connection = True; self.answer(200,")
+
+
+def play(root: Path, scene: str, program: str, **options: object) -> Played:
+    folder(root, serve=program)
+    given = {
+        "driver": "process",
+        "patience": 5.0,
+        "stop_seconds": 2.0,
+        "payload": ROW,
+        "roles": ("realtime",),
+        **options,
+    }
+    return rehearse(str(root), Options(**given), (scene,))[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scene", ["ping-flaps", "slow-connections", "cut-connections", "throttled", "disk-full"])
+def test_a_good_server_keeps_its_clients(tmp_path: Path, scene: str):
+    played = play(tmp_path, scene, server())
+
+    assert played.verdict == GOOD, played
+    assert "answered, slowest" in played.clients()
+
+
+def test_a_server_that_drops_what_is_under_way_is_told(tmp_path: Path):
+    drops = SERVE.replace("sys.exit(0)", "os._exit(0)")
+
+    assert play(tmp_path, "stop-grace", server(invoke=SLOWER, serve=drops)).verdict == BAD
+    assert play(tmp_path, "stop-grace", server(invoke=CLOSING, serve=GRACEFUL)).verdict == GOOD
+    replaced = play(tmp_path, "host-replaced", server(invoke=SLOWER, serve=drops))
+    assert replaced.verdict == BAD
+    assert replaced.failed
+
+
+def test_a_single_thread_is_held_up_by_slow_connections(tmp_path: Path):
+    single = server().replace("class Server(ThreadingHTTPServer)", "class Server(HTTPServer)")
+
+    assert play(tmp_path, "slow-connections", single).verdict == BAD
+
+
+def test_half_a_model_must_not_be_served(tmp_path: Path):
+    model = archive(tmp_path / "model.tar.gz", ("weights.txt.bin", b"0123456789"))
+    loads = "data = open('/opt/ml/model/weights.txt.bin').read()"
+    careful = loads + "\nif len(data) != 10: sys.exit('the weights are cut off')"
+
+    assert play(tmp_path / "a", "half-a-model", server(start=loads), model=model).verdict == BAD
+    assert play(tmp_path / "b", "half-a-model", server(start=careful), model=model).verdict == GOOD
+    assert play(tmp_path / "b", "half-a-model", server()).verdict == UNPLAYED
+
+
+def test_an_unknown_scene_is_named_with_those_that_are_there(tmp_path: Path):
+    with pytest.raises(SeaproofError, match="there is no scene 'rain'"):
+        play(tmp_path, "rain", server())

@@ -1,0 +1,215 @@
+"""Every algorithm on real tables: it learns, it can be repeated to the last byte, and it does what the config says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_lab import INCOME, csv_text, package_file, penguins
+from job_lab import Done, run, run_hyperparameters
+from sklearn.datasets import load_breast_cancer, load_diabetes
+
+from seaproof.errors import ContractError
+from seaproof.formats.choice import find, load
+from seaproof.formats.model import Options
+
+ALGORITHMS = ["catboost", "xgboost", "lightgbm", "boosting", "forest", "tree", "linear"]
+SMALL: dict[str, dict[str, Any]] = {
+    "catboost": {"iterations": 60},
+    "xgboost": {"n_estimators": 40},
+    "lightgbm": {"n_estimators": 40, "min_child_samples": 5, "n_jobs": 1},
+    "boosting": {"max_iter": 40},
+    "forest": {"n_estimators": 30, "n_jobs": 1},
+}
+
+
+def income(rows: int = 1500) -> str:
+    """Census rows with missing categories."""
+    return "".join((INCOME / "train.csv").read_text().splitlines(keepends=True)[: rows + 1])
+
+
+def loaded(done: Done) -> Any:
+    """The model as the container serves it."""
+    found = find(done.root / "model")
+    assert found is not None
+    return load(found, Options())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_same_seed_is_the_same_model_byte_for_byte(algorithm: str, tmp_path: Path) -> None:
+    config = {
+        "target": "sex",
+        "algorithm": algorithm,
+        "positive_class": "female",
+        "class_weights": "balanced",
+        "seed": 7,
+        "model_params": SMALL.get(algorithm, {}),
+    }
+
+    first = run(tmp_path / "first", config, penguins())
+    again = run(tmp_path / "again", config, penguins())
+    other = run(tmp_path / "other", {**config, "seed": 8}, penguins())
+
+    assert first.files() == again.files()
+    assert first.metrics == again.metrics
+    assert first.metrics != other.metrics
+    assert first.metrics["accuracy"] > 0.8
+    assert loaded(first).schema.classes == ("female", "male")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_number_is_predicted_better_than_by_its_mean(algorithm: str, tmp_path: Path) -> None:
+    found = load_diabetes(as_frame=True, scaled=False).frame
+    table = csv_text(list(found.columns), found.to_numpy().tolist())
+
+    done = run(tmp_path, {"target": "target", "algorithm": algorithm, "model_params": SMALL.get(algorithm, {})}, table)
+
+    assert done.metrics["r2"] > 0.05
+    assert done.schema["output"] == [{"name": "prediction", "type": "float", "categories": []}]
+    rows = found.drop(columns="target").to_numpy(float)
+    assert len(loaded(done).predict(rows)) == len(rows)
+    assert "Predicted and actual" in done.report
+
+
+@pytest.mark.parametrize("algorithm", ["catboost", "xgboost", "lightgbm", "boosting"])
+def test_early_stopping_keeps_fewer_rounds_and_looks_at_rows_of_its_own(
+    algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = {"catboost": "iterations", "boosting": "max_iter"}.get(algorithm, "n_estimators")
+    params = {rounds: 400, "learning_rate": 0.3}
+    done = run(
+        tmp_path,
+        {"target": "income", "algorithm": algorithm, "model_params": params, "early_stopping": {"rounds": 5}},
+        income(),
+    )
+
+    said = capsys.readouterr().out
+    kept = int(said.partition(" rounds were built")[0].rpartition("\n")[2])
+    assert 1 <= kept < 400
+    assert ("120 rows of these decide when to stop" in said) == (algorithm != "boosting")
+    assert done.metrics["roc_auc"] > 0.8
+
+
+def test_weights_find_more_of_a_rare_class(tmp_path: Path) -> None:
+    config = {"target": "income", "algorithm": "linear", "metrics": ["recall", "precision"]}
+
+    plain = run(tmp_path / "plain", config, income())
+    balanced = run(tmp_path / "balanced", {**config, "class_weights": "balanced"}, income())
+    given = run(tmp_path / "given", {**config, "class_weights": {">50K": 3.07}}, income())
+
+    assert balanced.metrics["recall"] > plain.metrics["recall"] + 0.1
+    assert given.metrics["recall"] == pytest.approx(balanced.metrics["recall"], abs=0.03)
+    assert balanced.metrics["precision"] < plain.metrics["precision"]
+
+
+def test_folds_are_measured_on_rows_of_their_own(tmp_path: Path) -> None:
+    found = load_breast_cancer(as_frame=True).frame
+    table = csv_text(list(found.columns), found.to_numpy().tolist())
+    config = {"target": "target", "task": "classification", "algorithm": "linear", "cross_validation": {"folds": 5}}
+
+    done = run(tmp_path, {**config, "split": {"test": 0}, "metrics": ["roc_auc", "accuracy"]}, table)
+
+    assert set(done.metrics) == {
+        *("cv:roc_auc", "cv:roc_auc_std", "cv:accuracy", "cv:accuracy_std", "train:roc_auc", "train:accuracy")
+    }
+    assert 0.98 < done.metrics["cv:roc_auc"] < done.metrics["train:roc_auc"] <= 1
+    assert 0 < done.metrics["cv:accuracy_std"] < 0.05
+    assert "it had learned from, which flatters it" in done.report
+
+
+def test_a_column_decides_which_rows_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"target": "species", "algorithm": "linear", "metrics": ["accuracy"]}
+
+    named = run(tmp_path / "named", {**config, "split": {"by": "year", "test_values": [2008, 2009]}}, penguins())
+    drawn = run(tmp_path / "drawn", {**config, "split": {"by": "island"}}, penguins())
+
+    assert named.told["rows"] == {"train": 110, "test": 234}
+    assert drawn.told["rows"] == {"train": 292, "test": 52}
+    assert "island" not in drawn.told["columns"]
+    assert "rows are kept to measure on: those with" in capsys.readouterr().out
+
+
+def test_a_class_that_is_in_no_row_to_learn_from_is_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"target": "species", "algorithm": "linear", "split": {"by": "island", "test_values": ["Dream"]}}
+
+    done = run(tmp_path, config, penguins())
+
+    assert done.schema["classes"] == ["Adelie", "Gentoo"]
+    assert done.told["rows"] == {"train": 220, "test": 56}
+    assert "68 rows kept to measure on are left out: `species` is `Chinstrap` in them" in capsys.readouterr().out
+
+
+def test_a_class_that_a_fold_cannot_learn_is_named(tmp_path: Path) -> None:
+    table = "x,y\n" + "".join(f"{number},{'c' if number == 7 else 'ab'[number % 2]}\n" for number in range(40))
+    config = {"target": "y", "algorithm": "linear", "split": {"test": 0}, "cross_validation": 4}
+
+    with pytest.raises(ContractError, match="all rows of the class `c` are kept apart"):
+        run(tmp_path, config, table)
+
+
+def test_rows_to_measure_on_may_come_in_a_channel_of_their_own(tmp_path: Path) -> None:
+    held_out = (INCOME / "held_out.csv").read_text()
+
+    done = run(tmp_path, {"target": "income", "algorithm": "linear"}, income(), held_out)
+
+    assert done.told["rows"] == {"train": 1500, "test": 1500}
+    assert done.metrics["roc_auc"] > 0.85
+
+
+def test_affairs_of_6366_women_where_numbers_are_categories(tmp_path: Path) -> None:
+    table = package_file("statsmodels", "datasets/fair/fair.csv").read_text()
+    config = {"target": "affairs", "algorithm": "lightgbm", "categorical": ["occupation", "occupation_husb"]}
+
+    done = run(tmp_path, {**config, "metrics": ["rmse", "r2"], "model_params": {"n_estimators": 30}}, table)
+
+    kinds = {field["name"]: field["type"] for field in done.schema["input"]}
+    assert kinds["occupation"] == kinds["occupation_husb"] == "str"
+    assert kinds["age"] == "float"
+    assert set(done.metrics) == {"rmse", "r2", "train:rmse", "train:r2"}
+    assert done.told["rows"] == {"train": 5092, "test": 1274}
+
+
+RELEASE_ML = {
+    "model_params": {"iterations": 40, "eval_metric": "AUC", "early_stopping_rounds": 20, "random_seed": 3},
+    "data_params": {
+        "pos_class": ">50K",
+        "cat_features": ["workclass", "education", "marital_status", "occupation", "relationship"],
+        "target": "income",
+        "metrics": ["roc_auc", "accuracy", "lift", "hosmer_lemeshow"],
+    },
+}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["boto3", "sdk"])
+def test_params_of_release_ml_are_hyperparameters_as_they_are(again: bool, tmp_path: Path) -> None:
+    sent = {name: json.dumps(value) for name, value in RELEASE_ML.items()}
+    if again:
+        sent = {name: json.dumps(text) for name, text in sent.items()}
+
+    done = run_hyperparameters(tmp_path, sent, {"training": income()})
+
+    assert set(done.files()) == {"model.cbm", "schema.json"}
+    assert {"roc_auc", "accuracy", "lift", "hosmer_lemeshow", "hosmer_lemeshow_p"} <= set(done.metrics)
+    assert done.schema["classes"] == ["<=50K", ">50K"]
+    assert 1 < done.metrics["lift"] <= 10
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"algorithm": "forest", "model_params": {"n_estimator": 5}}, r"Did you mean `n_estimators`\?"),
+        ({"algorithm": "catboost", "model_params": {"iteration": 5}}, r"Did you mean `iterations`\?"),
+        ({"algorithm": "linear", "model_params": {"C": -1}}, "linear could not be trained: InvalidParameterError"),
+        ({"algorithm": "catboost", "model_params": {"depth": 99}}, "catboost could not be trained: CatBoostError"),
+        ({"features": ["age", "hours"]}, "features `hours` is not a column"),
+        ({"split": {"by": "education", "test_values": ["Kindergarten"]}}, "no row has `Kindergarten` in `education`"),
+        ({"split": {"by": "age"}, "cross_validation": 50, "features": ["age"], "exclude": ["age"]}, "in `exclude`"),
+    ],
+)
+def test_what_only_the_job_can_find_fails_it_with_the_fix(config: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=said):
+        run(tmp_path, {"target": "income", **config}, income(200))
