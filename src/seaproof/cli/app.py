@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
     "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
     "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
+    "export": ("seaproof.cli.export", "Write a stage as CloudFormation, Terraform, Step Functions or a CI workflow."),
+    "prices": ("seaproof.cli.prices", "Say which prices `seaproof plan --cost` reckons with, or read them from AWS."),
     "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }
