@@ -122,11 +122,20 @@ def test_nginx_and_gunicorn_the_ancestors_way_has_its_known_faults_and_no_other(
 def test_multi_model_server_is_not_complained_about(tmp_path: Path):
     program = _with_environment(tmp_path, TESTS / "gateway" / "programs" / "many")
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "data").write_text("1")
-    report = prove(program, roles=("multi-model",), model=tmp_path / "model", payload=Payload(b"1,2", "text/csv"))
+    (tmp_path / "model" / "factor").write_text("2")
+    report = prove(
+        program,
+        roles=("multi-model",),
+        model=tmp_path / "model",
+        payload=Payload(b"1,2", "text/csv"),
+        skip=("SP012", "SP107"),  # a folder has no labels, and this one listens on the port it is told
+    )
 
-    # It is a folder here; the label is the image's.
-    assert {"SP012"} >= set(alarms(report)), alarms(report)
+    found = alarms(report)
+
+    # Known: its own limit of 6.5 MB, and a JVM that counts processors by its share.
+    assert {"SP020", "SP049"} >= set(found), found
+    assert blocked(report) == []
 
 
 TOOLKIT = """#!/usr/bin/env python
@@ -178,7 +187,7 @@ def test_the_inference_toolkits_server_is_not_complained_about(tmp_path: Path):
     )
     found = alarms(report)
 
-    # Its own limit of 6.5 MB is a known fault, as is its JVM's eye for processors.
+    # As above: it is the same server.
     assert {"SP020", "SP049"} >= set(found), found
     assert blocked(report) == []
 

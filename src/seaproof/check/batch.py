@@ -127,9 +127,12 @@ def one_bad_record_is_survived(subject: Subject) -> Iterator[Finding]:
         return
     if run.exit(0.2) is not None:
         yield fail("a bad record ended the container", told, Evidence("log", run.log_tail()))
-    elif not 200 <= reply.status < 300 and _asked(subject):
+    elif reply.status >= 500 and _asked(subject):
         yield warn(
-            f"a bad record costs its whole object: the answer is {reply.status}", told, Evidence("reply", shown(reply))
+            f"a bad record is answered with {reply.status}: it is sent three times more before its object is given up",
+            told,
+            Evidence("reply", shown(reply)),
+            fix="Answer 400 to what a retry cannot cure.",
         )
 
 
