@@ -26,8 +26,10 @@ _NUMBERS = itertools.count()
 class Lab:
     """One project folder with its coordinator."""
 
-    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, root: Path, settings: dict[str, Any], driver: str = "process", image: str = "obedient") -> None:
         self.root = root
+        self.driver = driver
+        self.image = image
         image = root / "obedient"
         image.mkdir(parents=True)
         (image / "serve").write_text(f"#!{sys.executable}\n{SERVE.read_text()}")
@@ -42,7 +44,7 @@ class Lab:
 
     def start(self) -> None:
         """Start the coordinator, on a free port."""
-        command = [sys.executable, "-m", "seaproof.cli", "up", "--foreground", "--driver", "process", "--port", "0"]
+        command = [sys.executable, "-m", "seaproof.cli", "up", "--foreground", "--driver", self.driver, "--port", "0"]
         log = (self.root / "log").open("ab")
         self.process = subprocess.Popen([*command, "--project", str(self.root)], stdout=log, stderr=log)
         log.close()
@@ -96,7 +98,7 @@ class Lab:
             sagemaker.create_model(
                 ModelName=model,
                 ExecutionRoleArn=ROLE,
-                PrimaryContainer={"Image": "obedient", "Environment": environment},
+                PrimaryContainer={"Image": self.image, "Environment": environment},
             )
             members = {key: value for key, value in given.items() if key != "Environment"}
             hardware = {} if "ServerlessConfig" in given else {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
@@ -129,9 +131,9 @@ class Lab:
 
 
 @contextlib.contextmanager
-def a_lab(root: Path, **settings: Any) -> Iterator[Lab]:
+def a_lab(root: Path, driver: str = "process", image: str = "obedient", **settings: Any) -> Iterator[Lab]:
     """A lab that is started, and ended however its user leaves it."""
-    lab = Lab(root, {"stop_endpoint_grace": 2.0, "ping_interval": 0.2, **settings})
+    lab = Lab(root, {"stop_endpoint_grace": 2.0, "ping_interval": 0.2, **settings}, driver, image)
     lab.start()
     try:
         yield lab

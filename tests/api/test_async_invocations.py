@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -140,9 +141,20 @@ def test_an_instance_gets_no_more_at_once_than_the_configuration_says(lab):
     endpoint = an_endpoint(lab, 2)
     accepted = [invoke(lab, endpoint, Body=order(sleep=0.2, id=number)) for number in range(8)]
 
+    with urllib.request.urlopen(f"{lab.client.url}/metrics") as reply:
+        backlog = reply.read().decode()
     peaks = [json.loads(result(lab, one["OutputLocation"]))["peak"] for one in accepted]
 
+    until(lambda: len(data_log(lab, endpoint)) == 8)
     assert max(peaks) == 2
+    assert f'ApproximateBacklogSize{{endpoint="{endpoint}"}}' in backlog
+    assert f"[{accepted[0]['InferenceId']}] answered in" in "".join(data_log(lab, endpoint))
+
+
+def data_log(lab, endpoint):
+    """The lines of the instance's data log."""
+    found = [name for name in lab.client.log_streams("Endpoints", endpoint) if name.endswith("/data-log")]
+    return lab.client.logs("Endpoints", found[0], 0)[0].decode().splitlines() if found else []
 
 
 def test_a_killed_coordinator_loses_nothing(lab, tmp_path):

@@ -49,7 +49,7 @@ def columns_of(rows: Sequence[dict[str, str]], names: Sequence[str]) -> list[lis
     return [[row[name] for name in names] for row in rows]
 
 
-@pytest.mark.parametrize("algorithm", ["catboost", "xgboost", "lightgbm", "linear"])
+@pytest.mark.parametrize("algorithm", ["catboost", "xgboost", "lightgbm"])
 def test_the_served_model_takes_what_its_training_file_looked_like(folder: Folder, algorithm: str) -> None:
     folder.write("penguins.csv", penguins())
     folder.write("config.yaml", CONFIG.format(algorithm))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +21,17 @@ def folder(open_path: Path) -> Iterator[Folder]:
     made.run("down", check=False)
 
 
-def test_a_table_and_three_lines_make_a_model_with_metrics(folder: Folder) -> None:
+def test_a_table_and_a_few_lines_make_a_model_with_metrics(folder: Folder) -> None:
     folder.write("income.csv", (INCOME / "train.csv").read_text())
-    folder.write("config.yaml", "data: income.csv\ntarget: income\nalgorithm: linear\n")
+    folder.write("held_out.csv", (INCOME / "held_out.csv").read_text())
+    data = "data:\n  train: income.csv\n  test: held_out.csv\n"
+    folder.write("config.yaml", f"{data}target: income\nalgorithm: linear\n")
 
     trained = folder.train()
 
     assert {"roc_auc", "lift", "hosmer_lemeshow", "train:roc_auc"} <= set(trained.final)
     assert trained.final["roc_auc"] > 0.88
+    assert "1,500 rows" in trained.output["report.html"].decode()
     assert trained.final == pytest.approx(trained.metrics, rel=1e-4)
     report = trained.output["report.html"].decode()
     for heading in ("What matters", "ROC curve", "Precision and recall", "Lift by tenths", "Calibration", "Confusion"):
@@ -44,9 +48,14 @@ def test_a_table_and_three_lines_make_a_model_with_metrics(folder: Folder) -> No
 
 def test_penguins_with_missing_cells_are_told_apart_in_three_classes(folder: Folder) -> None:
     folder.write("penguins.csv", penguins())
-    folder.write("config.yaml", "data: penguins.csv\ntarget: species\nalgorithm: forest\ncross_validation: 3\n")
+    folder.write("config.yaml", "data: penguins.csv\ntarget: species\nalgorithm: tree\ncross_validation: 3\n")
+    refused = folder.run("train", "config.yaml", "-H", "algorithm=forrest", check=False).stderr
 
-    trained = folder.train()
+    trained = folder.train("config.yaml", "-H", "algorithm=forest", "-H", "model_params.n_estimators=40")
+
+    assert "`forrest` is no algorithm (config.yaml). Did you mean `forest`?" in refused
+    assert json.loads(trained.output["metrics.json"])["config"]["model_params"] == {"n_estimators": 40}
+    assert "training forest on" in trained.log()
 
     assert trained.schema["classes"] == ["Adelie", "Chinstrap", "Gentoo"]
     assert trained.metrics["accuracy"] > 0.95

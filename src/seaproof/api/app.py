@@ -18,6 +18,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +31,7 @@ from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
 from seaproof.errors import SeaproofError, ServiceError
+from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 
 log = logging.getLogger("seaproof.api")
@@ -86,7 +88,7 @@ class Application:
         await self.neighbours.close()
         await self._runtime.close()
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """One request of any kind."""
         refused = self._refuse_strangers(request)
         if refused is not None:
@@ -117,7 +119,7 @@ class Application:
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         host = request.header(b"host")
-        name = (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()
+        name = _host_name(host)
         if name not in self._hosts and not name.endswith(BUCKET_HOST):
             next_step = "Use http://127.0.0.1:PORT, or say --host."
             return wire.plain(
@@ -238,3 +240,9 @@ class Application:
     def _stop(self, query: dict[str, str]) -> Response:
         self._shutdown()
         return wire.plain(200, {"ending": True})
+
+
+@lru_cache(256)
+def _host_name(host: str) -> str:
+    """What a Host header names, without the port."""
+    return (host.rsplit(":", 1)[0] if not host.endswith("]") else host).lower()

@@ -21,10 +21,7 @@ _AROUND = 16
 
 def message(headers: dict[str, str], payload: bytes) -> bytes:
     """One message."""
-    block = b"".join(
-        struct.pack(f">B{len(name)}sBH", len(name), name.encode(), _TEXT, len(value)) + value.encode()
-        for name, value in headers.items()
-    )
+    block = b"".join(_header(name.encode(), value.encode()) for name, value in headers.items())
     prelude = struct.pack(">II", _AROUND + len(block) + len(payload), len(block))
     body = b"%b%b%b%b" % (prelude, struct.pack(">I", crc32(prelude)), block, payload)
     return body + struct.pack(">I", crc32(body))
@@ -46,6 +43,10 @@ def messages(data: bytearray) -> Iterator[tuple[dict[str, str], bytes]]:
         if crc32(whole[:-4]) != struct.unpack(">I", whole[-4:])[0]:
             raise HttpError("malformed", "a message of the event stream was damaged on its way")
         yield _headers(whole[_PRELUDE : _PRELUDE + block]), whole[_PRELUDE + block : -4]
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    return struct.pack(f">B{len(name)}sBH", len(name), name, _TEXT, len(value)) + value
 
 
 def _headers(block: bytes) -> dict[str, str]:

@@ -62,9 +62,10 @@ class Mirror:
             response = as_answered(error)
         else:
             assert isinstance(response.body, bytes)
-            variant = routing.shadow.variant
-            exchange = Exchange(variant, time.time(), request.headers, request.body, response.headers, response.body)
-            self._captures.take(routing, exchange)
+            if self._captures.wants(routing):
+                who, now = routing.shadow.variant, time.time()
+                exchange = Exchange(who, now, request.headers, request.body, response.headers, response.body)
+                self._captures.take(routing, exchange)
         shadow = Answer(routing.shadow.variant, response, time.monotonic() - begun)
         self._shadows.take(Pair(routing.endpoint, time.time(), answered, shadow))
 

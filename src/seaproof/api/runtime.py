@@ -24,8 +24,10 @@ from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.errors import ServiceError
 from seaproof.http.client import Client
+from seaproof.http.later import Later
 from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations import flow, send, streaming, terms
+from seaproof.invocations.passing import Passing
 
 PREFIX = "/endpoints/"
 ASYNC_THREADS = 4
@@ -43,8 +45,9 @@ class Runtime:
         self._watchers = Watchers(plane, self._client, outcomes)
         self._queue = AsyncQueue(plane, outcomes.take)
         self._queue.recover()
+        outcomes.metrics.backlog = self._queue.backlog
         self._threads = ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="async-accept")
-        self._operations: dict[str, Callable[[str, Request], Awaitable[Response]]] = {
+        self._operations: dict[str, Callable[[str, Request], Response | Later | Awaitable[Response]]] = {
             "invocations": self._invoke,
             "invocations-response-stream": self._stream,
             "async-invocations": self._invoke_async,
@@ -57,7 +60,7 @@ class Runtime:
         await self._watchers.close()
         await self._client.close()
 
-    def handle(self, request: Request) -> Response | Awaitable[Response] | None:
+    def handle(self, request: Request) -> Response | Later | Awaitable[Response] | None:
         """One request whose path begins with `/endpoints/`; None where the path is none of an operation here."""
         endpoint, _, ending = request.path[len(PREFIX) :].rpartition("/")
         operation = self._operations.get(ending)
@@ -67,17 +70,22 @@ class Runtime:
             return wire.not_allowed(request, "POST")
         return operation(endpoint, request)
 
-    async def _invoke(self, endpoint: str, request: Request) -> Response:
+    def _invoke(self, endpoint: str, request: Request) -> Response | Later:
         plane, begun = self._plane, time.monotonic()
+
+        def finish(came: Response | ServiceError) -> Response:
+            if isinstance(came, ServiceError):
+                self._watchers.failed(endpoint, request, came, begun)
+                return self._refusal(endpoint, came)
+            self._watchers.answered(endpoint, request, came, begun)
+            return came
+
         try:
             runtime_headers.check(request.headers)
-            steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
-            response = await send.invoke(self._client, steps)
         except ServiceError as error:
-            self._watchers.failed(endpoint, request, error, begun)
             return self._refusal(endpoint, error)
-        self._watchers.answered(endpoint, request, response, begun)
-        return response
+        steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
+        return Passing(self._client, steps, finish).begin()
 
     async def _stream(self, endpoint: str, request: Request) -> Response:
         plane, begun = self._plane, time.monotonic()

@@ -68,9 +68,11 @@ class Watchers:
     def _saw(self, routing: Routing, request: Request, response: Response, begun: float) -> None:
         assert isinstance(response.body, bytes)
         variant = next((value.decode() for name, value in response.headers if name == _INVOKED_VARIANT), "")
-        exchange = Exchange(variant, time.time(), request.headers, request.body, response.headers, response.body)
-        self._captures.take(routing, exchange)
-        self._mirror.ask(routing, request, Answer(variant, response, time.monotonic() - begun))
+        if self._captures.wants(routing):
+            exchange = Exchange(variant, time.time(), request.headers, request.body, response.headers, response.body)
+            self._captures.take(routing, exchange)
+        if routing.shadow is not None:
+            self._mirror.ask(routing, request, Answer(variant, response, time.monotonic() - begun))
 
 
 class Kept:

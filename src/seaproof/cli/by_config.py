@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.cli.session import Session
-from seaproof.contract.training_config.flat import flatten
+from seaproof.contract.training_config.flat import flatten, unflatten
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.metric_lines import metric_definitions
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError, ProjectError
 from seaproof.project import BUILT_IN, built_in_image
 from seaproof.training_file.check import Found, decided_task, look
-from seaproof.training_file.read import TrainingFile, read_training_file, training_table
+from seaproof.training_file.read import TrainingFile, changed, read_training_file, training_table
 
 DATABASE = "seaproof.db"
 """In the state folder, once a job has run."""
@@ -37,15 +37,19 @@ class Checked:
     channels: dict[str, str]
 
 
-def checked_config(session: Session, path: Path | None, given: dict[str, str]) -> Checked | None:
+def checked_config(
+    session: Session, path: Path | None, given: dict[str, str], hyperparameters: dict[str, str] | None = None
+) -> Checked | None:
     """The config of `path`, or of the `[training]` table; None where there is neither.
 
-    `given` are channels of the command line, which come before the config's own files. ProjectError names every
-    mistake with its line.
+    `given` are channels of the command line, which come before the config's own files, as `hyperparameters`
+    (`model_params.depth`) come before its keys. ProjectError names every mistake with its line.
     """
     file = _read(session, path)
     if file is None:
         return None
+    if hyperparameters:
+        file = changed(file, unflatten(hyperparameters))
     folder = (path.parent if path else session.project.root).absolute()
     named = {"train" if name == "training" else name: source for name, source in given.items()}
     channels = _channels(file, folder, named)

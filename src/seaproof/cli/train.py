@@ -76,6 +76,8 @@ def command(
       data: flights.csv
       target: late
       algorithm: boosting
+    \b
+      seaproof train config.yaml -H model_params.learning_rate=0.05
     """
     hyperparameters = requests.parse_pairs(pairs, "--hyperparameter NAME=VALUE")
     given = requests.parse_pairs(channels, "--channel NAME=PATH")
@@ -86,9 +88,9 @@ def command(
             train_away.train(found, as_json, hyperparameters, {} if config else given, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
-    checked = checked_config(session, config, given)
+    checked = checked_config(session, config, given, hyperparameters)
     if checked:
-        session, given = as_project(session, checked), {}
+        session, given, hyperparameters = as_project(session, checked), {}, {}
     requests.check_project(session.project)
     job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:

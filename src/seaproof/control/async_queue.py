@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from functools import partial
 from threading import Condition
 
@@ -69,10 +70,11 @@ class AsyncQueue:
             self._resting = True
             self._changed.notify_all()
 
-    def backlog(self, endpoint: str) -> tuple[int, int]:
-        """How many wait, and how many run."""
+    def backlog(self) -> dict[str, int]:
+        """How many of each endpoint wait or run."""
         with self._changed:
-            return len(self._waiting.get(endpoint, ())), self._running[endpoint]
+            names = {*self._waiting, *self._running}
+            return {name: len(self._waiting.get(name, ())) + self._running[name] for name in sorted(names)}
 
     def _watch(self) -> None:
         if not self._watched and any(self._waiting.values()) and not self._resting:
@@ -147,6 +149,11 @@ class AsyncQueue:
 
     def _answer(self, accepted: Accepted) -> None:
         plane = self._plane
+
+        def report(outcome: flow.Outcome) -> None:
+            self._report(outcome)
+            _log(plane, accepted, outcome)
+
         try:
             request = Request("POST", "", headers=accepted.headers, body=_input(plane, accepted))
             steps = flow.invocation(
@@ -155,7 +162,7 @@ class AsyncQueue:
                 request,
                 plane.settings,
                 terms=asynchronous(accepted.timeout),
-                report=self._report,
+                report=report,
             )
             response = plane.sender.invoke(steps)
             assert isinstance(response.body, bytes)
@@ -189,6 +196,17 @@ class AsyncQueue:
             plane.store.add_event(ENDPOINT, accepted.endpoint, "async-failed", text)
         async_notices.send(plane, accepted, why)
         plane.store.delete(KIND, accepted.id)
+
+
+def _log(plane: Plane, accepted: Accepted, outcome: flow.Outcome) -> None:
+    """A line in the instance's data log, which the platform keeps for asynchronous endpoints."""
+    path = plane.log_file("Endpoints", outcome.endpoint, f"{outcome.variant}-{outcome.instance}", "data-log")
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    how = f"failed: {outcome.failed.what}" if outcome.failed else f"answered in {outcome.seconds:.3f} s"
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{moment}: [{accepted.inference_id}] {how}; output {accepted.output}\n")
 
 
 def _input(plane: Plane, accepted: Accepted) -> bytes:

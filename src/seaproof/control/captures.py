@@ -24,11 +24,14 @@ class Captures:
         self._plane = plane
         self._recorder: Recorder[_Entry] = Recorder(plane, "data capture", self._write, EVERY)
 
+    def wants(self, routing: Routing) -> bool:
+        """Whether the next exchange is one of those that the endpoint's configuration keeps."""
+        return routing.capture is not None and random.random() < routing.capture.share
+
     def take(self, routing: Routing, exchange: Exchange) -> None:
-        """Keep one exchange, if the endpoint's configuration has it so."""
+        """Keep one exchange of an endpoint that has a capture."""
         capture = routing.capture
-        if capture is None or random.random() >= capture.share:
-            return
+        assert capture is not None
         size = len(exchange.request_body) + len(exchange.reply_body) + 1024
         self._recorder.take((routing.endpoint, capture, exchange), size)
 

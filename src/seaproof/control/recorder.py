@@ -30,14 +30,13 @@ class Recorder(Generic[Entry]):
         self._waiting: list[Entry] = []
         self._bytes = 0
         self._runs = False
-        self.dropped = 0
-        """Entries that there was no room for."""
+        self._dropped = 0
 
     def take(self, entry: Entry, size: int) -> None:
         """One more entry, of about so many bytes. Never waits, and never fails."""
         with self._lock:
             if self._bytes + size > MOST_BYTES:
-                self.dropped += 1
+                self._dropped += 1
                 return
             self._waiting.append(entry)
             self._bytes += size
@@ -52,9 +51,12 @@ class Recorder(Generic[Entry]):
             self._plane.closing.wait(self._every)
             with self._lock:
                 entries, self._waiting, self._bytes = self._waiting, [], 0
+                dropped, self._dropped = self._dropped, 0
                 if not entries:
                     self._runs = False
                     return
+            if dropped:
+                _log.warning("%s: %d entries were left out, as too many waited to be written", self._name, dropped)
             try:
                 self._write(entries)
             except (OSError, SeaproofError) as error:

@@ -54,6 +54,12 @@ def step_failed(settings: Settings, terms: Terms, endpoint: str, failed: StepFai
 
 def no_answer(settings: Settings, terms: Terms, endpoint: str, container: str, error: HttpError) -> ServiceError:
     """The container took the request and no usable answer came back: none in time, broken off, too large, not HTTP."""
+    if error.kind == "timeout" and terms.streamed:
+        message = (
+            f"Your model {container} did not complete sending the inference response in the allotted time, "
+            f'{terms.timeout:g} s ({terms.timeout_from}). "seaproof endpoints logs {endpoint}" shows what it printed.'
+        )
+        return _model_error(settings, endpoint, message, code=TIMEOUT, status=0, original=message)
     if error.kind == "timeout":
         message = (
             f"Your invocation timed out while waiting for a response from container {container}. Review the latency "

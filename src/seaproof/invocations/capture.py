@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
 from typing import Any
 
 from seaproof.contract.http import CONTENT_TYPE, CUSTOM_ATTRIBUTES, INFERENCE_ID, parse_media_type
 from seaproof.http.message import Headers
 
+# Ids have to differ, not to be secret; a call of the operating system for each would cost more than the line.
+_IDS = Random(secrets.randbits(128))
+_ENCODED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CONTENT_TYPE = CONTENT_TYPE.lower().encode()
 _INFERENCE_ID = INFERENCE_ID.lower().encode()
 _CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
@@ -40,7 +46,7 @@ class Capture:
     json: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
     """A request of the caller's, and what it was answered."""
 
@@ -79,20 +85,19 @@ def line(capture: Capture, exchange: Exchange) -> str:
     if "OUTPUT" in capture.modes:
         data["endpointOutput"] = _side(capture, "OUTPUT", exchange.reply_headers, exchange.reply_body)
     about: dict[str, Any] = {
-        "eventId": str(uuid.uuid4()),
-        "inferenceTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(exchange.seconds)),
+        "eventId": str(uuid.UUID(int=_IDS.getrandbits(128), version=4)),
+        "inferenceTime": _moment(int(exchange.seconds)),
     }
     for name, header in (("inferenceId", _INFERENCE_ID), ("customAttributes", _CUSTOM_ATTRIBUTES)):
         given = _header(exchange.request_headers, header)
         if given:
             about[name] = [given] if name == "customAttributes" else given
-    return json.dumps({"captureData": data, "eventMetadata": about, "eventVersion": "0"}, ensure_ascii=False)
+    return _ENCODED({"captureData": data, "eventMetadata": about, "eventVersion": "0"})
 
 
 def folder(capture: Capture, endpoint: str, exchange: Exchange) -> str:
     """The s3:// address below which the exchange belongs: a folder for every hour."""
-    hour = time.strftime("%Y/%m/%d/%H", time.gmtime(exchange.seconds))
-    return f"{capture.destination}/{endpoint}/{exchange.variant}/{hour}"
+    return f"{capture.destination}/{endpoint}/{exchange.variant}/{_hour(int(exchange.seconds) // 3600)}"
 
 
 def file_name(seconds: float) -> str:
@@ -101,9 +106,27 @@ def file_name(seconds: float) -> str:
     return f"{moment}-{int(seconds * 1000) % 1000:03d}-{uuid.uuid4()}.jsonl"
 
 
+# Many lines are of the same second and the same type.
+
+
+@lru_cache(8)
+def _moment(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
+@lru_cache(8)
+def _hour(hour: int) -> str:
+    return time.strftime("%Y/%m/%d/%H", time.gmtime(hour * 3600))
+
+
+@lru_cache(256)
+def _essence(content_type: str) -> str:
+    return parse_media_type(content_type).essence
+
+
 def _side(capture: Capture, mode: str, headers: Headers, body: bytes) -> dict[str, str]:
     kind = _header(headers, _CONTENT_TYPE)
-    data, encoding = _encoded(capture, parse_media_type(kind).essence, body)
+    data, encoding = _encoded(capture, _essence(kind), body)
     side = {"observedContentType": kind} if kind else {}
     return {**side, "mode": mode, "data": data, "encoding": encoding}
 

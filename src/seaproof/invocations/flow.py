@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from seaproof.contract.http import (
@@ -42,6 +42,7 @@ _RETURNED = {name.lower().encode(): name.encode() for name in RETURNED_TO_CALLER
 _INVOKED_VARIANT = INVOKED_VARIANT.encode()
 _TARGET_VARIANT = TARGET_VARIANT.lower().encode()
 _CUSTOM_ATTRIBUTES = CUSTOM_ATTRIBUTES.lower().encode()
+_PLATFORM = b"x-amzn-sagemaker-"
 _SESSION_ID = SESSION_ID.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
@@ -117,6 +118,8 @@ class _Choice:
         return found
 
     def _pick(self, variants: Sequence[Variant]) -> tuple[Variant, Instance] | None:
+        if len(variants) == 1 and len(variants[0].instances) == 1 and not self.tried:
+            return variants[0], variants[0].instances[0]
         left = [(v, [i for i in v.instances if i not in self.tried]) for v in variants]
         left = [(variant, instances) for variant, instances in left if instances]
         if not left:
@@ -153,8 +156,11 @@ def invocation(
     `report` is told once for each instance that was asked.
     """
     terms = terms or real_time(settings)
-    _check(routes, endpoint, request, settings, terms)
-    choice = _Choice(routes, endpoint, request.header(_TARGET_VARIANT), _session(request), settings, chance)
+    asked = _asked_of(request.headers)
+    _check(routes, endpoint, request, asked, settings, terms)
+    session = asked.get(_SESSION_ID, "")
+    session = "" if session == NEW else session
+    choice = _Choice(routes, endpoint, asked.get(_TARGET_VARIANT, ""), session, settings, chance)
     begun = now()
     refused: StepFailed | None = None
     while True:
@@ -169,8 +175,8 @@ def invocation(
             terms = of_variant(terms, variant)
             if len(request.body) > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
-            way = _through(instance, endpoint, request, terms, begun, now, answer if terms.streamed else None)
-            reply, trace = yield from way
+            opened = answer if terms.streamed else None
+            reply, trace = yield from _through(instance, endpoint, request, asked, terms, begun, now, opened)
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -185,13 +191,24 @@ def invocation(
                 report(Outcome(endpoint, variant.name, instance.id, trace, now() - begun, failed))
 
 
-def _check(routes: Routes, endpoint: str, request: Request, settings: Settings, terms: Terms) -> None:
+def _asked_of(headers: Headers) -> dict[bytes, str]:
+    """The headers that are for the platform: what of the request decides where it goes. The first of each name."""
+    found: dict[bytes, str] = {}
+    for name, value in headers:
+        if name.startswith(_PLATFORM) and name not in found:
+            found[name] = value.decode("latin-1")
+    return found
+
+
+def _check(
+    routes: Routes, endpoint: str, request: Request, asked: dict[bytes, str], settings: Settings, terms: Terms
+) -> None:
     routing = routes.get(endpoint)
     if routing is not None and (routing.asynchronous > 0) != terms.asynchronous:
         raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous > 0)
     if len(request.body) > terms.request_bytes:
         raise answers.oversize(settings, endpoint)
-    for name, value in request.headers:
+    for name, value in asked.items():
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
         # Whether a container or a model may be named is a matter of the instance's model, and decided there.
@@ -203,14 +220,15 @@ def _through(
     instance: Instance,
     endpoint: str,
     request: Request,
+    asked: dict[bytes, str],
     terms: Terms,
     begun: float,
     now: Callable[[], float],
     opened: Opened | None,
 ) -> Chain:
     """Through the containers of one instance, or through the one that a direct request names."""
-    containers = _asked(instance, endpoint, request)
-    target = request.header(_TARGET_MODEL)
+    containers = _containers(instance, endpoint, asked.get(_TARGET_CONTAINER, ""))
+    target = asked.get(_TARGET_MODEL, "")
     if any(container.models for container in containers):
         _check_target_model(target)
     elif target:
@@ -230,9 +248,8 @@ def _through(
     )
 
 
-def _asked(instance: Instance, endpoint: str, request: Request) -> tuple[Container, ...]:
+def _containers(instance: Instance, endpoint: str, target: str) -> tuple[Container, ...]:
     """The containers that the request goes through: all in series, or the one that TargetContainerHostname names."""
-    target = request.header(_TARGET_CONTAINER)
     if not instance.direct:
         if target:
             raise answers.not_supported(endpoint, _TARGET_CONTAINER)
@@ -254,10 +271,16 @@ def _check_target_model(target: str) -> None:
         raise answers.no_target_model(target)
 
 
+@lru_cache(1024)
+def _plain_step(container: Container) -> Step:
+    """Of a single-model container: the same for every request."""
+    return Step(container.name, container.host, container.port)
+
+
 def step_to(container: Container, target: str) -> Step:
     """How a chain asks this container; `target` is a TargetModel, for one that has many models."""
     if container.models is None:
-        return Step(container.name, container.host, container.port)
+        return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
     return Step(container.name, container.host, container.port, exchange=exchange)
 
@@ -273,11 +296,6 @@ def _span(headers: Headers, containers: int) -> Span | None:
 def _forwarded(headers: Headers) -> Headers:
     """What of the caller's headers a container sees; what the caller left out stays out."""
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
-
-
-def _session(request: Request) -> str:
-    given = request.header(_SESSION_ID)
-    return "" if given == NEW else given
 
 
 def _answer(routes: Routes, endpoint: str, variant: str, instance: str, reply: Reply) -> Response:

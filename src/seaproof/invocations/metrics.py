@@ -7,6 +7,7 @@
     ModelLatency_seconds{endpoint,variant}                    all containers together, a histogram
     OverheadLatency_seconds{endpoint,variant}                 the rest of the request's time here
     ContainerLatency_seconds{endpoint,variant,container}      one container
+    ApproximateBacklogSize{endpoint}                          asynchronous requests that wait or run
 
 A request through three containers is one of `Invocations_total`, and three of `ContainerLatency_seconds_count`: sums
 over labels count nothing twice. Source of the names: developer guide, "Metrics for monitoring ... with CloudWatch".
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from seaproof.http.message import Response
 from seaproof.invocations.chain import StepFailed, Trace
@@ -33,6 +34,7 @@ _HELP = {
     "ModelLatency_seconds": ("histogram", "Time of all containers of a request together."),
     "OverheadLatency_seconds": ("histogram", "Time of a request outside its containers."),
     "ContainerLatency_seconds": ("histogram", "Time of one container for one request."),
+    "ApproximateBacklogSize": ("gauge", "Asynchronous requests that wait or run."),
 }
 _ERRORS = ("Invocation4XXErrors_total", "Invocation5XXErrors_total", "InvocationModelErrors_total")
 Labels = tuple[tuple[str, str], ...]
@@ -92,6 +94,8 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._variants: dict[tuple[str, str], _Variant] = {}
+        self.backlog: Callable[[], Mapping[str, int]] = dict
+        """Asked for the asynchronous requests of each endpoint that wait or run."""
 
     def count(self, endpoint: str, variant: str, trace: Trace, seconds: float, failed: StepFailed | None) -> None:
         """One request; `seconds` are all of its time here."""
@@ -145,6 +149,8 @@ class Metrics:
                 yield from (f"{name}{_braces(variant.labels)} {variant.invocations}" for variant in variants)
             elif name in _ERRORS:
                 yield from (f"{name}{_braces(each.labels)} {each.errors[name]}" for each in containers)
+            elif name == "ApproximateBacklogSize":
+                yield from (f"{name}{_braces((('endpoint', each),))} {size}" for each, size in self.backlog().items())
 
 
 def _histogram_lines(name: str, labels: Labels, histogram: _Histogram) -> Iterator[str]:

@@ -79,10 +79,13 @@ async def request(client: Client, call: Call) -> http_client.Reply:
     )
 
 
-async def drive(client: Client, steps: Generator[Call | Wait, Any, Result]) -> Result:
-    """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result."""
+async def drive(client: Client, steps: Generator[Call | Wait, Any, Result], first: Call | Wait | None = None) -> Result:
+    """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result.
+
+    `first` is what they have yielded, where they are under way already.
+    """
     try:
-        call = next(steps)
+        call = first or next(steps)
         while True:
             if isinstance(call, Wait):
                 # Neither the end of the time nor a caller that goes away ends what is waited for.

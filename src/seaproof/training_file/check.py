@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from seaproof.contract.training_config.columns import check_columns, check_target, task_of
+from seaproof.contract.training_config.columns import check_columns, check_target, listed, task_of
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import did_you_mean
 from seaproof.contract.training_config.reading import Problem
 
-CSV_ENDINGS = (".csv", ".tsv", ".txt", "")
 _PARQUET = (".parquet", ".pq")
 
 
@@ -26,6 +25,8 @@ class Found:
     target: list[str] = field(default_factory=list)
     """The target's values, row by row, those that are missing left out."""
     rows: int = 0
+    groups: set[str] = field(default_factory=set)
+    """The different values of the column to split by."""
 
 
 def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
@@ -50,7 +51,10 @@ def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
         ]
     if any(file.suffix.lower() in _PARQUET for file in files):
         return Found(files), []
-    return _look_at(config, files)
+    found, problems = _look_at(config, files)
+    if not problems and config.data.test and not config.data.test.startswith("s3://"):
+        problems = _check_test(config, folder / config.data.test, found)
+    return found, problems
 
 
 def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Problem]]:
@@ -69,7 +73,34 @@ def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Pro
         return found, [Problem(train, f"{files[0].name} has a header and no rows")]
     if config.split.by == config.target:
         return found, [Problem(("split", "by"), f"the rows cannot be split by the target `{config.target}`")]
-    return found, check_target(config, found.target)
+    return found, [*check_target(config, found.target), *_check_groups(config, found)]
+
+
+def _check_groups(config: TrainingConfig, found: Found) -> list[Problem]:
+    """The values to split by that no row has."""
+    known = sorted(found.groups)
+    return [
+        Problem(
+            ("split", "test_values", place),
+            f"no row has `{value}` in `{config.split.by}`",
+            did_you_mean(value, known) or f"Its values are {listed(known)}.",
+        )
+        for place, value in enumerate(config.split.test_values)
+        if config.split.by and value not in found.groups
+    ]
+
+
+def _check_test(config: TrainingConfig, path: Path, found: Found) -> list[Problem]:
+    """The columns that a file of rows to measure on lacks."""
+    if path.is_dir() or path.suffix.lower() in _PARQUET or not config.data.header:
+        return []
+    header = next(_rows(path, config.data.separator), [])
+    wanted = [config.target, *(config.features or (name for name in found.columns if name not in config.exclude))]
+    missing = [name for name in wanted if name not in header and name != config.split.by]
+    if not missing:
+        return []
+    what = f"{path.name} has no column `{missing[0]}`"
+    return [Problem(("data", "test"), what, "It should have the columns of the training file.")]
 
 
 def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
@@ -87,12 +118,15 @@ def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
         return [Problem(train, other, "Files of one folder are one table; give them the same columns.")]
     found.columns[:] = found.columns or columns
     place = columns.index(config.target)
+    group = columns.index(config.split.by) if config.split.by else None
     missing = set(config.data.missing)
     for number, row in enumerate(lines if config.data.header else chain([first], lines), 1):
         if len(row) != len(columns):
             what = f"{file.name}, row {number}: it has {len(row)} cells, and there are {len(columns)} columns"
             return [Problem(train, what, "Correct the row, or `data.separator`.")]
         found.rows += 1
+        if group is not None:
+            found.groups.add(row[group].strip())
         if row[place].strip() not in missing:
             found.target.append(row[place].strip())
     return []

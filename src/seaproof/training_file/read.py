@@ -79,6 +79,24 @@ def read_training_file(path: Path) -> TrainingFile:
     return TrainingFile(path, given, config, problems, lines)
 
 
+def changed(file: TrainingFile, given: Mapping[str, Any]) -> TrainingFile:
+    """The same with other values for some keys, which then stand in no line of the file."""
+    merged = _merged(file.given, given)
+    config, problems = read_config(merged)
+    top = set(given)
+    lines = {path: line for path, line in file.lines.items() if path[:1] and path[0] not in top}
+    return TrainingFile(file.path, merged, config, problems, lines)
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(one)
+    for key, value in other.items():
+        below = result.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
 def training_table(path: Path, table: Mapping[str, Any]) -> TrainingFile:
     """The `[training]` table of a seaproof.toml as a config; its lines are looked up in the text."""
     config, problems = read_config(table)

@@ -61,6 +61,19 @@ ALSO_CALLED = {
 }
 
 
+# Where keys stand that are often written elsewhere.
+PLACES = {
+    **dict.fromkeys(("folds",), "cross_validation"),
+    **dict.fromkeys(("rounds",), "early_stopping"),
+    **dict.fromkeys(("stratify", "by", "test_values", "validation"), "split"),
+    **dict.fromkeys(("header", "separator", "missing", "train", "columns"), "data"),
+    **dict.fromkeys(
+        ("iterations", "n_estimators", "max_depth", "depth", "learning_rate", "num_leaves", "max_iter", "C", "alpha"),
+        "model_params",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric that a config can name."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seaproof.contract.training_config.names import did_you_mean
+from seaproof.contract.training_config.names import PLACES, did_you_mean
 
 Path = tuple[str | int, ...]
 
@@ -126,6 +126,9 @@ class Reader:
         for key in self._values:
             if key not in self._known:
                 hint = did_you_mean(str(key), self._known) or f"What can stand here: {', '.join(self._known)}."
+                place = PLACES.get(str(key), "")
+                if place and self._path[:1] != (place,):
+                    hint = f"It stands below `{place}`."
                 self.problem(str(key), f"nothing is known by the name `{key}`{where}", hint)
 
 
