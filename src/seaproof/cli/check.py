@@ -24,10 +24,10 @@ ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", 
 @click.option(
     "--as", "roles", metavar="ROLES", help=f"What it is to be: {', '.join(ROLES)}.  [default: what it can be]"
 )
-@click.option("--payload", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A body that it answers.")
+@click.option("--payload", type=click.Path(path_type=Path), help="A body that it answers.")
 @click.option("--content-type", metavar="TYPE", help="Content-Type of the payload.  [default: by its file name]")
 @click.option("--accept", metavar="TYPE", default="", help="Accept of the payload.")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
+@click.option("--model", type=click.Path(path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Training data; may be repeated.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
 @click.option("--input-mode", type=click.Choice(["File", "Pipe"]), default="File", help="How training data arrives.")

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @click.command("rehearse")
 @click.argument("target")
-@click.option("--payload", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A body that it answers.")
+@click.option("--payload", type=click.Path(path_type=Path), help="A body that it answers.")
 @click.option("--content-type", metavar="TYPE", help="Content-Type of the payload.  [default: by its file name]")
 @click.option("--accept", metavar="TYPE", default="", help="Accept of the payload.")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
+@click.option("--model", type=click.Path(path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--scenes", metavar="NAMES", default="", help="Only these, with commas.  [default: all]")
 @click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for a start.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
