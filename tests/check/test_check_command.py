@@ -41,7 +41,7 @@ def test_the_exit_code_says_proved_failing_or_unchecked(tmp_path: Path, failing:
     assert "      RUN chmod +x /opt/program/serve" in failed.stdout
     assert check(str(good), "--only", "SP117", "--as", "training", "--driver", "process").returncode == 2
     unknown = check("no-such-folder/", "--driver", "process")
-    assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (2, False)
 
 
 def test_every_format_can_be_read_by_its_readers(failing: Path, tmp_path: Path):
@@ -82,6 +82,12 @@ def test_every_check_is_listed_explained_and_has_its_row():
     assert "How sure we are: documented by AWS" in check("--explain", "sp034").stdout
     wrong = check("--explain", "SP999")
     assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (1, True)
+
+
+def test_every_check_has_its_example_in_these_tests():
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert [one.id for one in catalogue.by_id() if f'"{one.id}"' not in tests] == []
 
 
 def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
