@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seaproof.cli.app import NotChecked
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
+from seaproof.errors import SeaproofError
 
 if TYPE_CHECKING:
     from seaproof.check.check import Check
@@ -81,8 +83,11 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     from seaproof.check.runner import run_checks
 
     output, html = given["output"], given["html"]
-    with Screen(quiet=form == "json" and output is None) as screen:
-        report = run_checks(target, _options(given), screen.step)
+    try:
+        with Screen(quiet=form == "json" and output is None) as screen:
+            report = run_checks(target, _options(given), screen.step)
+    except SeaproofError as error:
+        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
     text = REPORTS[form](report)
     if output is not None:
         output.write_text(text, encoding="utf-8")
