@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
     "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
+    "operations": ("seaproof.cli.operations", "List which operations of AWS the local server has, and what of each."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
