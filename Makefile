@@ -27,9 +27,8 @@ lint: $(VENV)/.test  ## formatting, lint rules, types, layers
 docs: $(VENV)/.test  ## write the generated reference pages again
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes)
-	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
-	@$(if $(QUICK),,$(BIN)/python benchmarks/formats.py)
+bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes; ONLY=run,codecs: these)
+	@$(BIN)/python benchmarks/all.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a folder, in an environment of its own
 	@$(BIN)/python tests/examples/classic_environment.py

@@ -29,14 +29,15 @@ SCRIPT = "import joblib\nbatch = {batch}\ndef model_fn(folder):\n    return jobl
 
 def main() -> None:
     """Measure and print the table."""
-    seconds = sys.argv[1] if len(sys.argv) > 1 else "3"
+    quick = sys.argv[1:] == ["--quick"]
+    seconds = "1" if quick else sys.argv[1] if sys.argv[1:] else "3"
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         prepare(folder)
         print("| one row | batch | c=1 | c=16 | c=64 |\n|---|---|--:|--:|--:|")
         for name, kind in (("row.csv", "text/csv"), ("row.json", "application/json")):
             found: dict[tuple[bool, int], list[tuple[float, float]]] = {}
-            for _ in range(RUNS):
+            for _ in range(1 if quick else RUNS):
                 for batch in (False, True):
                     for connections, result in measure(folder, batch, folder / name, kind, seconds):
                         found.setdefault((batch, connections), []).append(result)

@@ -1,6 +1,7 @@
 """How much of a library's own speed is left when its model is served.
 
 python benchmarks/formats.py [SECONDS] [FORMAT...]
+python benchmarks/formats.py --quick       two formats, half a second each
 
 Each format serves a model of 20 columns from its saved file, one worker, one thread; nothing else is written. wrk
 (which must be installed) sends 1,000 rows as CSV and as npy, two requests at a time, and one row as CSV, 64 at a time.
@@ -207,7 +208,7 @@ def main() -> None:
     import numpy as np
     from format_lab import served
 
-    words = sys.argv[1:]
+    words = sys.argv[1:] if sys.argv[1:] != ["--quick"] else ["0.5", "sklearn", "catboost"]
     seconds = float(words.pop(0)) if words and words[0].replace(".", "").isdigit() else 1.0
     print(
         "| format | 1,000 rows of CSV | of the library with pandas | array, of the library | one row, c=64 | of the "

@@ -57,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=200, help="size of the model (200)")
     parser.add_argument("--env", type=Path, help="an environment that has all that is needed")
+    parser.add_argument("--quick", action="store_true", help="one and two workers only")
     given = parser.parse_args()
     env = given.env or environment("memory", HERE / "requirements" / "memory.txt", with_seaproof=True)
     folder = CACHE / "run" / "memory"
@@ -66,7 +67,7 @@ def main() -> None:
     print("| workers | seaproof | each further worker | classic | each further worker | classic / seaproof |")
     print("|--:|--:|--:|--:|--:|--:|")
     first: tuple[float, float] | None = None
-    for workers in WORKERS:
+    for workers in WORKERS[:2] if given.quick else WORKERS:
         ours = measure(*seaproof(folder, env, weights, workers), workers) / MIB
         theirs = measure(*classic(folder, env, weights, workers), workers) / MIB
         first = first or (ours, theirs)

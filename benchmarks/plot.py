@@ -13,8 +13,8 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from goals import middle
 from matplotlib import pyplot
+from results import Cell, middle
 
 COLOURS = {1: "#9ecae1", 16: "#4292c6", 64: "#08519c"}
 
@@ -39,11 +39,11 @@ def _panel(axis, results, model, payload) -> None:
     most = connections[-1]
     rivals = sorted(
         {run["rival"] for run in runs},
-        key=lambda rival: middle(results, "requests_per_second", rival, model, payload, most) or 0,
+        key=lambda rival: middle(results, "requests_per_second", Cell(rival, model, payload, most)) or 0,
     )
     height = 0.8 / len(connections)
     for number, count in enumerate(connections):
-        rates = [middle(results, "requests_per_second", rival, model, payload, count) or 0 for rival in rivals]
+        rates = [middle(results, "requests_per_second", Cell(rival, model, payload, count)) or 0 for rival in rivals]
         places = [place + (number - (len(connections) - 1) / 2) * height for place in range(len(rivals))]
         bars = axis.barh(places, rates, height, label=f"c={count}", color=COLOURS.get(count, "#888888"))
         axis.bar_label(bars, labels=[f"{rate:,.0f}" for rate in rates], padding=2, fontsize=7)

@@ -7,6 +7,8 @@ A rival.py defines
     command(run) -> list       how its server is started for one model
     environ(run) -> dict       variables for it (optional)
     PATH, PING                 where requests and health checks go (optional: /invocations, /ping)
+    IN_PROCESS                 whether it is no server, but a program as in in_process.py (optional)
+    SHARES                     the rival whose environment it is run in, where it has none of its own (optional)
     WITH_SEAPROOF              whether seaproof itself goes into its environment (optional)
     CONTENT_TYPES              payload name -> media type, where its own differs (optional)
     body(payload, plain)       its own form of a body, made from the plain one (optional)
@@ -26,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 
 from environments import CACHE, environment
+from in_process import running_program
 from payloads import Payload
 from processes import Server, free_port, running
 
@@ -66,6 +69,8 @@ class Rival:
 
     def install(self) -> Path:
         """Its environment, made if need be; CannotInstall says why not."""
+        if shares := getattr(self._module, "SHARES", ""):
+            return Rival(shares).install()
         with_seaproof = getattr(self._module, "WITH_SEAPROOF", False)
         return environment(self.name, self.folder / "requirements.txt", with_seaproof=with_seaproof)
 
@@ -104,6 +109,10 @@ class Rival:
             "OPENBLAS_NUM_THREADS": "1",
             **(self._module.environ(run) if hasattr(self._module, "environ") else {}),
         }
+        if getattr(self._module, "IN_PROCESS", False):
+            with running_program(self._module.command(run), environ, folder) as program:
+                yield program
+            return
         ping = getattr(self._module, "PING", "/ping")
         with running(self._module.command(run), environ, folder, run.port, ping) as server:
             yield server

@@ -2,6 +2,7 @@
 
 python benchmarks/run.py --quick
 python benchmarks/run.py --rivals seaproof,classic --models logreg --payloads csv-row --connections 64
+python benchmarks/run.py --add ...        a slice, added to what earlier runs measured
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ from typing import Any
 
 from environments import CACHE, CannotInstall, environment
 from goals import goals
+from in_process import Program
 from load import LoadFailed, ask, measure
 from models import MODELS, make_models
 from payloads import PAYLOADS
 from processes import DidNotStart, Server
+from results import added, dumped
 from rival import HERE, Rival, rival_names
 from tables import goals_table, noise, results_tables
 
 QUICK = {
-    "rivals": ("nginx", "seaproof-http", "seaproof", "starlette", "classic"),
+    "rivals": ("nginx", "seaproof", "starlette", "classic"),
     "models": ("echo", "logreg"),
     "payloads": ("csv-row",),
     "connections": (1, 16, 64),
     "seconds": 1,
+    "rounds": 3,
 }
 CONNECTIONS = {"csv-1000": (1, 16), "npy-1000": (1, 16), "csv-5mb": (1,)}
 """Concurrency for bodies of which fewer are enough to fill the machine; 1, 16 and 64 for all others."""
@@ -87,7 +91,7 @@ class Bench:
         except (DidNotStart, OSError) as error:
             self._leave_out(f"{rival.name}, {model}", f"did not start: {error}")
             return None
-        self.starts.append({"rival": rival.name, "model": model, "seconds": server.ready_after})
+        self.starts.append({"slice": 0, "rival": rival.name, "model": model, "seconds": server.ready_after})
         return server
 
     def _measure(
@@ -103,19 +107,26 @@ class Bench:
             for name, (rival, server) in list(taking.items()):
                 body, content_type = rival.body(payload, plain), rival.content_type(payload)
                 try:
-                    if number < 0:  # before the first round: warm up, and see that the answer is right
+                    if isinstance(server, Program):
+                        if number < 0:
+                            answers[name] = server.values(body)
+                            _check_answer(answers, name)
+                            continue
+                        found = server.measure(body, self.seconds)
+                    elif number < 0:  # before the first round: warm up, and see that the answer is right
                         reply = ask(server, rival.path, body.read_bytes(), content_type, accept, 4 * self.workers)
                         if model != "echo":
                             answers[name] = rival.values(reply)
                             _check_answer(answers, name)
                         continue
-                    found = measure(server, rival.path, body, content_type, accept, connections, self.seconds)
+                    else:
+                        found = measure(server, rival.path, body, content_type, accept, connections, self.seconds)
                 except LoadFailed as error:
                     self._leave_out(f"{name}, {model}, {payload_name}, c={connections}", str(error))
                     del taking[name]
                     continue
                 where = {"rival": name, "model": model, "payload": payload_name, "connections": connections}
-                self.runs.append({**where, "round": number, **asdict(found), "memory": server.memory()})
+                self.runs.append({**where, "slice": 0, "round": number, **asdict(found), "memory": server.memory()})
         best = {name: f"{self._median(name, model, payload_name, connections):,.0f}" for name in taking}
         print(f"{model}, {payload_name}, c={connections}: {best}", flush=True)
 
@@ -136,8 +147,7 @@ class Bench:
         """All of it as plain JSON."""
         return {
             "machine": {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()},
-            "rounds": self.rounds,
-            "seconds": self.seconds,
+            "slices": [{"rounds": self.rounds, "seconds": self.seconds}],
             "workers": self.workers,
             "what": {rival.name: rival.what for rival in self.rivals},
             "rows": {name: _rows(name) for name in self.payloads},
@@ -161,11 +171,12 @@ def main() -> None:
         seconds=given.seconds,
         workers=given.workers,
     )
-    bench.run()
-    results = bench.results()
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    bench.run()
+    kept = out / "results.json"
+    results = added(json.loads(kept.read_text()) if given.add and kept.is_file() else {}, bench.results())
+    kept.write_text(dumped(results))
     reached = goals_table(goals(results)) + noise(results)
     (out / "results.md").write_text(results_tables(results) + "\n## Goals\n\n" + reached)
     plot = environment("plot", HERE / "requirements" / "plot.txt") / "bin" / "python"
@@ -192,7 +203,9 @@ def _flags() -> argparse.Namespace:
     several("models", MODELS, MODELS)
     several("payloads", PAYLOADS, list(PAYLOADS))
     several("connections", (1, 16, 64))
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each; the median counts")
+    parser.add_argument("--add", action="store_true", help="add to the results there, as one more slice")
+    rounds = QUICK["rounds"] if quick else 5
+    parser.add_argument("--rounds", type=int, default=rounds, help="runs of each; the median counts")
     parser.add_argument("--seconds", type=int, default=QUICK["seconds"] if quick else 3, help="length of one run")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes of each server")
     parser.add_argument("--out", default=str(HERE / "results" / ("quick" if quick else "full")))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from goals import Goal, Results, middle
+from goals import Goal
+from results import Cell, Results, middle, ratio
 
 
 def results_tables(results: Results) -> str:
@@ -13,13 +14,20 @@ def results_tables(results: Results) -> str:
     machine = results["machine"]
     text = (
         f"# Results\n\n{machine['cores']} cores ({machine['processor']}), Python {machine['python']}; "
-        f"{results['workers']} workers; medians of {results['rounds']} alternating runs of {results['seconds']} s.\n"
+        f"{results['workers']} workers. Medians of alternating runs. Rows are sorted by the rate at most connections; "
+        "the last column is seaproof's rate by that of the row, in the same slice.\n"
     )
+    for number, part in enumerate(results["slices"]):
+        text += f"\n- slice {number + 1}: {part['rounds']} runs of {part['seconds']} s each; {_busy(results, number)}"
+    text += "\n"
     for model, payload in _cells(results):
         text += f"\n## {model}, {payload}\n\n" + _table(results, model, payload)
     text += "\n## Start to the first 200 on /ping\n\n| rival | model | seconds |\n|---|---|--:|\n"
+    starts: dict[tuple[str, str], list[float]] = {}
     for start in results["starts"]:
-        text += f"| {results['what'][start['rival']]} | {start['model']} | {start['seconds']:.2f} |\n"
+        starts.setdefault((start["rival"], start["model"]), []).append(start["seconds"])
+    for (rival, model), seconds in sorted(starts.items()):
+        text += f"| {results['what'][rival]} | {model} | {median(seconds):.2f} |\n"
     if results["absent"]:
         text += "\n## Left out\n\n"
         for name, reason in results["absent"].items():
@@ -41,10 +49,19 @@ def goals_table(found: list[Goal]) -> str:
 
 def noise(results: Results) -> str:
     """A warning where something else used the machine; empty where it was quiet."""
-    other = median([run["other_cpu"] for run in results["runs"]] or [0.0])
-    if other < 0.1:
+    loud = [number for number in range(len(results["slices"])) if _other(results, number) >= 0.1]
+    if not loud:
         return ""
-    return f"\nSomething else kept {other:.1f} cores busy meanwhile: do not trust these figures.\n"
+    named = ", ".join(str(number + 1) for number in loud)
+    return f"\nSomething else kept the machine busy during slice {named}: do not trust its figures.\n"
+
+
+def _busy(results: Results, number: int) -> str:
+    return f"other work kept {_other(results, number):.2f} cores busy"
+
+
+def _other(results: Results, number: int) -> float:
+    return median([run["other_cpu"] for run in results["runs"] if run["slice"] == number] or [0.0])
 
 
 def _cells(results: Results) -> list[tuple[str, str]]:
@@ -57,36 +74,32 @@ def _table(results: Results, model: str, payload: str) -> str:
     head = "| rival |" + "".join(
         f" c={c}: req/s | p50 ms | p99 ms | rows/s | CPU server + client |" for c in connections
     )
-    text = head + " memory MB |\n|---|" + "--:|" * (5 * len(connections) + 1) + "\n"
+    text = head + " memory MB | seaproof by it |\n|---|" + "--:|" * (5 * len(connections) + 2) + "\n"
     most = connections[-1]
 
     def rate(rival: str) -> float:
-        return middle(results, "requests_per_second", rival, model, payload, most) or 0
+        return middle(results, "requests_per_second", Cell(rival, model, payload, most)) or 0
 
     for rival in sorted({run["rival"] for run in runs}, key=rate, reverse=True):
         text += f"| {results['what'][rival]} |"
         for c in connections:
-            text += _cell(results, rival, model, payload, c)
+            text += _cell(results, Cell(rival, model, payload, c))
         memory = max(run["memory"] for run in runs if run["rival"] == rival)
-        text += f" {memory / 1e6:.0f} |\n"
+        by = ratio(results, "requests_per_second", Cell("seaproof", model, payload, most), rival)
+        text += f" {memory / 1e6:.0f} | {'' if by is None or rival == 'seaproof' else f'{by:.2f}'} |\n"
     return text
 
 
-def _cell(results: Results, rival: str, model: str, payload: str, connections: int) -> str:
+def _cell(results: Results, cell: Cell) -> str:
     def figure(name: str) -> Any:
-        return middle(results, name, rival, model, payload, connections)
+        return middle(results, name, cell)
 
     rate = figure("requests_per_second")
     if rate is None:
         return " | | | | |"
-    wanted = (rival, model, payload, connections)
-    failed = median(
-        run["failed"]
-        for run in results["runs"]
-        if (run["rival"], run["model"], run["payload"], run["connections"]) == wanted
-    )
+    failed = figure("failed")
     note = f" ({failed:.0f} failed)" if failed else ""
     return (
         f" {rate:,.{0 if rate >= 100 else 1}f}{note} | {figure('p50'):.2f} | {figure('p99'):.2f} |"
-        f" {rate * results['rows'][payload]:,.0f} | {figure('server_cpu'):.2f} + {figure('client_cpu'):.2f} |"
+        f" {rate * results['rows'][cell.payload]:,.0f} | {figure('server_cpu'):.2f} + {figure('client_cpu'):.2f} |"
     )

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,33 +24,6 @@ ARG MARK=none
 LABEL mark=$MARK
 ENTRYPOINT ["python3", "probe.py"]
 """
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry of our own on a free port, empty, with its files in a folder of the test."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{chosen.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("registry")
-    config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder)}}, "http": {"addr": address}}
-    (folder / "config.json").write_text(json.dumps(config))
-    program = shutil.which("docker-registry")
-    assert program, "Debian's package docker-registry is missing; .ci/run installs it"
-    process = subprocess.Popen([program, "serve", str(folder / "config.json")], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the registry did not answer"
-                time.sleep(0.05)
-        yield address
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

@@ -119,8 +119,7 @@ def test_what_ships_needs_every_call_that_a_plan_makes(tmp_path: Path, account: 
     made = draft(project, account)
     allowed = {action for statement in role.shipping(made)["Statement"] for action in statement["Action"]}
     plan = drawing.everything(made)
-    named = {"s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock"}
-    needed = {named.get(str(step.call), str(step.call)) for step in plan.steps if step.call.service != "docker"}
+    needed = {str(step.call) for step in plan.steps if step.call.service != "docker"}
 
     assert needed - allowed == set()
 

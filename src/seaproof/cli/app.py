@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
     "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
+    "operations": ("seaproof.cli.operations", "List which operations of AWS the local server has, and what of each."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
@@ -46,6 +47,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
     "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
     "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
+    "export": ("seaproof.cli.export", "Write a stage as CloudFormation, Terraform, Step Functions or a CI workflow."),
+    "prices": ("seaproof.cli.prices", "Say which prices `seaproof plan --cost` reckons with, or read them from AWS."),
     "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }

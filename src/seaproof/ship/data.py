@@ -28,12 +28,6 @@ def add_bucket(draft: Draft) -> bool:
         request["CreateBucketConfiguration"] = {"LocationConstraint": draft.target.region}
     undo = Call("s3", "DeleteBucket", {"Bucket": name})
     draft.steps.append(Step(f"create bucket {name}", Call("s3", "CreateBucket", request), undo))
-    if not draft.target.is_local:
-        shut = dict.fromkeys(
-            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-        )
-        block = Call("s3", "PutPublicAccessBlock", {"Bucket": name, "PublicAccessBlockConfiguration": shut})
-        draft.steps.append(Step(f"shut {name} to the public", block))
     return False
 
 

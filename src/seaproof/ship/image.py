@@ -16,6 +16,8 @@ from seaproof.ship.plan import Call, Step
 from seaproof.ship.shipment import ImageShape, Shipment
 from seaproof.ship.target import Target
 
+ECR = (".amazonaws.com", ".amazonaws.com.cn")
+"""What the host of every ECR ends in; another registry is asked by the engine, without a login."""
 NOBODYS = "1111.dkr.ecr.us-west-2.amazonaws.com"
 """Registry in the name of an image that is built without credentials."""
 
@@ -34,7 +36,7 @@ def add(draft: Draft) -> None:
         _add_repository(draft)
     repository, _, tag = draft.place.image.rpartition(":")
     name = repository.partition("/")[2]
-    if shape.registry:
+    if not repository.partition("/")[0].endswith(ECR):
         found = builder.is_there(draft.place.image)
     else:
         found = bool(draft.find("ecr", "DescribeImages", repositoryName=name, imageIds=[{"imageTag": tag}]))

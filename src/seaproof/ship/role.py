@@ -164,9 +164,7 @@ def shipping(draft: Draft) -> Document:
             [*actions, "sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:AddTags"],
             below("sagemaker", *kinds),
         ),
-        _allow(
-            "Bucket", ["s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:PutBucketPublicAccessBlock"], bucket
-        ),
+        _allow("Bucket", ["s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket"], bucket),
         _allow("Objects", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{bucket}/{place.prefix}/*"),
         _allow("Logs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], below("logs", "log-group:/aws/sagemaker/*")),
         {
