@@ -19,7 +19,7 @@ from seaproof.serving.codecs import Table, decode, numbers
 from seaproof.serving.codecs.cells import reads_as_other
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.text import text_of, utf8
-from seaproof.serving.tabular.columns import column, matrix
+from seaproof.serving.tabular.columns import MISSING, column, matrix
 
 CSV = "text/csv"
 LISTS = ("instances", "inputs")
@@ -36,7 +36,8 @@ class Reader:
         self.fields = tuple(fields)
         self._trained = list(trained) if set(trained) > {field.name for field in fields} else []
         self._missing = frozenset(missing)
-        self._missing_numbers = [float(text) for text in missing if _is_number(text)]
+        texts = [text for text in missing if text.strip().lower() not in MISSING and reads_as_other(text)]
+        self._missing_numbers = list(map(float, texts))
         self.names = [field.name for field in fields]
         self.numeric = all(field.type != "str" for field in fields)
 
