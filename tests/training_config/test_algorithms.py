@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from config_lab import INCOME, csv_text, package_file, penguins
 from job_lab import Done, run, run_hyperparameters
@@ -171,6 +172,22 @@ def test_affairs_of_6366_women_where_numbers_are_categories(tmp_path: Path) -> N
     assert kinds["age"] == "float"
     assert set(done.metrics) == {"rmse", "r2", "train:rmse", "train:r2"}
     assert done.told["rows"] == {"train": 5092, "test": 1274}
+
+
+@pytest.mark.parametrize("algorithm", ["xgboost", "lightgbm", "catboost", "linear"])
+def test_columns_may_have_any_name(algorithm: str, tmp_path: Path) -> None:
+    table = penguins().replace("bill_length_mm", "bill [mm], long").replace("island", 'the "island": <name>')
+    table = table.replace('the "island": <name>', '"the ""island"": <name>"').replace(
+        "bill [mm], long", '"bill [mm], long"'
+    )
+    done = run(tmp_path, {"target": "species", "algorithm": algorithm, "metrics": ["accuracy"]}, table)
+
+    columns = [["Biscoe", "Dream"], [39.1, 50.0], [18.7, 19.0], [181.0, 200.0], [3750.0, 4000.0], ["male", None]]
+    rows = [np.array(cells) if isinstance(cells[0], float) else cells for cells in [*columns, [2007.0, 2009.0]]]
+    assert [field["name"] for field in done.schema["input"]][:2] == ['the "island": <name>', "bill [mm], long"]
+    assert len(loaded(done).score(rows)) == 4
+    assert done.metrics["accuracy"] > 0.9
+    assert "&lt;name&gt;" in done.report
 
 
 RELEASE_ML = {

@@ -80,6 +80,26 @@ def test_the_served_model_takes_what_its_training_file_looked_like(folder: Folde
     assert f"the column {features[0]} is missing" in refused.value.read().decode()
 
 
+def test_numbers_that_stood_for_nothing_in_training_stand_for_nothing_in_a_request(folder: Folder) -> None:
+    rows = [[number, -999 if number % 3 else number, "yes" if number % 3 else "no"] for number in range(60)]
+    folder.write("rows.csv", csv_text(["a", "b", "y"], rows))
+    config = {"data": {"train": "rows.csv", "missing": ["-999"]}, "target": "y", "algorithm": "boosting", "split": 0}
+    folder.write("config.json", json.dumps({**config, "model_params": {"min_samples_leaf": 2}}))
+
+    folder.train("config.json")
+    url = served(folder)
+
+    expected = [row[-1] for row in rows]
+    assert predicted(url, csv_text(["b", "a"], [[b, a] for a, b, _ in rows])) == expected
+    assert predicted(url, csv_text(["a", "b"], [row[:2] for row in rows]).partition("\n")[2]) == expected
+    assert predicted(url, json.dumps([row[:2] for row in rows]), "application/json") == expected
+    assert predicted(url, json.dumps(rows), "application/json") == expected
+    assert (
+        predicted(url, json.dumps([{"a": a, "b": None if b < 0 else b} for a, b, _ in rows]), "application/json")
+        == expected
+    )
+
+
 def test_a_file_without_header_trains_and_is_served(folder: Folder) -> None:
     text = penguins().partition("\n")[2]
     folder.write("rows.csv", text)

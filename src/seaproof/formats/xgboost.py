@@ -114,8 +114,10 @@ class XGBoost:
             return xgboost.DMatrix(rows, feature_names=self._names, feature_types=self._types)
         import pandas
 
+        # The file's own names, which may be others than the schema's: XGBoost takes no brackets in them.
+        names = self._names or [field.name for field in self.schema.input]
         columns = {
-            field.name: pandas.Categorical(column, list(field.categories)) if field.type == "str" else column
-            for field, column in zip(self.schema.input, rows, strict=True)
+            name: pandas.Categorical(column, list(field.categories)) if field.type == "str" else column
+            for name, field, column in zip(names, self.schema.input, rows, strict=True)
         }
         return xgboost.DMatrix(pandas.DataFrame(columns), enable_categorical=True)

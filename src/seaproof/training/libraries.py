@@ -24,3 +24,9 @@ def need(module: str) -> Any:
             where="image",
             next_step=f"Install it: pip install {package}. Nothing is installed when a container starts.",
         ) from None
+    except OSError as error:  # a shared library of the system's that the package counts on
+        raise ContractError(
+            f"the package {module} is installed and cannot be loaded: {error}",
+            where="image",
+            next_step="Add the system's library to the image; libgomp.so.1 is in Debian's package libgomp1.",
+        ) from None

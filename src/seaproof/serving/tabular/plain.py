@@ -34,6 +34,7 @@ class Reader:
         self.fields = tuple(fields)
         self._trained = list(trained) if set(trained) > {field.name for field in fields} else []
         self._missing = frozenset(missing)
+        self._missing_numbers = [float(text) for text in missing if _is_number(text)]
         self.names = [field.name for field in fields]
         self.numeric = all(field.type != "str" for field in fields)
 
@@ -76,9 +77,17 @@ class Reader:
     def _as_trained(self, cells: Any) -> Any:
         """Texts as training had them: without blanks around them, None where they stood for nothing."""
         if not isinstance(cells, list):
-            return cells
+            return self._without_missing(cells) if getattr(cells, "dtype", None) is not None else cells
         stripped = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
-        return [None if cell in self._missing else cell for cell in stripped]
+        gone = self._missing.union(self._missing_numbers)
+        return [None if cell in gone else cell for cell in stripped]
+
+    def _without_missing(self, numbers: Any) -> Any:
+        """Numbers as training had them: NaN for those that stood for nothing, such as -999."""
+        np = library("numpy")
+        if not self._missing_numbers or numbers.dtype.kind not in "fiu":
+            return numbers
+        return np.where(np.isin(numbers, self._missing_numbers), np.nan, numbers)
 
     def joined(self, columns: list[Any]) -> Any:
         """Columns of the schema's types as rows."""
@@ -91,7 +100,7 @@ class Reader:
         if rows.shape[1] == len(self._trained):
             rows = rows[:, [self._trained.index(name) for name in self.names]]
         self._check_width(rows.shape[1], 1)
-        return matrix(self.fields, rows)
+        return matrix(self.fields, self._without_missing(rows))
 
     def missing(self, given: Sequence[str]) -> list[str]:
         """The columns that the model takes and that are not among these."""
@@ -123,7 +132,7 @@ class Reader:
     def _pick(self, names: list[str], found: Any) -> Any:
         places = {name: place for place, name in enumerate(names)}
         self._check_missing(names)
-        return matrix(self.fields, found[:, [places[name] for name in self.names]])
+        return matrix(self.fields, self._without_missing(found[:, [places[name] for name in self.names]]))
 
     def _is_header(self, cells: Sequence[str], header: str) -> bool:
         """Whether a first row is one of names: declared, or half of the model's columns are named in it, or it has
@@ -164,7 +173,8 @@ class Reader:
                 raise RequestError(
                     400, "neither a list nor an object", where=f"row {number}", next_step="Send rows all of one kind."
                 )
-            self._check_width(len(row), number)
+            if not len(row) == len(rows[0]) == len(self._trained):
+                self._check_width(len(row), number)
         return self.table(Table([list(cells) for cells in zip(*rows, strict=True)]))
 
     def _named(self, names: Sequence[str], columns: Sequence[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.training.algorithms import Part, Setup
-from seaproof.training.algorithms.frames import categorical, importance_by_name
+from seaproof.training.algorithms.frames import categorical, importance_by_name, names
 from seaproof.training.libraries import need
 
 FILE = "model.txt"
@@ -80,8 +80,8 @@ class Model:
         """The gain in the loss that splits by the column brought, all together."""
         booster = self._model.booster_
         gains = map(float, booster.feature_importance("gain"))
-        names = [field.name for field in self._setup.fields]  # LightGBM writes some characters otherwise
-        return importance_by_name(self._setup.fields, dict(zip(names, gains, strict=True)))
+        # By place: LightGBM writes blanks in names as underscores.
+        return importance_by_name(self._setup.fields, dict(zip(names(self._setup.fields), gains, strict=True)))
 
     def save(self, folder: Path) -> Path:
         """model.txt, with the rounds that were kept and no others."""
