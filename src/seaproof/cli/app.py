@@ -54,10 +54,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 FAILED, USAGE, WORKLOAD_FAILED, INTERRUPTED = 1, 2, 3, 130
+NOT_CHECKED = 2
 
 
 class WorkloadFailed(SeaproofError):
     """The user's own container failed; the message is the platform's reason."""
+
+
+class NotChecked(SeaproofError):
+    """`seaproof check` and `rehearse` could not do their work; their exit code 1 says that something would fail."""
 
 
 class Commands(click.Group):
@@ -127,6 +132,8 @@ def run() -> NoReturn:
         _complain(error.format_message(), error.exit_code)
     except WorkloadFailed as error:
         _complain(str(error), WORKLOAD_FAILED, error)
+    except NotChecked as error:
+        _complain(str(error), NOT_CHECKED, error)
     except ServiceError as error:
         code = WORKLOAD_FAILED if error.code == "ModelError" else FAILED
         _complain(f"{error.code}: {error}", code, error)
