@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from seaproof import errors
+from seaproof.api import coverage
 from seaproof.check import catalogue
 from seaproof.check.explanation import explain
 from seaproof.cli.app import COMMANDS, seaproof
@@ -21,6 +22,12 @@ from seaproof.contract.limits import PROFILES, Limit
 from seaproof.settings import Settings
 
 FOLDER = Path(__file__).parent / "reference"
+OPERATIONS = """\
+What the local server has of AWS's APIs, as `seaproof operations` lists it: read from dispatch, from what each
+operation does with its request, and from botocore's models. *Ignored* members are taken and have no effect on
+one machine; *refused* ones end in an error that names them. What is not listed is answered with an error that
+names the operation. STS, IAM, ECR, SNS and others are moto's: see its own list.
+"""
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n\n"
 
 
@@ -44,6 +51,7 @@ def pages() -> dict[str, str]:
         "commands.md": NOTE + "# Commands\n" + "".join(_commands()),
         "settings.md": NOTE + "# Settings\n\n" + _settings(),
         "limits.md": NOTE + "# Limits\n" + "".join(_limits()),
+        "operations.md": NOTE + "# Operations\n\n" + _operations(),
         "errors.md": NOTE + f"# Errors\n\n{_doc(errors)}\n",
         "checks.md": NOTE + "# Checks\n\n" + "\n".join(map(explain, catalogue.by_id())),
         "../checks.md": _checks(),
@@ -85,6 +93,19 @@ def _limits() -> Iterator[str]:
             value = getattr(profile, limit.name)
             if isinstance(value, Limit):
                 yield f"| {limit.name.replace('_', ' ')} | {value} | {value.source} |\n"
+
+
+def _operations() -> str:
+    lines = [OPERATIONS]
+    for service in coverage.SERVICES:
+        found = coverage.of_service(service)
+        here = [operation for operation in found if operation.state != coverage.ABSENT]
+        lines += [f"## {service}: {len(here)} operations\n", "| operation | | ignored | refused |", "|---|---|---|---|"]
+        for one in here:
+            ignored, refused = (", ".join(f"`{path}`" for path in paths) for paths in (one.ignored, one.refused))
+            lines.append(f"| {one.name} | {one.state} | {ignored} | {refused} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _checks() -> str:

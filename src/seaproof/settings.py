@@ -34,7 +34,21 @@ class Settings:
         ("auto", "docker", "process", "fake"),
     )
     host: str = _knob("127.0.0.1", "SEAPROOF_HOST", "address that the local server listens on")
+    access_keys: str = _knob(
+        "",
+        "SEAPROOF_ACCESS_KEYS",
+        "ID:SECRET,... that requests must be signed with; empty asks nobody on loopback, and makes a pair for --host",
+    )
     port: int = _knob(9001, "SEAPROOF_PORT", "port of the local server; 0 takes a free one", highest=65535)
+    s3: str = _knob(
+        "", "SEAPROOF_S3", "another S3 for all objects: `aws`, or the address of one; empty keeps files in the state"
+    )
+    instant: bool = _knob(
+        False, "SEAPROOF_INSTANT", "run no container: jobs complete at once, endpoints answer with what they are sent"
+    )
+    ephemeral: bool = _knob(
+        False, "SEAPROOF_EPHEMERAL", "start the local server with an empty state, and remove it at the end"
+    )
     region: str = _knob("us-east-1", "SEAPROOF_REGION", "region in ARNs")
     account: str = _knob("000000000000", "SEAPROOF_ACCOUNT", "account id in ARNs, 12 digits")
     registry: str = _knob(

@@ -44,6 +44,7 @@ def test_boto3(tmp_path):
         "streamed 42",
         "refused 500",
         "later 15",
+        "transformed ['3', '6']",
         "left []",
     ]
 
@@ -54,8 +55,9 @@ def test_sagemaker_sdk_v2(tmp_path):
     assert "role arn:aws:iam::000000000000:role/seaproof" in said
     assert "rows=2;" in said  # the job's log, as fit() shows it
     assert "Training job completed" in said
-    assert [line for line in said.splitlines() if line.startswith(("answer", "chain", "one of"))] == [
+    assert [line for line in said.splitlines() if line.startswith(("answer", "chain", "transformed", "one of"))] == [
         "answer 42",
+        "transformed ['3', '6']",
         "chain 18",
         "one of ['three.tar.gz']",
         "answer 15",

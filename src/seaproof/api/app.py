@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from seaproof import __version__
 from seaproof.api import operations, runtime, wire
+from seaproof.api.access import make_guard
 from seaproof.api.neighbours import BUCKET_HOST, Neighbours
 from seaproof.api.runtime import Runtime
 from seaproof.control import logs, multi_model, shadows
@@ -65,6 +66,8 @@ class Application:
         self._runtime = Runtime(plane, self._outcomes)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
+        self.guard = make_guard(plane.settings, plane.folder)
+        """Asks who calls, where others than this machine can."""
         self.stays = True
         """Whether it goes on when nothing runs and no command holds it."""
         self.holds = 0
@@ -118,6 +121,14 @@ class Application:
         return wire.plain(200, ABOUT) if request.method in ("GET", "HEAD") else wire.not_allowed(request, "GET, POST")
 
     def _refuse_strangers(self, request: Request) -> Response | None:
+        if self.guard is not None:
+            if request.path == "/ping":
+                return None
+            try:
+                self.guard.check(request)
+                return None
+            except ServiceError as error:
+                return self.neighbours.refusal(request, error)
         host = request.header(b"host")
         name = _host_name(host)
         if name not in self._hosts and not name.endswith(BUCKET_HOST):

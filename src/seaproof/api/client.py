@@ -21,6 +21,7 @@ from seaproof.errors import HttpError, SeaproofError, ServiceError
 
 STATE_FILE = "coordinator.json"
 TARGET_PREFIX = "SageMaker."
+TOKEN_HEADER = "X-Seaproof-Token"
 NEXT_STEP = "seaproofNextStep"
 """Member of an error's body beside those of the service: what the reader can do."""
 TIMEOUT_SECONDS = 130.0
@@ -79,9 +80,11 @@ class Hold:
 class Client:
     """A client of one local server. Any thread may use it; each has a connection of its own."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS, token: str = "") -> None:
+        """`token` is what a server asks for that others can reach; `find` knows it."""
         self.url = url.rstrip("/")
         self._timeout = timeout
+        self._always = {TOKEN_HEADER: token} if token else {}
         parts = urlsplit(self.url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._local = threading.local()
@@ -197,7 +200,7 @@ class Client:
         query = "?" + urlencode({"endpoint": endpoint}) if endpoint else ""
         connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
         try:
-            connection.request("GET", f"/_seaproof/hold{query}")
+            connection.request("GET", f"/_seaproof/hold{query}", headers=self._always)
             reply = connection.getresponse()
             if reply.status == 200 and reply.readline() == b"held\n":
                 return Hold(connection, reply)
@@ -269,7 +272,7 @@ class Client:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        connection.request(method, target, body=body, headers=dict(headers))
+        connection.request(method, target, body=body, headers={**headers, **self._always})
         reply = connection.getresponse()
         return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
 
@@ -278,8 +281,9 @@ def find(state: Path) -> Client | None:
     """The coordinator that lives for this state folder, or None; one that died left a file that nobody answers for."""
     try:
         said = _json_object((state / STATE_FILE).read_bytes())
-        with Client(str(said["url"]), timeout=FIND_SECONDS) as client:
-            return Client(client.url) if client.health()["state"] == str(state) else None
+        token = str(said.get("token", ""))
+        with Client(str(said["url"]), FIND_SECONDS, token) as client:
+            return Client(client.url, token=token) if client.health()["state"] == str(state) else None
     except (FileNotFoundError, ValueError, KeyError, HttpError, ServiceError):
         return None
 

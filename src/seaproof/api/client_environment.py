@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from seaproof.api import access
 from seaproof.errors import SeaproofError
 from seaproof.settings import Settings
 
@@ -35,25 +36,41 @@ def default_bucket(settings: Settings) -> str:
 
 def variables(url: str, settings: Settings, state: Path, around: Mapping[str, str]) -> dict[str, str]:
     """The variables for a program that is to talk to the server at `url`; `around` is the environment it starts in."""
+    key, secret = KEY, KEY
+    if settings.access_keys or (state / access.KEYS_FILE).exists():
+        key, secret = next(iter(access.keys(settings, state).items()))
     found = {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_REGION": settings.region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(state / SDK_CONFIG),
         "SAGEMAKER_ROLE_ARN": role_arn(settings),
     }
+    if settings.s3:
+        found |= _external_s3(settings, around)
     if any(around.get(name) for name in _PROXIES):
         kept = around.get("NO_PROXY") or around.get("no_proxy") or ""
         found["NO_PROXY"] = found["no_proxy"] = ",".join(filter(None, (kept, "127.0.0.1", "localhost")))
     return found
 
 
+def _external_s3(settings: Settings, around: Mapping[str, str]) -> dict[str, str]:
+    """Clients go to the same S3 as the jobs, with the caller's own credentials, which the local server takes too."""
+    address = f"https://s3.{settings.region}.amazonaws.com" if settings.s3 == "aws" else settings.s3
+    found = {"AWS_ENDPOINT_URL_S3": address}
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        if around.get(name):
+            found[name] = around[name]
+    return found
+
+
 def write_sdk_config(settings: Settings, state: Path) -> Path:
     """Write the SDKs' configuration file, and make the default bucket that it names."""
-    (state / "s3" / default_bucket(settings)).mkdir(parents=True, exist_ok=True)
+    if not settings.s3:
+        (state / "s3" / default_bucket(settings)).mkdir(parents=True, exist_ok=True)
     role = role_arn(settings)
     text = f"""# Written by seaproof: defaults of the SageMaker Python SDK for the local server of this project.
 SchemaVersion: "1.0"

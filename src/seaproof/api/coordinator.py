@@ -13,11 +13,12 @@ import fcntl
 import gc
 import json
 import os
+import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,8 +34,11 @@ from seaproof.invocations.send import Sender
 from seaproof.project import Project
 from seaproof.settings import Settings, state_folder
 from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import Storage
 
 LOCK_FILE = "coordinator.lock"
+EPHEMERAL_FILE = "ephemeral"
+"""Marks a state that may be removed."""
 START_SECONDS = 20.0
 """How long a coordinator that a command brought waits for that command to hold it."""
 IDLE_SECONDS = 0.3
@@ -63,7 +67,9 @@ def run(
     """
     folder = state_folder(settings, project.root)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _lock(folder), _plane(project, settings, folder) as plane:
+    with suppress(PermissionError):
+        folder.chmod(0o700)  # one that was made by hand, or by another tool, is as private
+    with _lock(folder), _ephemeral(settings, folder), _plane(project, settings, folder) as plane:
         listener = _bind(settings, any_port=until_idle)
         try:
             recover(plane, resume=not until_idle)
@@ -78,14 +84,14 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    host, port = plane.settings.host, listener.getsockname()[1]
+    host, port = _reached(plane.settings.host), listener.getsockname()[1]
     app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
     server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     app.stays = not until_idle
     watch = loop.create_task(_end_when_idle(plane, app, ended))
-    _announce(plane.folder, app.url)
+    _announce(plane.folder, app.url, app.guard.token if app.guard else "")
     # What is loaded by now stays; an invocation makes no cycles, so that looking for them finds nothing.
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -127,10 +133,20 @@ def _is_busy(plane: Plane) -> bool:
     )
 
 
+def open_storage(settings: Settings, folder: Path) -> Storage:
+    """Where the objects lie: files below the state folder, or the S3 that the settings name."""
+    if settings.s3:
+        from seaproof.storage.s3 import S3Storage
+
+        return S3Storage(settings.s3, settings.region)
+    storage = LocalStorage(folder / "s3")
+    storage.sweep()
+    return storage
+
+
 @contextmanager
 def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane]:
-    store, sender, storage = Store(folder / "seaproof.db"), Sender(), LocalStorage(folder / "s3")
-    storage.sweep()
+    store, sender, storage = Store(folder / "seaproof.db"), Sender(), open_storage(settings, folder)
     try:
         yield Plane(
             folder=folder,
@@ -143,6 +159,31 @@ def _plane(project: Project, settings: Settings, folder: Path) -> Iterator[Plane
     finally:
         sender.close()
         store.close()
+
+
+@contextmanager
+def _ephemeral(settings: Settings, folder: Path) -> Iterator[None]:
+    """Where the settings ask for it: an empty state, which is gone when the block ends; one left by a kill goes too."""
+    if not settings.ephemeral:
+        yield
+        return
+    marker = folder / EPHEMERAL_FILE
+    if (folder / "seaproof.db").exists() and not marker.exists():
+        raise SeaproofError(
+            "there is a state already, which --ephemeral would remove",
+            where=str(folder),
+            next_step="Say SEAPROOF_STATE=FOLDER for another one, or leave out --ephemeral.",
+        )
+    for path in folder.iterdir() if marker.exists() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in (LOCK_FILE, "coordinator.log", EPHEMERAL_FILE):
+            path.unlink(missing_ok=True)
+    marker.touch()
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -217,11 +258,17 @@ def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
     raise SeaproofError("no port is free", where=settings.host)
 
 
-def _announce(folder: Path, url: str) -> None:
-    """Write, whole and readable by the owner only, where this coordinator is."""
+def _reached(host: str) -> str:
+    """How this machine calls a server that listens there: every address of it includes loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _announce(folder: Path, url: str, token: str) -> None:
+    """Write, whole and readable by the owner only, where this coordinator is, and what lets the command line in."""
     part = folder / f"{STATE_FILE}.part"
     part.touch(mode=0o600)
-    part.write_text(json.dumps({"url": url, "pid": os.getpid(), "started": time.time()}), encoding="utf-8")
+    said = {"url": url, "pid": os.getpid(), "started": time.time()} | ({"token": token} if token else {})
+    part.write_text(json.dumps(said), encoding="utf-8")
     part.replace(folder / STATE_FILE)
 
 

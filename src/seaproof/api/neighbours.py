@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from urllib.parse import parse_qsl, unquote
 
-from seaproof.api import runtime
+from seaproof.api import runtime, wire
 from seaproof.api.moto_services import MotoServices
+from seaproof.api.s3 import rest_xml
 from seaproof.api.s3.app import S3
 from seaproof.api.s3.shelf import Shelf
 from seaproof.control.plane import Plane
+from seaproof.errors import ServiceError
 from seaproof.http.message import Request, Response
 from seaproof.storage.local import LocalStorage
 
@@ -55,12 +57,25 @@ class Neighbours:
         """Who answers this request; None where it is none of the neighbours'."""
         service = service_of(request)
         if service == "s3" or (not service and self._is_for_bucket(request)):
-            return partial(self._s3.handle, bucket_in_host=_bucket_in_host(request)) if self._s3 else None
+            return partial(self._s3.handle, bucket_in_host=_bucket_in_host(request)) if self._s3 else self._elsewhere
         if service == "logs":
             return partial(self._in_thread, self._logs)
         if service and service != "sagemaker":
             return partial(self._in_thread, partial(self._moto.answer, service))
         return None
+
+    async def _elsewhere(self, request: Request) -> Response:
+        """S3 is another server: a client that comes here has not been told."""
+        what = f"The objects of this project lie in the S3 at {self._plane.settings.s3} (setting s3)."
+        return rest_xml.error(ServiceError("InvalidRequest", f"{what} Send this there: AWS_ENDPOINT_URL_S3."), request)
+
+    def refusal(self, request: Request, error: ServiceError) -> Response:
+        """An error before any service has looked at a request, in the form that the caller's service has."""
+        if service_of(request) == "s3" or self._is_for_bucket(request):
+            return rest_xml.error(error, request)
+        if request.path.startswith(runtime.PREFIX):
+            return wire.runtime_error(error)
+        return wire.json_error(error)
 
     async def _in_thread(self, answer: Callable[[Request], Response], request: Request) -> Response:
         return await asyncio.get_running_loop().run_in_executor(self._threads, answer, request)

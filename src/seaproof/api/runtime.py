@@ -30,6 +30,12 @@ from seaproof.invocations import flow, send, streaming, terms
 from seaproof.invocations.passing import Passing
 
 PREFIX = "/endpoints/"
+ROUTES = {
+    "invocations": "_invoke",
+    "invocations-response-stream": "_stream",
+    "async-invocations": "_invoke_async",
+}
+"""The last part of an operation's path -> the method of `Runtime` that answers it."""
 ASYNC_THREADS = 4
 _ASYNC = "InvokeEndpointAsync"
 _STREAMED_TYPE = STREAM_CONTENT_TYPE.encode()
@@ -48,9 +54,7 @@ class Runtime:
         outcomes.metrics.backlog = self._queue.backlog
         self._threads = ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="async-accept")
         self._operations: dict[str, Callable[[str, Request], Response | Later | Awaitable[Response]]] = {
-            "invocations": self._invoke,
-            "invocations-response-stream": self._stream,
-            "async-invocations": self._invoke_async,
+            ending: getattr(self, method) for ending, method in ROUTES.items()
         }
 
     async def close(self) -> None:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("seaproof.cli.up", "Start the local server and leave it running."),
     "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
     "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
+    "operations": ("seaproof.cli.operations", "List which operations of AWS the local server has, and what of each."),
     "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
     "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
     "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
@@ -46,15 +47,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
     "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
     "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
+    "export": ("seaproof.cli.export", "Write a stage as CloudFormation, Terraform, Step Functions or a CI workflow."),
+    "prices": ("seaproof.cli.prices", "Say which prices `seaproof plan --cost` reckons with, or read them from AWS."),
     "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }
 
 FAILED, USAGE, WORKLOAD_FAILED, INTERRUPTED = 1, 2, 3, 130
+NOT_CHECKED = 2
 
 
 class WorkloadFailed(SeaproofError):
     """The user's own container failed; the message is the platform's reason."""
+
+
+class NotChecked(SeaproofError):
+    """`seaproof check` and `rehearse` could not do their work; their exit code 1 says that something would fail."""
 
 
 class Commands(click.Group):
@@ -124,6 +132,8 @@ def run() -> NoReturn:
         _complain(error.format_message(), error.exit_code)
     except WorkloadFailed as error:
         _complain(str(error), WORKLOAD_FAILED, error)
+    except NotChecked as error:
+        _complain(str(error), NOT_CHECKED, error)
     except ServiceError as error:
         code = WORKLOAD_FAILED if error.code == "ModelError" else FAILED
         _complain(f"{error.code}: {error}", code, error)

@@ -129,7 +129,7 @@ def _start(session: Session, log: Path, *, stays: bool) -> subprocess.Popen[byte
     """Start a coordinator beside this command, in a session of its own: Ctrl-C is for the command alone."""
     options = ["--project", str(session.project.root), "--foreground"]
     for name, value in session.flags.items():
-        options += [f"--{name.replace('_', '-')}", str(value)]
+        options += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "seaproof.cli", "up", *options, *([] if stays else ["--until-idle"])],

@@ -13,6 +13,9 @@ from seaproof.cli.session import connect, driver_option, living, open_session, p
 @project_options
 @driver_option
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 9001]")
+@click.option("--host", help="Address to listen on; another than loopback asks for signatures.  [default: 127.0.0.1]")
+@click.option("--instant", is_flag=True, default=None, help="Run nothing: jobs complete at once, endpoints echo.")
+@click.option("--ephemeral", is_flag=True, default=None, help="Start with an empty state, and remove it at the end.")
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C ends it.")
 @click.option("--until-idle", is_flag=True, hidden=True, help="End once nothing runs.")
 def command(
@@ -20,16 +23,25 @@ def command(
     as_json: bool,
     driver: str | None,
     port: int | None,
+    host: str | None,
+    instant: bool | None,
+    ephemeral: bool | None,
     foreground: bool,
     until_idle: bool,
 ) -> None:
     """Start the local server of this project and leave it running, until `seaproof down`.
 
     Endpoints that a `down` put to rest are started again. Where a server lives already, its address is shown.
+
+    \b
+      seaproof up --ephemeral          for CI: nothing is there before, nothing stays behind
+      seaproof up --instant            for programs that only keep books: containers are not run
+      seaproof up --host 0.0.0.0       for other machines, which must sign with the keys of `seaproof env`
     """
     from seaproof.api import client
 
-    session = open_session(folder, as_json, driver=driver, port=port)
+    flags = {"port": port, "host": host, "instant": instant, "ephemeral": ephemeral}
+    session = open_session(folder, as_json, driver=driver, **flags)
     if foreground:
         from seaproof.api.coordinator import run
 

@@ -10,11 +10,14 @@ all that is below it, unless longer paths in either table begin with it: then th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from seaproof.control.store import Body, Store
 from seaproof.errors import ServiceError
+
+_asked: ContextVar[bool] = ContextVar("asked for its tables", default=False)
 
 
 def check(operation: str, request: Body, implemented: Iterable[str], ignored: Iterable[str] = ()) -> list[str]:
@@ -23,9 +26,11 @@ def check(operation: str, request: Body, implemented: Iterable[str], ignored: It
     `operation` is the boto3 name. ServiceError (ValidationException) names all fields that are in neither table. A
     value that asks for nothing (False, an empty list, map or text) is never refused nor listed.
     """
+    if _asked.get():
+        raise _Told(implemented, ignored)
     paths = set(_expand(implemented))
     silent = set(_expand(ignored))
-    inner = {path.rsplit(".", depth)[0] for path in paths | silent for depth in range(1, path.count(".") + 1)}
+    inner = _above(paths | silent)
     found: set[str] = set()
     refused: set[str] = set()
     for path in _leaves(request, "", inner):
@@ -41,6 +46,39 @@ def check(operation: str, request: Body, implemented: Iterable[str], ignored: It
             f" {named}. Leave {'them' if len(refused) > 1 else 'it'} out here, or send the request to AWS.",
         )
     return sorted(found)
+
+
+def tables(operation: Callable[[Any, Body], Body]) -> tuple[set[str], set[str], set[str]] | None:
+    """The paths that an operation honours, those that it ignores, and those that are looked into; None without tables.
+
+    The operation itself tells: it is called with nothing to work on, and ends where it would check its request.
+    """
+    token = _asked.set(True)
+    try:
+        operation(None, _Anything())
+    except _Told as told:
+        implemented, ignored = (set(_expand(paths)) for paths in told.args)
+        return implemented, ignored, _above(implemented | ignored)
+    except Exception:
+        return None
+    finally:
+        _asked.reset(token)
+    return None
+
+
+class _Told(Exception):
+    """The tables that `check` was given."""
+
+
+class _Anything(dict[str, Any]):
+    """A request that has every member, for an operation that looks at one before it checks them."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+def _above(paths: set[str]) -> set[str]:
+    return {path.rsplit(".", depth)[0] for path in paths for depth in range(1, path.count(".") + 1)}
 
 
 def note(store: Store, kind: str, name: str, ignored: list[str]) -> None:

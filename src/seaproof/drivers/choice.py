@@ -19,6 +19,10 @@ def open_driver(settings: Settings, project: Project, state: Path) -> Driver:
 
     `state` is the absolute folder of the project's state.
     """
+    if settings.instant:
+        from seaproof.drivers.fake import FakeDriver
+
+        return FakeDriver(state, any_image=True)
     if settings.driver == "auto":
         return _automatic(project, state)
     driver = _driver(settings.driver, project, state)

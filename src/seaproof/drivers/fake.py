@@ -136,13 +136,17 @@ _LIVING: dict[str, _Live] = {}
 
 
 class FakeDriver:
-    """See the module. `state` is the folder in which it keeps its files (below `fake/`)."""
+    """See the module. `state` is the folder in which it keeps its files (below `fake/`).
+
+    With `any_image`, one that it does not know trains at once, leaves a model that says so, and serves.
+    """
 
     name = "fake"
 
-    def __init__(self, state: Path, programs: Mapping[str, Program] | None = None) -> None:
+    def __init__(self, state: Path, programs: Mapping[str, Program] | None = None, *, any_image: bool = False) -> None:
         self._folder = state.absolute() / "fake"
         self._programs = dict(programs or {})
+        self._any_image = any_image
 
     def add(self, image: str, program: Program) -> None:
         """One more image."""
@@ -236,12 +240,12 @@ class FakeDriver:
         if workload.image in self._programs:
             return self._programs[workload.image]
         script = _script(workload, self._programs)
-        if script.has("missing") or workload.image.partition(":")[0] != "fake":
+        if script.has("missing") or not (self._any_image or workload.image.partition(":")[0] == "fake"):
             raise ImageNotFound(
                 f"the fake driver knows no image {workload.image!r}",
                 next_step='Use an image such as "fake:serve", or give FakeDriver a Program of this name.',
             )
-        return Program()
+        return Program(train=_leave_a_model) if self._any_image else Program()
 
     def _known(self, handle: Handle) -> bool:
         try:
@@ -257,6 +261,12 @@ class FakeDriver:
             return Exit(**json.loads((self._folder / handle.name / "exit.json").read_text("utf-8")))
         except FileNotFoundError:
             return Exit(137)  # its thread died with the process that ran it
+
+
+def _leave_a_model(run: Run) -> None:
+    model = run.opt_ml / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "instant").write_text(f"{run.workload.image} was not run.\n", encoding="utf-8")
 
 
 def _script(workload: Workload, programs: Mapping[str, Program]) -> _Script:

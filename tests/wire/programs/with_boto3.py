@@ -72,6 +72,22 @@ key = accepted["OutputLocation"].split("/", 3)[3]
 s3.get_waiter("object_exists").wait(Bucket=bucket, Key=key, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 print("later", s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode())
 
+s3.put_object(Bucket=bucket, Key="rows/a.csv", Body=b"1\n2\n")
+sagemaker.create_transform_job(
+    TransformJobName="t",
+    ModelName="m",
+    TransformInput={
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/rows"}},
+        "ContentType": "text/csv",
+        "SplitType": "Line",
+    },
+    BatchStrategy="SingleRecord",
+    TransformOutput={"S3OutputPath": f"s3://{bucket}/scored", "AssembleWith": "Line"},
+    TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+)
+sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="t", **quickly)
+print("transformed", s3.get_object(Bucket=bucket, Key="scored/a.csv.out")["Body"].read().decode().split())
+
 for name in ("e", "later"):
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, **quickly)

@@ -1,4 +1,4 @@
-"""SageMaker Python SDK v2: fit with its log, deploy, predict, a pipeline model, a multi-model endpoint."""
+"""SageMaker Python SDK v2: fit with its log, deploy, predict, a pipeline model, a multi-model endpoint, transform."""
 
 from pathlib import Path
 
@@ -39,6 +39,12 @@ print("model", estimator.model_data, flush=True)
 
 predictor = deployed(estimator, "single")
 print("answer", predictor.predict("14").decode(), flush=True)
+
+transformer = estimator.transformer(1, "ml.m5.large", strategy="SingleRecord", assemble_with="Line")
+rows = session.upload_data("data.csv", key_prefix="rows")
+transformer.transform(rows, content_type="text/csv", split_type="Line", logs=False)
+bucket, _, prefix = transformer.output_path.removeprefix("s3://").partition("/")
+print("transformed", session.read_s3_file(bucket, f"{prefix}/data.csv.out").split(), flush=True)
 
 times = Model("times", estimator.model_data, role, sagemaker_session=session)
 twice = PipelineModel(

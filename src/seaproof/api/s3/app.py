@@ -34,6 +34,8 @@ log = logging.getLogger("seaproof.s3")
 
 Operation = Callable[[Shelf, dict[str, Any]], dict[str, Any]]
 
+HONOURED = ("ExpectedBucketOwner", "ExpectedSourceBucketOwner")
+"""Members that are honoured here for every operation: one account owns all."""
 _THREADS = 16
 _PIECE = 256 * 1024
 _WHOLE = 64 * 1024
@@ -113,6 +115,10 @@ class S3:
             return rest_xml.error(ServiceError("InternalError", what, status=500), request)
 
     def _run(self, operation: str, given: dict[str, Any]) -> Response:
+        for name in HONOURED:
+            if given.get(name, self._shelf.account) != self._shelf.account:
+                what = f"Access Denied: all buckets here belong to the account {self._shelf.account}"
+                raise ServiceError("AccessDenied", what, status=403)
         answer = functions()[operation](self._shelf, given)
         response = rest_xml.answer(operation, answer, 206 if "ContentRange" in answer else None)
         piece = answer.get("Body")
