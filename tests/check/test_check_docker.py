@@ -90,11 +90,11 @@ def test_shared_memory_and_other_users_are_taken_away_by_the_engine(tmp_path: Pa
     assert outcome(report, "SP134") == FAILED
 
 
+@pytest.mark.slow
 def test_who_forks_without_end_is_held_by_the_engine(tmp_path: Path):
     forks = "#!/usr/bin/env python3\nimport os, time\nwhile True:\n    os.fork() or time.sleep(600)\n"
     report = prove(image(tmp_path, forks), "SP109", "SP007", driver="docker", roles=("realtime",), patience=4.0)
 
-    assert outcome(report, "SP109") in (FAILED, UNCHECKED, PASSED)
     assert report.exit_code in (1, 2)
 
 
