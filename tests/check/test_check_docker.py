@@ -26,11 +26,12 @@ def image(root: Path, program: str, more: str = "", docker: str = DOCKERFILE) ->
 
 
 def of_ours() -> set[str]:
-    """Containers of checks that the engine still has."""
+    """Containers of checks that the engine still has, those included that were made to be looked at."""
     client = find_engine().client()
     try:
-        found = client.containers(all=True, filters={"label": ["seaproof.project"]})
-        return {entry["Id"] for entry in found if any("-check-" in name for name in entry["Names"])}
+        started = client.containers(all=True, filters={"label": ["seaproof.project"]})
+        looked_at = client.containers(all=True, filters={"label": ["seaproof.look"]})
+        return {e["Id"] for e in started if any("-check-" in n for n in e["Names"])} | {e["Id"] for e in looked_at}
     finally:
         client.close()
 
