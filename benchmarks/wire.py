@@ -2,8 +2,8 @@
 
 python benchmarks/wire.py [--calls 2000]
 
-Start-up is from the start of `seaproof up --foreground` to its first answer. Control-plane calls are a mix of what programs
-send (describe, list, create, delete) from 8 threads. Each figure is the median of five.
+Start-up is from the start of `seaproof up --foreground` to its first answer. Control-plane calls are a mix of what
+programs send (describe, list, create, delete) from 8 threads. Each figure is the median of five.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ def main() -> None:
             client.close()
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-    print(
-        f"control-plane calls     {statistics.median(rates) * 60:,.0f} per minute with {ENDPOINTS} endpoints  (goal: 10,000)"
-    )
+    rate = f"{statistics.median(rates) * 60:,.0f} per minute with {ENDPOINTS} endpoints"
+    print(f"control-plane calls     {rate}  (goal: 10,000)")
 
 
 def started(folder: Path) -> tuple[subprocess.Popen[bytes], Client, float]:

@@ -14,6 +14,9 @@ from containers import folder, prove, server
 from seaproof.check import catalogue
 from seaproof.check.check import STAGES
 from seaproof.check.reports import FORMATS, page
+from seaproof.drivers.driver import Workload
+from seaproof.drivers.process import ProcessDriver
+from seaproof.project import load_project
 
 
 def check(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -38,7 +41,7 @@ def test_the_exit_code_says_proved_failing_or_unchecked(tmp_path: Path, failing:
     assert "      RUN chmod +x /opt/program/serve" in failed.stdout
     assert check(str(good), "--only", "SP117", "--as", "training", "--driver", "process").returncode == 2
     unknown = check("no-such-folder/", "--driver", "process")
-    assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (2, False)
 
 
 def test_every_format_can_be_read_by_its_readers(failing: Path, tmp_path: Path):
@@ -81,6 +84,12 @@ def test_every_check_is_listed_explained_and_has_its_row():
     assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (1, True)
 
 
+def test_every_check_has_its_example_in_these_tests():
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert [one.id for one in catalogue.by_id() if f'"{one.id}"' not in tests] == []
+
+
 def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
     import socket
 
@@ -97,3 +106,20 @@ def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
     finally:
         running.kill()
         running.wait()
+
+
+def test_an_endpoint_that_runs_here_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder(tmp_path, serve=server())
+    (tmp_path / "seaproof.toml").write_text('[project]\nimage = "it"\n[images.it]\nfolder = "."\n')
+    (tmp_path / "ml").mkdir()
+    driver = ProcessDriver(tmp_path / ".seaproof", load_project(tmp_path / "seaproof.toml").images)
+    workload = Workload("endpoint-flowers-all-1", "it", tmp_path / "ml", arguments=("serve",), port=8080)
+    handle = driver.start(workload)
+    monkeypatch.chdir(tmp_path)
+    try:
+        report = prove("flowers", "SP007", "SP115")
+        assert report.described == "endpoint flowers: its container endpoint-flowers-all-1"
+        assert [result.outcome for result in report.results] == ["passed", "passed"]
+        assert driver.wait(handle, 0) is None
+    finally:
+        driver.stop(handle, 1)

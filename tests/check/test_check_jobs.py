@@ -42,7 +42,8 @@ def test_one_bad_record_that_ends_the_container_is_found(tmp_path: Path):
     dies = "if b'seaproof' in body: os._exit(1)\n        " + INVOKE
 
     assert found(tmp_path, "SP023", server(invoke=dies))[0] == FAILED
-    assert found(tmp_path, "SP023", server())[0] == WARNED  # a whole object is lost by it
+    assert found(tmp_path, "SP023", server(invoke=INVOKE.replace("400", "500")))[0] == WARNED
+    assert found(tmp_path, "SP023", server())[0] == PASSED
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,20 @@ FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "multi-model-server"
 PACKAGES = ("multi-model-server==1.1.11", "setuptools==80.9.0")
 
 
-def make_environment() -> Path:
+def make_environment(folder: Path = FOLDER, packages: tuple[str, ...] = PACKAGES) -> Path:
     """The environment's folder, ready to use; waits where another process is making it."""
-    FOLDER.parent.mkdir(exist_ok=True)
-    wanted = " ".join((*PACKAGES, sys.version))
-    with FOLDER.with_suffix(".lock").open("w") as lock:
+    folder.parent.mkdir(exist_ok=True)
+    wanted = " ".join((*packages, sys.version))
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = FOLDER / "made-from"
+        stamp = folder / "made-from"
         if not (stamp.is_file() and stamp.read_text() == wanted):
-            shutil.rmtree(FOLDER, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True)
-            pip = [str(FOLDER / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-            subprocess.run([*pip, *PACKAGES], check=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+            subprocess.run([*pip, *packages], check=True)
             stamp.write_text(wanted)
-    return FOLDER
+    return folder
 
 
 if __name__ == "__main__":

@@ -48,13 +48,13 @@ uri = "{IMAGE}"
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """The address of a moto server that lives as long as the block."""
+def moto_server(python: str = sys.executable) -> Iterator[str]:
+    """The address of a moto server that lives as long as the block; `python` has moto in its environment."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -9,13 +9,13 @@ from seaproof.check.check import COMPARE, RUN, STATIC, Check
 from seaproof.errors import SeaproofError
 
 FAMILIES = (
+    "training",
     "request",
     "archive",
     "entry",
     "limits",
     "isolation",
     "resources",
-    "training",
     "ping",
     "invocations",
     "streaming",

@@ -22,6 +22,7 @@ _AT_ONCE = 4
 _LEVELS = (1, 2, 4, 8, 16, 32)
 _LEVEL_BUDGET = 8.0
 _GROWTH_BUDGET = 15.0
+_SAMPLE = 25
 _LEAST_GROWTH = 16 * 1024 * 1024
 _PING_LIMIT = 2.0
 Outcome = Reply | HttpError
@@ -215,28 +216,29 @@ def memory_does_not_grow(subject: Subject) -> Iterator[Finding]:
     if run.driver is None or not run.memory():
         raise Unchecked("its memory cannot be seen from here", blocks=False)
     latencies: list[float] = []
-    samples: list[int] = []
-    begun, quarter = time.monotonic(), max(1, count // 4)
+    sampled: list[int] = []
+    begun = time.monotonic()
     for number in range(count):
         seconds, outcome = _timed(run, known, subject.options.invocation_seconds)
         if _problem(outcome):
             raise Unchecked(f"invocation {number + 1} was not answered: {_problem(outcome)}", blocks=False)
         latencies.append(seconds)
-        if (number + 1) % quarter == 0:
-            samples.append(run.memory())
+        if (number + 1) % _SAMPLE == 0:
+            sampled.append(run.memory())
         if time.monotonic() - begun > _GROWTH_BUDGET:
             break
     subject.lab.learn("latencies", latencies)
     subject.lab.learn("memory", list(run.memory_seen))
-    if len(samples) < 4:
+    if len(sampled) < 4:
         raise Unchecked(
             f"it answered {len(latencies)} of {count} invocations in {_GROWTH_BUDGET:g} s, too few to tell",
             blocks=False,
         )
+    samples = [sampled[len(sampled) * quarter // 4 - 1] for quarter in range(1, 5)]
     grown = samples[-1] - samples[0]
     steps = [later - earlier for earlier, later in pairwise(samples)]
     if grown > _LEAST_GROWTH and min(steps) > grown / 6:
-        per_request = grown / (3 * quarter)
+        per_request = grown / (0.75 * len(latencies))
         told = Evidence("memory", " -> ".join(f"{sample / 1024**2:,.0f} MiB" for sample in samples))
         yield warn(f"it grows by about {per_request / 1024:,.1f} KiB with each invocation", told)
 

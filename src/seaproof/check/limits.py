@@ -19,6 +19,7 @@ _TOO_LARGE = re.compile(
     rb"too large|entity too|exceed|max(imum)?[ _]?(request|payload|body|content)|payload size", re.IGNORECASE
 )
 _GUNICORN_TIMEOUT = re.compile(r"(?:--timeout[\"',=\s]+|-t[\"',\s]+|\btimeout\s*=\s*)(\d+)")
+_STARTS_GUNICORN = re.compile(r"""(?:^|&&|;)\s*(?:exec\s+)?gunicorn\s|["']gunicorn["']""", re.MULTILINE)
 _READ_TIMEOUT = re.compile(r"proxy_read_timeout\s+(\d+)\s*(ms|s|m|h)?\s*;")
 _CONFIGURATION = (".conf", ".py", ".sh", ".ini", ".cfg", "")
 _SCRIPT_LIMIT = 64 * 1024
@@ -60,7 +61,7 @@ def nothing_gives_up_early(subject: Subject) -> Iterator[Finding]:
     files, seen = subject.files(), False
     for path, text in _configuration(subject):
         place = files.place(path)
-        if re.search(r"\bgunicorn\b", text) and not text.lstrip().startswith("#include"):
+        if _STARTS_GUNICORN.search(text):
             seen = True
             times = [int(found) for found in _GUNICORN_TIMEOUT.findall(text)]
             if not times and "timeout" not in text.lower():

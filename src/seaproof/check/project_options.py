@@ -9,6 +9,7 @@ from pathlib import Path
 from seaproof.check.lab import machine_memory
 from seaproof.check.options import MIB, Options, Payload, instance_memory
 from seaproof.check.target import Target
+from seaproof.errors import ProjectError
 from seaproof.project import Endpoint
 
 _SAMPLES = ("payload.json", "payload.csv", "data/sample.csv", "data/sample.json", "sample.json", "sample.csv")
@@ -43,6 +44,8 @@ def complete(options: Options, target: Target) -> Options:
             hosts=max(options.hosts, training.instance_count),
             environment={**project.endpoint.environment, **options.environment},
         )
+    if options.model is not None and not options.model.exists():
+        raise ProjectError("there is no such model", where=str(options.model), next_step="Name an archive or a folder.")
     return replace(options, memory=bounded_memory(options))
 
 
@@ -58,4 +61,7 @@ def read_payload(path: Path, content_type: str = "", accept: str = "") -> Payloa
     """A request body from a file; the type is guessed from its name where none is given."""
     guessed = {".jsonl": "application/jsonlines", ".npy": "application/x-npy", ".csv": "text/csv"}.get(path.suffix)
     kind = content_type or guessed or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Payload(path.read_bytes(), kind, accept, str(path))
+    try:
+        return Payload(path.read_bytes(), kind, accept, str(path))
+    except OSError as error:
+        raise ProjectError(f"the payload cannot be read: {error.strerror}", where=str(path)) from error

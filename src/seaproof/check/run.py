@@ -25,7 +25,7 @@ from seaproof.invocations.send import Ping, Sender
 _LOG_KEPT = 512 * 1024
 _LOG_LIMIT = 64 * 1024 * 1024
 _LOOK_SECONDS = 0.3
-_LOG_SECONDS, _LOG_ARRIVES = 5.0, 0.3
+_LOG_SECONDS, _LOG_ARRIVES = 5.0, 0.2
 """How long the end of a log is waited for once its container has ended, and while it lives."""
 _BODY_LIMIT = 64 * 1024 * 1024
 

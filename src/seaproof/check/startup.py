@@ -7,6 +7,7 @@ model folder that can be written to, a way to the internet, more memory.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,6 +221,9 @@ def _start_up(subject: Subject) -> Startup:
     lab = subject.lab
     if subject.target.address is not None:
         return await_healthy(lab.adopt(*subject.target.address), min(10.0, subject.options.patience))
+    if "training" in subject.roles and subject.options.channels and subject.options.model is None:
+        with suppress(Unchecked):
+            train_once(subject)  # its model is what is served
     lab.say("starting it under the platform's conditions")
     first = start_once(subject, lab.model_root())
     if first.kind not in ("died", "silent"):

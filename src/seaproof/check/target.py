@@ -115,7 +115,7 @@ def _endpoint(name: str) -> Target | None:
         if not state.is_dir():
             return None
         for handle in open_driver(settings, project, state).recover():
-            if handle.port and handle.host and handle.name.startswith(f"{name}-"):
+            if handle.port and handle.host and handle.name.startswith(f"endpoint-{name}-"):
                 found = _running(name, handle.host, handle.port)
                 return replace(found, described=f"endpoint {name}: its container {handle.name}", project=project)
     return None

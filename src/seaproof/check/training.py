@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
-from seaproof.check.check import COMPARE, RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
+from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.cluster import HOSTS, run_hosts
 from seaproof.check.pipes import Feed
 from seaproof.check.startup import first_training
@@ -110,6 +110,8 @@ def model_can_be_hosted(subject: Subject) -> Iterator[Finding]:
 )
 def failure_is_told(subject: Subject) -> Iterator[Finding]:
     found = first_training(subject)
+    if found.exit is None:
+        raise Unchecked("the training with the data given had not ended; see SP117", blocks=False)
     if found.completed:
         subject.lab.say("training without data, to see it fail")
         root = prepare(subject, subject.options.hyperparameters)
@@ -160,7 +162,7 @@ def both_dialects_are_read(subject: Subject) -> Iterator[Finding]:
     symptom="tuning: no objective metric",
     platform="matches each MetricDefinition's expression against the log's lines, and takes what is a number",
     fix='print(f"validation:auc={auc:.6f}", flush=True)        # Regex: "validation:auc=([0-9.e+-]+)"',
-    stage=COMPARE,
+    stage=RUN,
     roles=("training",),
     mark="D",
     sources="ex#463, #1920",
@@ -168,8 +170,6 @@ def both_dialects_are_read(subject: Subject) -> Iterator[Finding]:
 def metrics_are_found(subject: Subject) -> Iterator[Finding]:
     if not subject.options.metrics:
         raise NotApplicable("no metrics are declared")
-    if not subject.target.runs or subject.options.fast:
-        raise Unchecked("it has to be trained for that", blocks=False)
     log = _completed(subject).log
     for name, pattern in subject.options.metrics.items():
         try:

@@ -47,15 +47,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
     "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
     "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
+    "export": ("seaproof.cli.export", "Write a stage as CloudFormation, Terraform, Step Functions or a CI workflow."),
+    "prices": ("seaproof.cli.prices", "Say which prices `seaproof plan --cost` reckons with, or read them from AWS."),
     "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
     "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
 }
 
 FAILED, USAGE, WORKLOAD_FAILED, INTERRUPTED = 1, 2, 3, 130
+NOT_CHECKED = 2
 
 
 class WorkloadFailed(SeaproofError):
     """The user's own container failed; the message is the platform's reason."""
+
+
+class NotChecked(SeaproofError):
+    """`seaproof check` and `rehearse` could not do their work; their exit code 1 says that something would fail."""
 
 
 class Commands(click.Group):
@@ -125,6 +132,8 @@ def run() -> NoReturn:
         _complain(error.format_message(), error.exit_code)
     except WorkloadFailed as error:
         _complain(str(error), WORKLOAD_FAILED, error)
+    except NotChecked as error:
+        _complain(str(error), NOT_CHECKED, error)
     except ServiceError as error:
         code = WORKLOAD_FAILED if error.code == "ModelError" else FAILED
         _complain(f"{error.code}: {error}", code, error)

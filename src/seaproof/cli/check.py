@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seaproof.cli.app import NotChecked
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
+from seaproof.errors import SeaproofError
 
 if TYPE_CHECKING:
     from seaproof.check.check import Check
@@ -24,10 +26,10 @@ ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", 
 @click.option(
     "--as", "roles", metavar="ROLES", help=f"What it is to be: {', '.join(ROLES)}.  [default: what it can be]"
 )
-@click.option("--payload", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A body that it answers.")
+@click.option("--payload", type=click.Path(path_type=Path), help="A body that it answers.")
 @click.option("--content-type", metavar="TYPE", help="Content-Type of the payload.  [default: by its file name]")
 @click.option("--accept", metavar="TYPE", default="", help="Accept of the payload.")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
+@click.option("--model", type=click.Path(path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Training data; may be repeated.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
 @click.option("--input-mode", type=click.Choice(["File", "Pipe"]), default="File", help="How training data arrives.")
@@ -81,8 +83,11 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     from seaproof.check.runner import run_checks
 
     output, html = given["output"], given["html"]
-    with Screen(quiet=form == "json" and output is None) as screen:
-        report = run_checks(target, _options(given), screen.step)
+    try:
+        with Screen(quiet=form == "json" and output is None) as screen:
+            report = run_checks(target, _options(given), screen.step)
+    except SeaproofError as error:
+        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
     text = REPORTS[form](report)
     if output is not None:
         output.write_text(text, encoding="utf-8")

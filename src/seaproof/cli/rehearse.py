@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seaproof.cli.app import NotChecked
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
+from seaproof.errors import SeaproofError
 
 if TYPE_CHECKING:
     from seaproof.check.rehearsal import Played
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 
 @click.command("rehearse")
 @click.argument("target")
-@click.option("--payload", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A body that it answers.")
+@click.option("--payload", type=click.Path(path_type=Path), help="A body that it answers.")
 @click.option("--content-type", metavar="TYPE", help="Content-Type of the payload.  [default: by its file name]")
 @click.option("--accept", metavar="TYPE", default="", help="Accept of the payload.")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
+@click.option("--model", type=click.Path(path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--scenes", metavar="NAMES", default="", help="Only these, with commas.  [default: all]")
 @click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for a start.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -55,8 +57,11 @@ def command(target: str, payload: Path | None, scenes: str, as_json: bool, **giv
         driver=given["driver"] or settings.driver,
     )
     chosen = tuple(name.strip() for name in scenes.split(",") if name.strip())
-    with Screen(quiet=as_json) as screen:
-        played = rehearse(target, options, chosen, screen.step)
+    try:
+        with Screen(quiet=as_json) as screen:
+            played = rehearse(target, options, chosen, screen.step)
+    except SeaproofError as error:
+        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
     if as_json:
         show_json([{**asdict(one), "clients": one.clients()} for one in played])
     else:

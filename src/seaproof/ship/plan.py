@@ -105,6 +105,11 @@ def call_from_json(given: Mapping[str, Any]) -> Call:
     return Call(str(given["service"]), str(given["operation"]), dict(given["request"]))
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable or hyperparameter of this name is taken for a secret."""
+    return _SECRET.search(name) is not None
+
+
 def without_secrets(value: Any, inside: bool = False, name: str = "") -> Any:
     """A request as it may be shown: variables and hyperparameters whose name says that they are secret are hidden."""
     if isinstance(value, Mapping):
@@ -114,4 +119,4 @@ def without_secrets(value: Any, inside: bool = False, name: str = "") -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [without_secrets(inner, inside, name) for inner in value]
-    return HIDDEN if inside and _SECRET.search(name) else value
+    return HIDDEN if inside and is_secret(name) else value

@@ -1,0 +1,105 @@
+"""What only an image has: its configuration, layers, entry point with the verb, limits of an engine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from containers import causes, folder, outcome, prove, server
+
+from conftest import BASE_IMAGE
+from seaproof.check.check import FAILED, PASSED, UNCHECKED, WARNED
+from seaproof.drivers.docker.engine import find_engine
+
+pytestmark = pytest.mark.docker
+
+DOCKERFILE = f"""FROM {BASE_IMAGE}
+COPY main.py /opt/program/main.py
+ENTRYPOINT ["python3", "/opt/program/main.py"]
+"""
+
+
+def image(root: Path, program: str, more: str = "", docker: str = DOCKERFILE) -> Path:
+    """A folder whose Dockerfile makes an image of the program."""
+    return folder(root, main_py=program, Dockerfile=docker + more)
+
+
+def of_ours() -> set[str]:
+    """Containers of checks that the engine still has."""
+    client = find_engine().client()
+    try:
+        found = client.containers(all=True, filters={"label": ["seaproof.project"]})
+        return {entry["Id"] for entry in found if any("-check-" in name for name in entry["Names"])}
+    finally:
+        client.close()
+
+
+def test_a_good_image_is_built_and_proved(tmp_path: Path):
+    before = of_ours()
+    target = image(tmp_path, server(start="assert sys.argv[1] == 'serve'"))
+    report = prove(target, driver="docker", roles=("realtime", "serverless", "batch"), patience=15.0, disk=1 << 30)
+    wrong = [(r.check.id, r.outcome, r.reason, [f.cause for f in r.findings]) for r in report.results if r.findings]
+
+    assert wrong == []
+    assert report.exit_code == 0, [(r.check.id, r.reason) for r in report.results if r.blocks]
+    assert {r.check.id for r in report.of(PASSED)} >= {"SP004", "SP005", "SP006", "SP030", "SP033", "SP036", "SP134"}
+    assert of_ours() <= before
+
+
+def test_what_is_wrong_with_an_image_is_seen_without_starting_it(tmp_path: Path):
+    more = 'RUN echo driver > /usr/lib/libcuda.so.1\nUSER 1000\nENTRYPOINT ["gone"]\n'
+    target = image(tmp_path, server(), more)
+    client = find_engine().client()
+    try:
+        steps = list(client.build(path=str(target), tag="seaproof-test-wrong", rm=True, decode=True))
+    finally:
+        client.close()
+    assert not [step for step in steps if "error" in step]
+    begun = time.monotonic()
+    report = prove(
+        "seaproof-test-wrong", driver="docker", fast=True, roles=("realtime", "serverless"), image_limit=1 << 20
+    )
+
+    assert causes(report, "SP001") == "the ENTRYPOINT's program `gone` is not in the image"
+    assert causes(report, "SP033") == "/usr/lib/libcuda.so.1 is in the image"
+    assert outcome(report, "SP036") == FAILED
+    assert time.monotonic() - begun < 60
+
+
+def test_a_program_that_does_not_take_the_verb_is_found(tmp_path: Path):
+    parses = "import argparse\nargparse.ArgumentParser().parse_args()"
+    report = prove(image(tmp_path, server(start=parses)), "SP030", driver="docker", roles=("realtime",), patience=10.0)
+
+    assert causes(report, "SP030") == "it was started with the argument `serve`, which it does not take"
+
+
+def test_a_shell_form_entrypoint_drops_the_verb(tmp_path: Path):
+    target = image(tmp_path, server(), "ENTRYPOINT python3 /opt/program/main.py\n")
+    report = prove(target, "SP006", driver="docker", roles=("realtime",))
+
+    assert outcome(report, "SP006") == FAILED
+
+
+def test_shared_memory_and_other_users_are_taken_away_by_the_engine(tmp_path: Path):
+    needs = "import multiprocessing\nmultiprocessing.Semaphore()\nopen('/root/mine', 'w')"
+    target = image(tmp_path, server(start=needs))
+    report = prove(target, "SP035", "SP134", driver="docker", roles=("serverless",), patience=6.0)
+
+    assert outcome(report, "SP035") == WARNED
+    assert outcome(report, "SP134") == FAILED
+
+
+def test_who_forks_without_end_is_held_by_the_engine(tmp_path: Path):
+    forks = "#!/usr/bin/env python3\nimport os, time\nwhile True:\n    os.fork() or time.sleep(600)\n"
+    report = prove(image(tmp_path, forks), "SP109", "SP007", driver="docker", roles=("realtime",), patience=4.0)
+
+    assert outcome(report, "SP109") in (FAILED, UNCHECKED, PASSED)
+    assert report.exit_code in (1, 2)
+
+
+def test_an_image_that_cannot_be_built_is_unchecked_with_the_reason(tmp_path: Path):
+    report = prove(image(tmp_path, server(), "RUN false\n"), "SP007", driver="docker", roles=("realtime",))
+
+    assert outcome(report, "SP007") == UNCHECKED
+    assert "the image could not be built" in report.results[0].reason
