@@ -22,7 +22,7 @@ def project(tmp_path_factory):
         yield root
 
 
-@pytest.fixture(params=["v1", "v2"])
+@pytest.fixture(params=[pytest.param("v1", marks=pytest.mark.slow), "v2"])
 def aws(request, project):
     """Runs one command of the CLI, and gives what it said."""
     words = command_of(request.param)
@@ -108,6 +108,7 @@ def test_it_syncs_trains_deploys_invokes_and_reads_the_log(aws, project):
     aws("sagemaker", "delete-endpoint", "--endpoint-name", name)
 
 
+@pytest.mark.slow
 def test_large_files_and_pages_of_files_go_up_and_down(aws, project):
     name, folder = f"files-{aws.version}", project / f"files-{aws.version}"
     folder.mkdir()
