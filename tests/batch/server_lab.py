@@ -50,6 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             file.write(body.partition(b"\\n")[0] + b"\\n")
         while (here / "hold").exists() and (here / "hold").read_bytes() in body:
             time.sleep(0.02)
+        if b"bad" in body:
+            return self.answer(400, b"a bad row")
         if b"die" in body:
             os._exit(3)
         self.answer(200, body.upper())

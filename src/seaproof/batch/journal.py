@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -101,22 +102,14 @@ class Part:
         self.close()
 
     def close(self) -> None:
-        """Keep what there is, for a later run to go on from."""
-        files = [file for file in (self._file, self._bad, self._journal) if file is not None]
+        """Keep what there is, for a later run to go on from. Where the disk is full, the last mark stands."""
         if self._file is not None and not self._file.closed and not self.mark.complete and self.mark.offset:
-            self._write_mark()
-        for file in files:
-            file.close()
-
-    def abandon(self) -> None:
-        """Remove all of it."""
+            with suppress(OSError):
+                self._write_mark()
         for file in (self._file, self._bad, self._journal):
             if file is not None:
-                try:
+                with suppress(OSError):
                     file.close()
-                except OSError:
-                    continue  # the rest of a buffer that found no room on the disk
-        self.remove()
 
     def remove(self) -> None:
         for path in (self.path, self.bad_path, self._journal_path):

@@ -66,8 +66,8 @@ class Object(Protocol):
 class Listener(Protocol):
     """Told as it happens, from the thread of the transform."""
 
-    def moved(self, bytes: int, records: int) -> None:
-        """So much more of the input is done with."""
+    def moved(self, bytes: int, records: int, requests: int) -> None:
+        """So much more of the input is done with, in so many requests."""
         ...
 
     def done(self, object: Object, stats: Stats) -> None: ...
@@ -150,7 +150,7 @@ def _payloads(
             try:
                 part.open()
                 run.source = object.open()
-                listener.moved(part.mark.offset, part.mark.records)
+                listener.moved(part.mark.offset, part.mark.records, 0)
                 for payload in _of_object(run, run.source, number, cutting):
                     yield payload
                     if stopped():
@@ -211,7 +211,7 @@ def _write(run: _Run, outcome: Outcome, listener: Listener) -> None:
         return
     run.part.write(outcome.data, offset=outcome.stop, records=outcome.records)
     run.agrees = outcome.agrees
-    listener.moved(outcome.stop - before, outcome.records)
+    listener.moved(outcome.stop - before, outcome.records, 1)
 
 
 def _finish(run: _Run) -> None:
@@ -242,11 +242,8 @@ def _settle(run: _Run, listener: Listener) -> None:
 
 
 def _keep(run: _Run) -> None:
-    """Leave what there is for a later run, where the disk lets it."""
-    try:
-        run.part.close()
-    except OSError:
-        run.part.abandon()
+    """Leave what there is for a later run."""
+    run.part.close()
     _close(run)
 
 

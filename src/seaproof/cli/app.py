@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint, or serve a saved model file as it is."),
     "pack": ("seaproof.cli.pack", "Pack saved model files into a model.tar.gz as the platform wants it."),
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
+    "transform": ("seaproof.cli.transform", "Send the records of files through a model: a transform job."),
     "jobs": ("seaproof.cli.jobs", "Training jobs: list, describe, logs, stop."),
     "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
     "models": (

@@ -29,6 +29,11 @@ class Screen:
 
             self._console = Console(stderr=True, highlight=False)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is shown."""
+        return self._quiet
+
     def __enter__(self) -> Screen:
         return self
 

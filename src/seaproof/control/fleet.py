@@ -59,6 +59,8 @@ class Seat:
     """Whether the seat is cleared."""
     kind: str = "endpoint"
     """What it is a seat of: the kind of the record."""
+    longest_pause: float = 60.0
+    """Seconds at most before an instance that died soon is followed by the next."""
 
 
 class Fleet:

@@ -21,7 +21,6 @@ from seaproof.errors import DriverError, ImageNotFound, SeaproofError
 from seaproof.invocations.diagnosis import listening_elsewhere
 from seaproof.invocations.routing import Instance
 
-_LONGEST_PAUSE = 60.0
 _LIVED_WELL = 60.0
 """Seconds after which a death says nothing about the next instance, which is then started at once."""
 
@@ -64,7 +63,7 @@ def keep(plane: Plane, fleet: Fleet, seat: Seat) -> None:
                     return
             pause = 0.0 if time.monotonic() - started > _LIVED_WELL else pause
             _pause(pause, go_on)
-            pause = min(_LONGEST_PAUSE, max(1.0, 2 * pause))
+            pause = min(seat.longest_pause, max(1.0, 2 * pause))
     except _Over:
         return
     except Exception as error:

@@ -31,6 +31,8 @@ from seaproof.invocations.routing import Instance, Routes
 from seaproof.invocations.send import drive
 
 _POLL = 0.2
+_LONGEST_PAUSE = 1.0
+"""A job waits for its container; its retries, and not pauses, are what ends the trying."""
 _END_IS_SEEN = 1.0
 """Seconds within which the end of a container is known that left a request without an answer."""
 _REPLY_LIMIT = 1024 * 1024 * 1024
@@ -60,7 +62,7 @@ def instances(plane: Plane, job: str, variants: list[Plan], stopped: Stop) -> It
     # Nobody waits for the job's container to answer pings while it predicts.
     patient = replace(plane, settings=replace(plane.settings, ping_failures=2**31))
     fleet = Fleet(job, Routes())
-    seats = [Seat(job, found, "1", kind=KIND) for found in variants]
+    seats = [Seat(job, found, "1", kind=KIND, longest_pause=_LONGEST_PAUSE) for found in variants]
     try:
         occupy(patient, fleet, seats)
         # What the containers are busy with ends with them; there is no other end to a request under way.

@@ -47,6 +47,15 @@ class Teller:
         """Records put aside."""
         return int(self._numbers["bad"] or 0)
 
+    def numbers(self) -> dict[str, float | None]:
+        """How far the job is: objects, bytes and records of the input, requests, bytes of the output."""
+        with self._lock:
+            return {**self._numbers, "now": time.time()}
+
+    def __str__(self) -> str:
+        told = self.numbers()
+        return f"{told['objects_done']:,} of {told['objects']:,} objects done, {told['records']:,} records"
+
     def log(self, *lines: str) -> None:
         """Add lines to the data-log, as the platform words them."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -56,9 +65,9 @@ class Teller:
             with self._log_path.open("a", encoding="utf-8") as file:
                 file.write(text)
 
-    def moved(self, bytes: int, records: int) -> None:
+    def moved(self, bytes: int, records: int, requests: int) -> None:
         with self._lock:
-            self._add(bytes=bytes, records=records, requests=1)
+            self._add(bytes=bytes, records=records, requests=requests)
             if time.monotonic() - self._written > _SECONDS:
                 self._write()
 

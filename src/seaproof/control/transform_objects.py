@@ -11,7 +11,6 @@ from typing import BinaryIO, cast
 from seaproof.batch.source import Source, open_source
 from seaproof.contract.opt_ml import Channel
 from seaproof.control.channels import Input, find_files
-from seaproof.control.plane import Plane
 from seaproof.control.store import Body
 from seaproof.errors import NoSuchObject
 from seaproof.storage.storage import Address, Storage, parse_address
@@ -44,7 +43,7 @@ class StoredObject:
         stream = self.storage.open(self.address)
         if self.gzipped:
             # Its fileno() is that of the compressed file.
-            return open_source(cast(BinaryIO, _Unzipped(stream)))
+            return open_source(cast(BinaryIO, Unzipped(stream)))
         return open_source(stream)
 
     def is_finished(self) -> bool:
@@ -65,7 +64,9 @@ class StoredObject:
             self.storage.move(part, self._out)
 
 
-class _Unzipped(gzip.GzipFile):
+class Unzipped(gzip.GzipFile):
+    """A compressed stream, read from front to back."""
+
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(fileobj=stream)
         self._below = stream
@@ -78,7 +79,7 @@ class _Unzipped(gzip.GzipFile):
         self._below.close()
 
 
-def find_objects(plane: Plane, request: Body, folder: Path) -> list[StoredObject]:
+def find_objects(storage: Storage, request: Body, folder: Path, region: str) -> list[StoredObject]:
     """The objects of a request, in key order; `folder` is where unfinished output lies. StorageError names what is
     missing, in the platform's words."""
     given = request["TransformInput"]
@@ -88,9 +89,9 @@ def find_objects(plane: Plane, request: Body, folder: Path) -> list[StoredObject
     prefix = f"{out.key.rstrip('/')}/" if out.key.strip("/") else ""
     gzipped = given.get("CompressionType") == "Gzip"
     found = []
-    for file in find_files(plane.storage, channel, plane.settings.region):
+    for file in find_files(storage, channel, region):
         target = Address(out.bucket, prefix + file.path)
         # The name of the unfinished output is the same in every run, and fits any file system.
         base = folder / hashlib.sha256(str(target).encode()).hexdigest()[:24]
-        found.append(StoredObject(plane.storage, file.address, target, file.size, file.modified, base, gzipped))
+        found.append(StoredObject(storage, file.address, target, file.size, file.modified, base, gzipped))
     return found

@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from seaproof.batch import work
 from seaproof.batch.engine import Engine, ThreadEngine, Work
+from seaproof.batch.payload import Outcome, Payload
+from seaproof.batch.ray_engine import RayEngine
 from seaproof.batch.transform import transform
 from seaproof.batch.work import Send
-from seaproof.control import transform_instances, transform_request
+from seaproof.control import transform_instances, transform_remote, transform_request
 from seaproof.control.job_record import explain
 from seaproof.control.store import Body
 from seaproof.control.transform_instances import NoInstance, Place
@@ -54,7 +56,7 @@ def _transform(job: Job) -> Ending | None:
         return None
     body = job.body()
     try:
-        objects = find_objects(job.plane, body, job.folder)
+        objects = find_objects(job.plane.storage, body, job.folder, job.plane.settings.region)
     except StorageError as error:
         return Ending.failed(f"ClientError: {error}")
     gzipped = body["TransformInput"].get("CompressionType") == "Gzip"
@@ -62,6 +64,9 @@ def _transform(job: Job) -> Ending | None:
     stopped = Stop(job)
     count = body["TransformResources"]["InstanceCount"]
     try:
+        if job.options.engine == "ray":
+            _run_on_ray(job, body, objects, teller, stopped)
+            return _verdict(job, teller, len(objects))
         variants = [transform_instances.variant(body, number) for number in range(count)]
         with transform_instances.instances(job.plane, job.name, variants, stopped) as places:
             if stopped():
@@ -79,7 +84,26 @@ def _transform(job: Job) -> Ending | None:
     finally:
         stopped.close()
         teller.close()
+        job.insist(
+            partial(job.plane.store.add_event, job.kind, job.name, "numbers", str(teller), numbers=teller.numbers())
+        )
     return _verdict(job, teller, len(objects))
+
+
+def _run_on_ray(job: Job, body: Body, objects: Sequence[StoredObject], teller: Teller, stopped: Stop) -> None:
+    """All objects in one lane, whose payloads are spread over the actors; each actor has an instance of its own."""
+    engine = RayEngine(job.plane.settings.ray_address)
+    with engine.open(transform_remote.elsewhere(job), body["TransformResources"]["InstanceCount"]) as map:
+        job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
+        parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1)))
+        teller.log(str(parameters))
+        shared = transform_request.work(body, job.options, parameters)
+
+        def with_work(payloads: Iterable[Payload], width: int) -> Iterator[Outcome]:
+            return map(((shared, payload) for payload in payloads), width)
+
+        cutting = transform_request.cutting(body, job.options, parameters)
+        transform(objects, cutting, with_work, parameters.concurrent, teller, stopped)
 
 
 def _run_lanes(

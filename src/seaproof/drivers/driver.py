@@ -1,4 +1,4 @@
-"""The driver protocol: seven verbs that run a container image, and the records that pass through them.
+"""The driver protocol: eight verbs that run a container image, and the records that pass through them.
 
 A driver keeps nothing that is not in the `Handle` or found again by label: the coordinator may be killed at
 any moment, and the next one must find everything that lives. `seaproof.testing.driver_contract` holds the
@@ -140,6 +140,10 @@ class Driver(Protocol):
 
         With `follow` it goes on until the workload has ended. Readable until `stop` has cleared it away.
         """
+        ...
+
+    def at(self, state: Path) -> Driver:
+        """The same driver for another state folder, possibly on another machine: it can be pickled until it is used."""
         ...
 
     def usage(self, handle: Handle) -> Usage:

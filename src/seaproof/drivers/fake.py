@@ -152,6 +152,10 @@ class FakeDriver:
         """One more image."""
         self._programs[image] = program
 
+    def at(self, state: Path) -> FakeDriver:
+        """See Driver.at."""
+        return FakeDriver(state, self._programs)
+
     def check(self) -> Health:
         """It always works."""
         return Health(self.name, True, facts={"workloads": "threads of this process"})

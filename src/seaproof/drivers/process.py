@@ -49,6 +49,10 @@ class ProcessDriver:
         self._refused: str | None = None if namespaces is None else "" if namespaces else "switched off"
         self._ended: dict[str, Exit] = {}
 
+    def at(self, state: Path) -> ProcessDriver:
+        """See Driver.at."""
+        return ProcessDriver(state, self._images)
+
     def check(self) -> Health:
         """See Driver.check; `facts` say whether namespaces are allowed here, and what follows."""
         facts = {"images": ", ".join(sorted(self._images)) or "none mapped in seaproof.toml"}

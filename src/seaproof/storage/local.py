@@ -135,6 +135,7 @@ class LocalStorage:
         """Make a file an object, whole or not at all; renamed where it lies on the same disk, else copied."""
         path = self.path(address)
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             near, device = _nearest(path)
             self._check_folder(near, address)
             if source.stat().st_dev == device:

@@ -92,6 +92,10 @@ class TestDriver:
     def _owner(self, handle: Handle) -> Driver:
         return self.functions if handle.driver == self.functions.name else self._other
 
+    def at(self, state: Path) -> TestDriver:
+        """See Driver.at."""
+        return TestDriver(state, self._other.at(state))
+
     def check(self) -> Health:
         """See Driver.check: what the other one says."""
         return self._other.check()

@@ -40,6 +40,10 @@ class DockerDriver:
         self._found: tuple[Engine, Any] | None = None
         self._ended: dict[str, Exit] = {}
 
+    def at(self, state: Path) -> DockerDriver:
+        """See Driver.at."""
+        return DockerDriver(state)
+
     def check(self) -> Health:
         """See Driver.check; `facts` name the engine that answered."""
         try:

@@ -1,0 +1,134 @@
+"""Batch transform: a job against the splitter and sender of SageMaker SDK v2, and against the limit; memory; Ray.
+
+python benchmarks/batch.py [--megabytes 500] [--rounds 5] [--only echo,header,logreg,catboost,sparse,ray]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from environments import CACHE, REPOSITORY
+from processes import free_port, running
+from rival import SERVED, Rival
+
+HERE = Path(__file__).resolve().parent
+DATA = CACHE / "models"
+SDK = REPOSITORY / ".cache" / "clients" / "sdk-v2"
+PINS = REPOSITORY / "tests" / "wire" / "clients" / "sdk-v2.txt"
+MAKE = REPOSITORY / "tests" / "examples" / "classic_environment.py"
+WORKERS = os.cpu_count() or 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="echo,header,logreg,catboost,sparse,ray")
+    asked = parser.parse_args()
+    only = asked.only.split(",")
+    ours = Rival("seaproof")
+    env = ours.install()
+    subprocess.run([env / "bin" / "python", HERE / "batch_data.py", DATA, str(asked.megabytes)], check=True)
+    SDK.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, MAKE, SDK, PINS], check=True)
+    (DATA / "echo" / "model").mkdir(parents=True, exist_ok=True)
+    for name in only:
+        if name in ("echo", "logreg", "catboost"):
+            against_the_sdk_and_the_limit(ours, name, env, asked.rounds)
+        elif name == "header":
+            with_a_header(ours, asked.rounds)
+        elif name == "sparse":
+            memory_of_a_sparse_input()
+        elif name == "ray":
+            subprocess.run([sys.executable, HERE / "batch_ray.py", str(DATA), str(asked.rounds)], check=True)
+
+
+def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int) -> None:
+    """Round by round, in turn: ours, the SDK's, and for a model the limit."""
+    model, data = name if name == "echo" else f"income-{name}", DATA / "rows.csv"
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": []}
+    for _ in range(rounds):
+        with rival.serving(model, WORKERS) as server:
+            runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, WORKERS]))
+            runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, data]))
+        if name != "echo":
+            limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
+            runs["limit"].append(figures(limit))
+    ours, sdk = middle(runs["ours"]), middle(runs["sdk"])
+    told = {
+        "ours, s": ours["seconds"],
+        "SDK v2, s": sdk["seconds"],
+        "SDK / ours": sdk["seconds"] / ours["seconds"],
+        "coordinator CPU, s": ours["cpu"],
+        "cutting / CPU, %": 100 * ours["cutting"] / ours["cpu"],
+        "cutting, ms": 1000 * ours["cutting"],
+        "peak, MB": ours["peak_mb"],
+        "records": ours["records"],
+    }
+    if runs["limit"]:
+        limit = middle(runs["limit"])
+        told |= {"limit, s": limit["seconds"], "limit / ours": limit["seconds"] / ours["seconds"]}
+    show(name, told)
+
+
+def with_a_header(rival: Rival, rounds: int) -> None:
+    """The header repeated in each request, through the echo server."""
+    with rival.serving("echo", WORKERS) as server:
+        command = [sys.executable, HERE / "batch_ours.py", server.port, DATA / "header.csv", WORKERS, "--header"]
+        ours = middle([figures(command) for _ in range(rounds)])
+    show("header repeated, echo", {"ours, s": ours["seconds"], "coordinator CPU, s": ours["cpu"]})
+
+
+def memory_of_a_sparse_input() -> None:
+    """10 GB with a line end in each MiB, to a server that answers one line to each request."""
+    path = DATA / "sparse"
+    with path.open("wb") as file:
+        for end in range(1024**2, 10 * 1024**3 + 1, 1024**2):
+            file.seek(end - 1)
+            file.write(b"\n")
+    port, folder = free_port(), CACHE / "run" / "sparse"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+        with running([sys.executable, str(HERE / "batch_null.py"), str(port)], environ, folder, port, "/ping"):
+            found = figures([sys.executable, HERE / "batch_ours.py", port, path, WORKERS])
+            small = DATA / "rows.csv"
+            other = figures([sys.executable, HERE / "batch_ours.py", port, small, WORKERS])
+    finally:
+        path.unlink()
+    megabytes = small.stat().st_size // 10**6
+    show(
+        "10 GB sparse",
+        {"peak, MB": found["peak_mb"], f"peak of {megabytes} MB, MB": other["peak_mb"], "s": found["seconds"]},
+    )
+
+
+def figures(command: list[Any]) -> dict[str, Any]:
+    """What a program prints as JSON."""
+    environ = {**os.environ, "PYTHONPATH": f"{SERVED}:{REPOSITORY / 'src'}" if "sdk" not in str(command[1]) else ""}
+    environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environ)
+    if done.returncode:
+        raise SystemExit(f"{command[1]} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run of the median time."""
+    return min(runs, key=lambda run: abs(run["seconds"] - statistics.median(each["seconds"] for each in runs)))
+
+
+def show(name: str, told: dict[str, float]) -> None:
+    print(f"{name}: " + ", ".join(f"{key} {value:,.3g}" for key, value in told.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

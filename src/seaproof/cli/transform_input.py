@@ -1,0 +1,87 @@
+"""Files on their way into a transform job and out of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from seaproof.cli.screen import Screen
+from seaproof.cli.session import Session
+from seaproof.errors import SeaproofError
+from seaproof.ship.requests import BUCKET
+from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import Address, parse_address
+
+
+def put_input(session: Session, job: str, source: str, screen: Screen) -> tuple[str, str]:
+    """The s3:// address of the input, and the name of its first file; local files are brought there.
+
+    A file on the same disk becomes an object by a link, which takes neither time nor room; others are copied.
+    """
+    storage = LocalStorage(session.state / "s3")
+    if source.startswith("s3://"):
+        found = next(iter(storage.list(parse_address(source))), None)
+        return source, found.address.key if found else source
+    files = local_files(source)
+    prefix = _prefix(session, job)
+    for name, path in files:
+        screen.step(f"{source}: {len(files):,} file{'s' * (len(files) != 1)} for {job}")
+        _link(storage, path, Address(prefix.bucket, prefix.key + name), session.state)
+    return str(prefix), files[0][0]
+
+
+def local_files(source: str) -> list[tuple[str, Path]]:
+    """The file, or all files of the folder, by their names below it."""
+    path = Path(source)
+    if path.is_file():
+        return [(path.name, path)]
+    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
+    if not found:
+        raise SeaproofError(
+            "there is no such file" if not path.exists() else "there is no file in this folder",
+            where=source,
+            next_step="Name a file, a folder with files, or s3://bucket/prefix.",
+        )
+    return [(each.relative_to(path).as_posix(), each) for each in found]
+
+
+def forget(session: Session, uri: str) -> None:
+    """Remove the objects that a job's local files became; the files stay, and so does every other input."""
+    ours = f"s3://{BUCKET}/{session.project.name}/transform/"
+    if not uri.startswith(ours) or not uri.endswith("/input/"):
+        return
+    storage = LocalStorage(session.state / "s3")
+    for found in list(storage.list(parse_address(uri))):
+        storage.delete(found.address)
+
+
+def fetch(session: Session, uri: str, target: Path) -> list[Path]:
+    """Copy the output into a folder; the files written."""
+    storage = LocalStorage(session.state / "s3")
+    prefix = parse_address(f"{uri.rstrip('/')}/")
+    written = []
+    for found in storage.list(prefix):
+        path = target / found.address.key[len(prefix.key) :]
+        storage.download(found.address, path)
+        written.append(path)
+    return written
+
+
+def _prefix(session: Session, job: str) -> Address:
+    return Address(BUCKET, f"{session.project.name}/transform/{job}/input/")
+
+
+def _link(storage: LocalStorage, path: Path, address: Address, state: Path) -> None:
+    # In a folder of the state, so that the move from there is a rename.
+    link = state / "transforms" / f".link-{secrets.token_hex(6)}"
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path.resolve(), link)
+    except OSError:
+        storage.upload(path, address)
+        return
+    try:
+        storage.move(link, address)
+    finally:
+        link.unlink(missing_ok=True)

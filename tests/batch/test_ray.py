@@ -1,0 +1,83 @@
+"""Ray passes the contract of engines, and runs a transform job on two nodes; both survive the death of an actor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from server_lab import ROLE, asked, make_project, sagemaker, server
+from test_transform_server import job, objects
+from transform_lab import until
+
+from seaproof.batch.engine import Engine
+from seaproof.batch.ray_engine import RayEngine
+from seaproof.testing.engine_contract import Dying, EngineContract
+
+# Of Ray's own code.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A Ray of two nodes with a processor each."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    cluster.shutdown()
+
+
+class TestRay(EngineContract):
+    @pytest.fixture(scope="class")
+    def engine(self, address: str) -> Iterator[Engine]:
+        import ray
+
+        # A connection that is there stays, which saves the time of making one for each test.
+        ray.init(address=address, log_to_driver=False)
+        yield RayEngine(address)
+        ray.shutdown()
+
+    def test_a_killed_actor_is_replaced_and_its_items_are_done_again(self, engine: Engine, tmp_path: Path) -> None:
+        with engine.open(Dying(tmp_path / "died"), 2) as map:
+            found = list(map(range(20), 2))
+
+        assert found == list(range(20))
+        assert (tmp_path / "died").exists()
+
+
+def test_a_large_object_is_spread_over_the_nodes_in_order_though_an_actor_is_killed(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_project(tmp_path)
+    expected = objects(tmp_path, 8)
+    (tmp_path / "hold").write_bytes(b"row 004000 ")
+    monkeypatch.setenv("SEAPROOF_RAY_ADDRESS", address)
+    with server(tmp_path) as (client, _):
+        api = sagemaker(client.url)
+        api.create_model(ModelName="capitals", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "capitals"})
+        two = {"InstanceType": "ml.m5.large", "InstanceCount": 2}
+        ray = [{"Key": "seaproof:engine", "Value": "ray"}]
+        api.create_transform_job(**job(TransformResources=two, Tags=ray))
+        until(lambda: len(asked(tmp_path)) >= 5, "one actor is held, the other goes on")
+        os.kill(actors()[0], signal.SIGKILL)
+        (tmp_path / "hold").unlink()
+        until(lambda: not api.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"], "its end")
+        found = api.describe_transform_job(TransformJobName="job")
+
+        assert found["TransformJobStatus"] == "Completed", found
+        assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
+        assert not actors()
+
+
+def actors() -> list[int]:
+    """The processes of actors; Ray names them after their class."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "ray::_Worker" in line]

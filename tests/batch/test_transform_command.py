@@ -1,0 +1,231 @@
+"""`seaproof transform` as a user runs it: real commands, a real server, a real program behind it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from server_lab import asked, make_project
+from transform_lab import MIB, until
+
+ROW = b"row %06d " + b"x" * 1013 + b"\n"
+
+
+def command(root: Path, *arguments: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """`seaproof transform` in the project, on the process driver."""
+    driver = [] if "--dry-run" in arguments else ["--driver", "process"]
+    line = [sys.executable, "-m", "seaproof.cli", "transform", *arguments, *driver]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=100, env=environment())
+    assert check is None or done.returncode == check, done.stderr
+    return done
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "SEAPROOF_PORT": "0", "COLUMNS": "120"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_project(tmp_path)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def rows(payloads: int) -> bytes:
+    return b"".join(ROW % number for number in range(payloads * MIB // len(ROW % 0) - 1))
+
+
+def test_a_folder_is_transformed_into_a_folder_with_one_line_for_each_object(root: Path) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1,one\n2,two\n")
+    (root / "data" / "b.csv").write_bytes(b"3,three\n")
+
+    done = command(root, "data", "--no-model", "--output", "out", "--input-filter", "$[1:]", "--join", "--name", "j")
+
+    assert (root / "out" / "a.csv.out").read_bytes() == b"1,one,ONE\n2,two,TWO\n"
+    assert (root / "out" / "b.csv.out").read_bytes() == b"3,three,THREE\n"
+    assert re.search(r"seaproof/batch/transform/j/input/a.csv: done: 2 records, 0.0 MB in 1 request, ", done.stderr)
+    assert re.search(r"^records +3 in 2 requests$", done.stdout, re.MULTILINE)
+    assert asked(root) == [b"one", b"three"]
+    assert not list((root / ".seaproof/s3/seaproof/batch/transform/j").glob("input/*"))
+    assert (root / "data" / "a.csv").read_bytes() == b"1,one\n2,two\n"
+
+
+def test_in_a_terminal_a_bar_shows_bytes_records_rate_and_time_left(root: Path) -> None:
+    (root / "data" / "rows.csv").write_bytes(rows(6))
+    ours, theirs = pty.openpty()
+    line = [sys.executable, "-m", "seaproof.cli", "transform", "data/rows.csv", "--no-model", "--max-payload", "1"]
+    with subprocess.Popen(
+        [*line, "--driver", "process"], cwd=root, stdout=subprocess.PIPE, stderr=theirs, env=environment()
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # how the end of a terminal reads
+                break
+        assert process.wait(60) == 0, shown
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+    assert re.search(r"1/1|0/1", text)
+    assert re.search(r"/6\.3 MB", text), text
+    assert re.search(r"[\d,]+ records", text)
+
+
+def test_a_dry_run_says_how_many_requests_and_which_record_is_too_large(root: Path) -> None:
+    (root / "data" / "rows.csv").write_bytes(rows(3))
+    (root / "data" / "wide.csv").write_bytes(b"1\n" + b"x" * (MIB + 1) + b"\n2\n")
+
+    fine = command(root, "data/rows.csv", "--dry-run", "--max-payload", "1", "--json")
+    wide = command(root, "data", "--dry-run", "--max-payload", "1", check=1)
+
+    found = json.loads(fine.stdout)["objects"]["rows.csv"]
+    assert (found["requests"], found["bytes"], found["oversizes"]) == (4, len(rows(3)), 0) or found["requests"] == 3
+    assert "wide.csv: the record at line 2 has 1,048,578 bytes, and a request takes 1,048,576" in wide.stdout
+    assert not (root / ".seaproof").exists()
+
+
+def test_bad_records_are_put_aside_with_their_line_numbers_and_the_rest_goes_on(root: Path) -> None:
+    lines = [b"%d\n" % number for number in range(50)]
+    lines[7] = b"bad seven\n"
+    lines[33] = b"bad thirty-three\n"
+    (root / "data" / "a.csv").write_bytes(b"".join(lines))
+
+    done = command(root, "data/a.csv", "--no-model", "-o", "out", "--quarantine", "--retries", "0", "--json")
+
+    aside = [json.loads(line) for line in (root / "out" / "a.csv.quarantine.jsonl").read_text().splitlines()]
+    assert [(entry["line"], entry["record"]) for entry in aside] == [(8, "bad seven\n"), (34, "bad thirty-three\n")]
+    assert aside[0]["reason"] == "ClientError: 400: a bad row"
+    kept = [line for line in lines if not line.startswith(b"bad")]
+    assert (root / "out" / "a.csv.out").read_bytes() == b"".join(kept)
+    assert json.loads(done.stdout)["Numbers"]["bad"] == 2
+
+
+def test_a_job_whose_tool_was_killed_goes_on_with_resume_and_no_record_is_lost_or_done_twice(root: Path) -> None:
+    (root / "data" / "rows.csv").write_bytes(rows(8))
+    (root / "hold").write_bytes(b"row 006000 ")
+    line = [sys.executable, "-m", "seaproof.cli", "transform", "data/rows.csv", "--no-model", "--max-payload", "1"]
+    with subprocess.Popen(
+        [*line, "--name", "one", "--driver", "process"], cwd=root, env=environment(), stderr=subprocess.DEVNULL
+    ) as tool:
+        try:
+            until(lambda: len(asked(root)) == 6, "the sixth payload is held")
+            coordinator = json.loads((root / ".seaproof" / "coordinator.json").read_text())["pid"]
+            os.kill(coordinator, signal.SIGKILL)
+        finally:
+            tool.kill()
+    (root / "hold").unlink()
+    before = len(asked(root))
+
+    done = command(root, "--resume", "one", "--output", "out")
+
+    assert (root / "out" / "rows.csv.out").read_bytes() == rows(8).upper()
+    assert 3 <= len(asked(root)) - before <= 8
+    assert "gone on with from byte" in done.stderr
+
+
+def test_a_stopped_job_says_how_to_go_on_and_a_new_one_takes_over(root: Path) -> None:
+    (root / "data" / "rows.csv").write_bytes(rows(4))
+    (root / "hold").write_bytes(b"row 002100 ")
+    line = [sys.executable, "-m", "seaproof.cli", "transform", "data/rows.csv", "--no-model", "--max-payload", "1"]
+    with subprocess.Popen(
+        [*line, "--name", "one", "--driver", "process"],
+        cwd=root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C is ignored by what was started in the background, as these tests may have been.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as tool:
+        try:
+            until(lambda: len(asked(root)) == 3, "the third payload is held")
+            tool.send_signal(signal.SIGINT)
+            said = tool.communicate(timeout=60)[0]
+        finally:
+            tool.kill()
+    (root / "hold").unlink()
+    before = len(asked(root))
+
+    command(root, "--resume", "one", "--name", "two", "--output", "out")
+    again = command(root, "--resume", "one", check=1)
+
+    assert tool.returncode == 130
+    assert "seaproof transform --resume one" in said
+    assert (root / "out" / "rows.csv.out").read_bytes() == rows(4).upper()
+    assert len(asked(root)) - before == 2
+    assert "two has gone on with it already" in again.stderr
+
+
+HEADER = """
+def model_fn(folder):
+    return None
+
+def input_fn(data, content_type):
+    first, *rows = data.splitlines()
+    names = first.split(",")
+    if names != ["a", "b", "c"]:
+        raise ValueError("the header is missing")
+    return [dict(zip(names, row.split(","))) for row in rows]
+
+def predict_fn(rows, model):
+    return [int(row["a"]) + int(row["b"]) for row in rows]
+
+def output_fn(sums, accept):
+    return "".join(f"{each}\\n" for each in sums), "text/csv"
+"""
+
+
+def test_a_csv_of_12_mb_with_a_header_fails_by_default_with_the_option_to_use_and_passes_with_it(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "inference.py").write_text(HEADER)
+    serve = json.dumps([sys.executable, "-m", "seaproof.container", "serve"])
+    (tmp_path / "seaproof.toml").write_text(
+        f'[project]\nname = "header"\nimage = "header"\n[images.header]\nfolder = "program"\nserve = {serve}\n'
+        "accept_bind_to_port = true\n"
+    )
+    wide = "x" * 200
+    count = 12 * MIB // (15 + len(wide))
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["a", "b", "c"])
+        writer.writerows((f"{number:06d}", f"{2 * number:06d}", wide) for number in range(count))
+
+    failed = command(tmp_path, "table.csv", "--no-model", "--retries", "0", check=3)
+    command(tmp_path, "table.csv", "--no-model", "--repeat-header", "--output", "out")
+
+    assert "The first line of the object looks like a header" in failed.stderr
+    assert "--repeat-header" in failed.stderr
+    sums = (tmp_path / "out" / "table.csv.out").read_text().split()
+    assert sums == [str(3 * number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.csv", "--no-model"], "there is no such file (nothing.csv)"),
+        ([], "say either INPUT or --resume JOB"),
+        (["data", "--no-model", "--input-filter", "x"], "a path begins with $"),
+        (["--resume", "never"], "Could not find requested job with name: never"),
+        (["data", "--no-model", "--max-payload", "50", "--concurrent", "3"], "must not exceed 100: 3 * 50 = 150"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_a_next_step(root: Path, arguments: list[str], said: str) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+
+    done = command(root, *arguments, check=None)
+
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
