@@ -19,7 +19,7 @@ from seaproof.http import encode
 from seaproof.http.body import BodyStream
 from seaproof.http.inbound import BODY, ENDED, HEAD, IDLE, RequestReader
 from seaproof.http.later import Later
-from seaproof.http.ledger import Ledger
+from seaproof.http.ledger import DONE, Ledger
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import Outbound, close_body, pump
@@ -49,8 +49,9 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._limits = limits
         self._watch = server.watch
-        self._ledger = server.ledger
-        self._row = -1
+        self._cells: memoryview | None = None
+        """Those of the server's ledger; written to here, as every call counts."""
+        self._row = 0
         self._began = 0.0
         self._reader = RequestReader(limits, self, server.may_stream)
         self._feed = self._reader.feed
@@ -68,23 +69,23 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._out = Outbound(self._transport)
-        if self._ledger is not None:
-            self._open_row(self._ledger)
+        if self._server.ledger is not None:
+            self._open_row(self._server.ledger)
         if not self._server.admit(self):
             self.refuse(503, "too many connections", "Try again later, or raise the limit on connections.")
             self._transport.close()
 
     def _open_row(self, ledger: Ledger) -> None:
         connected = self._transport.get_extra_info("socket")
-        self._row = ledger.open(connected.fileno()) if connected is not None else -1
-        if self._row < 0:
-            self._ledger = None
+        row = ledger.open(connected.fileno()) if connected is not None else -1
+        if row >= 0:
+            self._cells, self._row = ledger.cells, row
 
     def data_received(self, data: bytes) -> None:
         if self._finished:
             return
-        if self._ledger is not None:
-            self._ledger.asked(self._row, self._out.sent)
+        if self._cells is not None:
+            self._cells[self._row] = self._out.sent + 1
         if self._held:
             self._held.append(data)
             return
@@ -119,9 +120,9 @@ class Connection(asyncio.Protocol):
         self._pending.clear()
         self._held.clear()
         self._out.end()
-        if self._ledger is not None:  # before the file descriptor is closed
-            self._ledger.close(self._row)
-            self._ledger = None
+        if self._cells is not None:  # before the file descriptor is closed
+            self._cells[self._row] = self._cells[self._row + DONE] = 0
+            self._cells = None
         if self._unread is not None:
             self._unread.end(RequestError(400, "the client closed the connection"))
         if self._running is not None:
@@ -153,12 +154,15 @@ class Connection(asyncio.Protocol):
         else:
             self._owes_continue = True
 
-    def open_stream(self, request: Request) -> BodyStream | None:
+    def wants_stream(self, request: Request) -> bool:
         try:
-            if not self._server.wants_stream(request):
-                return None
+            return self._server.wants_stream(request)
         except Exception as error:
             log.error("choosing whether to stream %s failed", request.path, exc_info=error)
+            return False
+
+    def open_stream(self, request: Request) -> BodyStream | None:
+        if not self.wants_stream(request):
             return None
         waits = request.header(b"expect") != ""
         return BodyStream(self._limits.stream_bytes, self._on_stream_flow, self._send_continue if waits else None)
@@ -239,8 +243,8 @@ class Connection(asyncio.Protocol):
         while self._running is None and self._out.blocked is None and not self._finished:
             if self._pending:
                 item, keep_alive, old = self._pending.popleft()
-                if self._ledger is not None:
-                    self._ledger.asked(self._row, self._out.sent)
+                if self._cells is not None:
+                    self._cells[self._row] = self._out.sent + 1
                 if isinstance(item, Response):
                     self._refuse(item)
                 else:
@@ -296,8 +300,8 @@ class Connection(asyncio.Protocol):
             follows = False
         out = self._out
         out.sent += len(head)
-        if self._ledger is not None:  # first, for from the write on the client may act on it
-            self._ledger.done(self._row, out.sent + (len(body) if follows else 0))
+        if self._cells is not None:  # first, for from the write on the client may act on it
+            self._cells[self._row + DONE] = out.sent + (len(body) if follows else 0) + 1
         out.write(head)
         if follows:
             out.send(body)
@@ -332,8 +336,8 @@ class Connection(asyncio.Protocol):
                 log.error("a streamed reply failed on its way", exc_info=error)
             self._break_off(head)
         else:
-            if self._ledger is not None:
-                self._ledger.done(self._row, self._out.sent)
+            if self._cells is not None:
+                self._cells[self._row + DONE] = self._out.sent + 1
             self._after_answer(head.keep_alive)
             self._work()
 

@@ -19,8 +19,9 @@ ROW = 2
 SIZE = FDS * ROW * 8
 """Bytes of the memory."""
 
-# The rows hold one number more than they mean, so that 0 means that there is none.
-_ASKED, _DONE = 0, 1
+ASKED, DONE = 0, 1
+"""The cells of a row: bytes that had been sent when some came in; bytes that were sent when an answer was complete.
+They hold one more than they mean, so that 0 means that there is none."""
 
 _BYTES_ACKED = 120
 """Offset of tcpi_bytes_acked in the kernel's struct tcp_info (linux/tcp.h), 8 bytes."""
@@ -39,33 +40,22 @@ class Ledger:
     """Kept by one server; read by whoever has the memory and the file descriptors."""
 
     def __init__(self, memory: bytearray | memoryview) -> None:
-        self._cells = memoryview(memory).cast("Q")
+        self.cells = memoryview(memory).cast("Q")
+        """All rows; each connection writes to its own."""
 
     def open(self, fd: int) -> int:
-        """Begin a row for a new connection; its index for `asked` and `done`, or -1 where there is no room."""
+        """Begin a row for a new connection; the index of its first cell, or -1 where there is no room."""
         if not 0 <= fd < FDS:
             return -1
-        self._cells[fd * ROW + _ASKED] = 0
-        self._cells[fd * ROW + _DONE] = 1
+        self.cells[fd * ROW + ASKED] = 0
+        self.cells[fd * ROW + DONE] = 1
         return fd * ROW
-
-    def asked(self, row: int, sent: int) -> None:
-        """Bytes came in when so many had been handed to the kernel, or were about to be."""
-        self._cells[row] = sent + 1
-
-    def done(self, row: int, sent: int) -> None:
-        """An answer is complete with so many bytes."""
-        self._cells[row + _DONE] = sent + 1
-
-    def close(self, row: int) -> None:
-        """The connection is gone; its file descriptor may soon be another's."""
-        self._cells[row] = self._cells[row + _DONE] = 0
 
     def standing(self) -> Iterator[tuple[socket.socket, Standing]]:
         """Every open connection, and how it stands. For a process that shares the file descriptors with the server,
         once that has ended; Linux only."""
         for fd in range(FDS):
-            asked, done = self._cells[fd * ROW + _ASKED], self._cells[fd * ROW + _DONE]
+            asked, done = self.cells[fd * ROW + ASKED], self.cells[fd * ROW + DONE]
             if done:
                 connection = socket.socket(fileno=fd)
                 taken = _taken(connection)

@@ -99,10 +99,17 @@ class Tracer:
         self._tracer = self._trace.get_tracer("seaproof")
         self._provider: Callable[[], Any] = self._trace.get_tracer_provider
         self._no_provider = getattr(self._trace, "ProxyTracerProvider", None)
+        self._globals = vars(self._trace)
+        self._said_no = False
 
     def is_idle(self) -> bool:
         """Whether nobody has said yet where spans go; the API's spans of nothing would cost all the same."""
-        return type(self._provider()) is self._no_provider
+        # Asked for every request. The API looks into the environment each time, which costs more than all else here;
+        # once it has said no, its answer is the same for as long as nobody has set a provider.
+        if self._said_no and self._globals.get("_TRACER_PROVIDER", self) is None:
+            return True
+        self._said_no = type(self._provider()) is self._no_provider
+        return self._said_no
 
     def begin(self, request: Request) -> Any:
         """A span, child of what the caller's headers name."""
