@@ -1,7 +1,8 @@
 """How much `seaproof pipeline` adds: chains of 1, 2 and 3 containers, against nginx and against no gateway at all.
 
-    python benchmarks/gateway.py            all of it, medians of 5 rounds
-    python benchmarks/gateway.py --quick    one short round
+    python benchmarks/gateway.py                   all of it, medians of 5 rounds
+    python benchmarks/gateway.py --quick           one short round
+    python benchmarks/gateway.py --bodies small    150 bytes alone; large: 1 MB alone
 
 Rivals: nginx `proxy_pass` (one hop), nginx + Lua (the same pipeline in a dozen lines), and a minimal client that calls
 the containers one after another (direct_chain.py). Small bodies: the containers are nginx with `return 200` and 150
@@ -50,6 +51,7 @@ class Bench:
     folder: Path
     stack: ExitStack
     seconds: int
+    sizes: list[str]
     found: dict[tuple[str, int, str], list[Found]] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -78,13 +80,16 @@ class Bench:
 
     def round(self, number: int) -> None:
         """Everything once."""
-        for size, body in (("small", SMALL), ("large", LARGE)):
+        for size in self.sizes:
+            body = {"small": SMALL, "large": LARGE}[size]
             file = self.folder / size
             file.write_bytes(body)
             for connections in CONNECTIONS[size]:
                 print(f"round {number}: {size}, c={connections}", file=sys.stderr, flush=True)
                 for what, server, path in self.targets(size):
-                    came = measure(server, path, file, KIND, "*/*", connections, self.seconds)
+                    # At 64 connections a round of 1 MB bodies takes a while.
+                    seconds = self.seconds if size == "small" else max(self.seconds, connections // 8)
+                    came = measure(server, path, file, KIND, "*/*", connections, seconds)
                     if came.failed:
                         raise LoadFailed(f"{came.failed} requests failed: {size}, {what}")
                     one = Found(came.requests_per_second, came.p50, came.p99, came.server_cpu, came.other_cpu)
@@ -122,11 +127,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=int, default=0)
+    parser.add_argument("--bodies", choices=["small", "large", "both"], default="both")
     given = parser.parse_args()
     if not shutil.which("nginx"):
         sys.exit("nginx is not installed; on Debian: apt-get install nginx-light libnginx-mod-http-lua")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        bench = Bench(Path(name), stack, given.seconds or (1 if given.quick else 2))
+        sizes = ["small", "large"] if given.bodies == "both" else [given.bodies]
+        bench = Bench(Path(name), stack, given.seconds or (1 if given.quick else 2), sizes)
         bench.start()
         for number in range(given.rounds or (1 if given.quick else 5)):
             bench.round(number + 1)
@@ -143,29 +150,39 @@ def _show(bench: Bench) -> None:
         tail = f"{p99:.3f} | {cpu:.2f}" if cpu else " | "
         print(f"| {size} | {connections} | {what} | {rate:,.0f} | {p50:.3f} | {tail} |")
     print("\n| figure | goal | found |\n|---|--:|--:|")
+    if "small" in bench.sizes:
+        _show_small(bench)
+    if "large" in bench.sizes:
+        _show_large(bench)
+    other = median(each.other_cpu for what in bench.found.values() for each in what if each.server_cpu)
+    print(f"\nCores that something else kept busy meanwhile (containers included): {other:.2f}")
+
+
+def _show_small(bench: Bench) -> None:
     for hops in HOPS:
         added = bench.added(1, f"gateway {hops}", f"client {hops}", hops)
         print(f"| added p50 per hop, c=1, {hops} hops, against the minimal client, ms | 0.08 | {added:.3f} |")
     print(f"| the same of nginx proxy_pass, 1 hop, ms | | {bench.added(1, 'nginx', 'client 1', 1):.3f} |")
     print(f"| added p50 of a warm model, c=1, ms | 0.1 | {bench.added(1, 'model', 'client 1', 1):.3f} |")
-    for connections in (1, 16, 64):
+    for connections in CONNECTIONS["small"]:
         goal = "0.55" if connections == 64 else ""
         ratio = bench.ratio("small", connections, "gateway 1", "nginx")
         print(f"| requests/s, 1 hop, c={connections}: part of nginx proxy_pass | {goal} | {ratio:.2f} |")
-    for connections in (1, 16, 64):
+    for connections in CONNECTIONS["small"]:
         goal = "0.9" if connections == 64 else ""
         ratio = bench.ratio("small", connections, "gateway 3", "lua 3")
         print(f"| requests/s, 3 hops, c={connections}: part of nginx + Lua | {goal} | {ratio:.2f} |")
+
+
+def _show_large(bench: Bench) -> None:
     for connections in CONNECTIONS["large"]:
-        print(f"| 1 MB, 1 hop, c={connections}: part of nginx proxy_pass | | ", end="")
-        print(f"{bench.ratio('large', connections, 'gateway 1', 'nginx'):.2f} |")
-        print(f"| 1 MB, 3 hops, c={connections}: part of nginx + Lua | | ", end="")
-        print(f"{bench.ratio('large', connections, 'gateway 3', 'lua 3'):.2f} |")
+        one = bench.ratio("large", connections, "gateway 1", "nginx")
+        three = bench.ratio("large", connections, "gateway 3", "lua 3")
+        print(f"| requests/s, 1 MB, 1 hop, c={connections}: part of nginx proxy_pass | | {one:.2f} |")
+        print(f"| requests/s, 1 MB, 3 hops, c={connections}: part of nginx + Lua | | {three:.2f} |")
     for (size, hops), server in bench.gateways.items():
         if size == "large":
             print(f"| peak memory, 1 MB bodies, {hops} hops, MB | the same for all | {peak(server) / 1e6:.0f} |")
-    other = median(each.other_cpu for what in bench.found.values() for each in what if each.server_cpu)
-    print(f"\nCores that something else kept busy meanwhile (containers included): {other:.2f}")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ def image(root: Path, program: str, more: str = "", docker: str = DOCKERFILE) ->
 
 
 def of_ours() -> set[str]:
-    """Containers of checks that the engine still has."""
+    """Containers of checks that the engine still has, those included that were made to be looked at."""
     client = find_engine().client()
     try:
-        found = client.containers(all=True, filters={"label": ["seaproof.project"]})
-        return {entry["Id"] for entry in found if any("-check-" in name for name in entry["Names"])}
+        started = client.containers(all=True, filters={"label": ["seaproof.project"]})
+        looked_at = client.containers(all=True, filters={"label": ["seaproof.look"]})
+        return {e["Id"] for e in started if any("-check-" in n for n in e["Names"])} | {e["Id"] for e in looked_at}
     finally:
         client.close()
 
@@ -90,11 +91,11 @@ def test_shared_memory_and_other_users_are_taken_away_by_the_engine(tmp_path: Pa
     assert outcome(report, "SP134") == FAILED
 
 
+@pytest.mark.slow
 def test_who_forks_without_end_is_held_by_the_engine(tmp_path: Path):
     forks = "#!/usr/bin/env python3\nimport os, time\nwhile True:\n    os.fork() or time.sleep(600)\n"
     report = prove(image(tmp_path, forks), "SP109", "SP007", driver="docker", roles=("realtime",), patience=4.0)
 
-    assert outcome(report, "SP109") in (FAILED, UNCHECKED, PASSED)
     assert report.exit_code in (1, 2)
 
 

@@ -81,6 +81,7 @@ def test_a_node_container_is_not_complained_about(tmp_path: Path):
     assert (alarms(report), blocked(report)) == ({}, [])
 
 
+@pytest.mark.slow
 def test_a_java_container_is_not_complained_about(tmp_path: Path):
     folder(tmp_path, Main_java=JAVA, serve="#!/bin/sh\nexec java -XX:-UseContainerSupport -cp /opt/program Main\n")
     subprocess.run(["javac", "-d", str(tmp_path), str(tmp_path / "Main.java")], check=True)
@@ -89,6 +90,7 @@ def test_a_java_container_is_not_complained_about(tmp_path: Path):
     assert (alarms(report), blocked(report)) == ({}, [])
 
 
+@pytest.mark.slow
 def test_a_project_as_it_is_begun_is_not_complained_about(tmp_path: Path):
     project = tmp_path / "flowers"
     subprocess.run([sys.executable, "-m", "seaproof.cli", "init", str(project)], check=True, capture_output=True)

@@ -64,8 +64,11 @@ def test_a_pipeline_is_scored_by_the_users_own_runtime(jar: Path, tmp_path: Path
         assert container.send("POST", "/model/contribution", table(given)).status == 501
 
 
-def test_without_the_runtime_the_container_says_what_is_missing(tmp_path: Path) -> None:
-    leave_model(tmp_path)
+@pytest.mark.parametrize("place", ["ml/model", "."])
+def test_without_the_runtime_the_container_says_what_is_missing(tmp_path: Path, place: str) -> None:
+    model_folder(tmp_path)
+    # In the model's folder; or where the container starts, which is where H2O's own scorer looks next.
+    (tmp_path / place / "pipeline.mojo").write_bytes(b"its format is the vendor's")
 
     said = refused(tmp_path)
 

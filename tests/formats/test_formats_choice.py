@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_served_ends_the_container_with_the_reason(
     leave(model_folder(tmp_path))
     container = Container(tmp_path, free_port()).restart(**environment)
 
-    assert container.wait() == 1
+    assert container.wait(60) == 1
     for text in said:
         assert text in container.log
     assert "Traceback" not in container.log
@@ -97,7 +97,7 @@ def test_a_package_that_the_image_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['catboost'] = None\n")
     container = Container(tmp_path, free_port()).restart(PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}")
 
-    assert container.wait() == 1
+    assert container.wait(60) == 1
     assert "model.cbm is a CatBoost model, and the package catboost is not installed" in container.log
     assert "RUN pip install catboost" in container.log
 

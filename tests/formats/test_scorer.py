@@ -152,6 +152,24 @@ def test_what_fails_while_it_is_scored_is_a_500(container: Container) -> None:
     assert "Traceback (most recent call last)" in container.log
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "said"),
+    [
+        ('{"age": 1', OCTETS, 400, "the body begins as a JSON object does, and is none"),
+        ('{"age": 1', "application/x-www-form-urlencoded", 400, "the body begins as a JSON object does, and is none"),
+        ("1,free,0,1", OCTETS, 415, "bytes of no kind are no table"),
+        ("", OCTETS, 415, "bytes of no kind are no table"),
+    ],
+)
+def test_a_body_of_no_kind_that_is_no_row_is_refused(
+    container: Container, body: str, content_type: str, status: int, said: str
+) -> None:
+    reply = container.invoke(body, content_type)
+
+    assert reply.status == status
+    assert said in reply.body.decode()
+
+
 # Fields and rows.
 
 
@@ -429,5 +447,37 @@ def test_without_a_model_the_container_says_so_and_ends_with_1(tmp_path: Path) -
     model_folder(tmp_path)
     container = Container(tmp_path, free_port()).restart()
 
-    assert container.wait() == 1
+    assert container.wait(60) == 1
     assert "no saved model" in container.log
+
+
+def test_a_value_of_any_kind_in_any_place_is_answered_and_never_an_error_of_ours(container: Container) -> None:
+    strange: list[Any] = [
+        None,
+        True,
+        10**400,
+        -(10**400),
+        1e308,
+        "1e999",
+        "\ud800",
+        "\0",
+        "NaN",
+        "Infinity",
+        "-inf",
+        "0x10",
+        "１２",
+        [],
+        {},
+        [[1]],
+        " 3 ",
+    ]
+    for value in strange:
+        for name in FIELDS:
+            row = {**ROW, name: value}
+            bodies = [row, {"fields": list(row), "rows": [list(row.values())]}, [row], [list(row.values())]]
+            for body in bodies:
+                reply = container.invoke(json.dumps(body), "application/json")
+
+                assert reply.status in (200, 400, 500), (body, reply.body)
+                if reply.status == 500:  # the model's own: it takes neither NaN nor infinity
+                    assert "ValueError: Input X contains" in reply.body.decode(), (body, reply.body)

@@ -84,12 +84,13 @@ def pipeline(folder: Path, *arguments: str) -> Iterator[Pipeline]:
 
 
 @contextmanager
-def in_terminal(folder: Path, *arguments: str) -> Iterator[Pipeline]:
-    """The same as people see it: `log` is what their terminal shows."""
+def in_terminal(folder: Path, *arguments: str, port: int | None = 0) -> Iterator[Pipeline]:
+    """The same as people see it: `log` is what their terminal shows. `port` None: nothing is said of it."""
+    arguments += () if port is None else ("--port", str(port))
     log = folder / "gateway.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "seaproof.cli", "pipeline", *arguments, "--port", "0"],
+            [sys.executable, "-m", "seaproof.cli", "pipeline", *arguments],
             cwd=folder, env=environment(), stdout=output, stderr=output, text=True,
         )  # fmt: skip
     try:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import secrets
+import socket
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_process import PROGRAMS, call, pipeline, seaproof, until
+from pipeline_process import PROGRAMS, call, in_terminal, pipeline, seaproof, until
 
 from seaproof.drivers.docker.engine import find_engine
 
@@ -79,7 +83,42 @@ def _write(folder: Path, pre: str, inf: str) -> None:
     (folder / "containers.jdn").write_text(text)
 
 
-def test_hazals_readme_works_as_written(engine: Any, tmp_path: Path):
+@contextmanager
+def alone() -> Iterator[None]:
+    """Names of containers and ports are the machine's: nobody else has those of the README meanwhile."""
+    with (Path(tempfile.gettempdir()) / "seaproof-test-hazal.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def shell(command: str) -> str:
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_hazals_readme_works_to_the_letter(engine: Any, tmp_path: Path):
+    (tmp_path / "containers.jdn").write_text(README)
+    with alone():
+        try:
+            shell(f"docker run -d --name sagemaker-pre -p 8080 {_image('single')} serve")
+            shell(f"docker run -d --name sagemaker-inf -p 8080 {_image('multi')} serve")
+            # Another program may have the README's port here; nothing else is different then.
+            with in_terminal(tmp_path, port=None if is_free(9001) else 0) as front:
+                at = front.url.replace("http://127.0.0.1", "localhost")
+                found = shell(f"curl -s '{at}?model=allseeingeye' -d '{{\"x\": 1}}'")
+        finally:
+            shell("docker rm -f sagemaker-pre sagemaker-inf")
+
+    replies = json.loads(found)
+    assert list(replies) == ["sagemaker-pre", "sagemaker-inf"]
+    assert (replies["sagemaker-pre"]["prepared"], replies["sagemaker-inf"]["says"]) == ('{"x": 1}', "I see")
+
+
+def test_what_is_adopted_by_its_name_is_left_running(engine: Any, tmp_path: Path):
     pre, inf = _names()
     _write(tmp_path, pre, inf)
     with docker_run(engine, pre, "single"), docker_run(engine, inf, "multi"), pipeline(tmp_path) as front:

@@ -81,6 +81,9 @@ class Heard:
     def expects(self) -> None:
         pass
 
+    def wants_stream(self, request: Request) -> bool:
+        return self.may_stream
+
     def open_stream(self, request: Request) -> BodyStream | None:
         return BodyStream(1 << 30, lambda stop: None) if self.may_stream else None
 

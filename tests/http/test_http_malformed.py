@@ -171,6 +171,9 @@ class Heard:
     def expects(self) -> None:
         pass
 
+    def wants_stream(self, request: Request) -> bool:
+        return False
+
     def open_stream(self, request: Request) -> None:
         return None
 

@@ -343,6 +343,30 @@ def test_a_request_body_is_streamed_no_faster_than_it_is_read(run: Run) -> None:
     assert max(held) < 100_000 + 32 * 1024
 
 
+def test_a_head_that_came_before_is_asked_again_whether_its_body_is_to_be_streamed(run: Run) -> None:
+    async def main() -> bytes:
+        wanted: list[bool] = []
+
+        async def handler(request: Request) -> Response:
+            if request.stream is None:
+                return Response(200, [], b"whole:" + request.body)
+            return Response(200, [], b"stream:" + b"".join([part async for part in request.stream]))
+
+        async with (
+            serving(handler, stream_bodies=lambda request: wanted[-1]) as server,
+            connected(server.port) as (reader, writer),
+        ):
+            heard = b""
+            for wanted[:] in ([False], [False], [True], [False]):
+                writer.write(post(b"abc"))
+                heard += await reader.readuntil(b":abc")
+            return heard
+
+    said = [body for status, body in replies(run(main()))]
+
+    assert said == [b"whole:abc", b"whole:abc", b"stream:abc", b"whole:abc"]
+
+
 def test_a_stream_left_unread_costs_the_connection_but_not_the_answer(run: Run) -> None:
     async def main() -> bytes:
         async def handler(request: Request) -> Response:

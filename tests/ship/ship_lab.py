@@ -47,31 +47,39 @@ uri = "{IMAGE}"
 """
 
 
-@contextmanager
-def moto_server(python: str = sys.executable) -> Iterator[str]:
-    """The address of a moto server that lives as long as the block; `python` has moto in its environment."""
+def free_address() -> str:
+    """HOST:PORT of this machine where nothing listens."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
-    process = subprocess.Popen(
-        [python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
+        return f"127.0.0.1:{chosen.getsockname()[1]}"
+
+
+@contextmanager
+def running(command: list[str], url: str) -> Iterator[None]:
+    """A server that answers at `url` while the block lasts."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     try:
         while True:
             try:
-                urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5).close()
+                urllib.request.urlopen(url, timeout=5).close()
                 break
             except OSError:
-                assert time.monotonic() < deadline, "moto's server did not answer"
+                assert time.monotonic() < deadline, f"{command[0]} did not answer"
                 time.sleep(0.05)
-        yield url
+        yield
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def moto_server(python: str = sys.executable) -> Iterator[str]:
+    """The address of a moto server that lives as long as the block; `python` has moto in its environment."""
+    address = free_address()
+    host, _, port = address.partition(":")
+    with running([python, "-m", "moto.server", "-H", host, "-p", port], f"http://{address}/moto-api/data.json"):
+        yield f"http://{address}"
 
 
 def emptied(url: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from seaproof.contract.environ import TrainingEnviron
 from seaproof.contract.opt_ml import Channel, TrainingInput, write_training
 from seaproof.contract.training_config.flat import flatten
@@ -56,5 +58,6 @@ def run_hyperparameters(root: Path, hyperparameters: Mapping[str, str], channels
     write_training(root, TrainingInput(hyperparameters, {name: Channel() for name in channels}))
     for name, text in channels.items():
         (root / "input" / "data" / name / "rows.csv").write_text(text)
-    train_by_config(Job.read(TrainingEnviron(base_dir=str(root))))
+    with threadpool_limits(1):  # tests run side by side, and idle threads of OpenMP take the CPU from each other
+        train_by_config(Job.read(TrainingEnviron(base_dir=str(root))))
     return Done(root)

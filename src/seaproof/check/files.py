@@ -52,6 +52,11 @@ class Files(Protocol):
         """Whether a path that is not seen is not there; False for a Dockerfile whose base image is not here."""
         ...
 
+    @property
+    def resolves(self) -> bool:
+        """Whether links among the folders of a path are followed by whoever answers."""
+        ...
+
     def stat(self, path: str) -> Entry | None:
         """The entry at this path, a link not followed; None where nothing is seen."""
         ...
@@ -77,6 +82,7 @@ class FolderFiles:
     host: bool = False
     """Whether the rest of the machine is seen too, as a program of the process driver sees it."""
     complete: bool = False
+    resolves: bool = False
     executables: frozenset[str] = field(default_factory=frozenset)
     """Paths that the Dockerfile makes executable."""
 
@@ -148,7 +154,7 @@ def follow(files: Files, path: str) -> tuple[Entry | None, str]:
         entry = files.stat(path)
         if entry is None:
             # One of its folders may be a link: /bin is one to /usr/bin.
-            moved = _through_parents(files, path)
+            moved = None if files.resolves else _through_parents(files, path)
             if moved is None:
                 return None, path
             path = moved

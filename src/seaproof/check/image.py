@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,7 +15,9 @@ from seaproof.check.files import Entry, Files
 from seaproof.drivers.docker.engine import Engine, speaking
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_READ = 4 * 1024 * 1024
+_READ = 1024 * 1024
+# Go's bits of a mode.
+_FOLDER, _LINK = 1 << 31, 1 << 27
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class EngineImage:
     """A Docker image: a container of it is created, never started, and its files are fetched one by one."""
 
     complete = True
+    resolves = True
 
     def __init__(self, engine: Engine, reference: str, id: str) -> None:
         self._client = engine.client()
         self._id, self.reference = id, reference
         self._container = ""
         self._known: dict[str, Entry | None] = {}
+        self._read: dict[str, bytes] = {}
 
     def config(self) -> ImageConfig:
         """The image's configuration."""
@@ -59,14 +65,27 @@ class EngineImage:
         return config_of(found)
 
     def stat(self, path: str) -> Entry | None:
-        """See Files.stat."""
+        """See Files.stat; links on the way to it are followed by the engine."""
         if path not in self._known:
-            self._known[path] = next(self._members(path, first=True), (None, b""))[0]
+            self._known[path] = self._head(path)
         return self._known[path]
 
-    def read(self, path: str, limit: int = 64 * 1024) -> bytes:
+    def read(self, path: str, limit: int = _READ) -> bytes:
         """See Files.read."""
-        return next(self._members(path, first=True, limit=limit), (None, b""))[1]
+        if path not in self._read:
+            self._read[path] = next(self._members(path, first=True, limit=_READ), (None, b""))[1]
+        return self._read[path][:limit]
+
+    def _head(self, path: str) -> Entry | None:
+        """What the engine says of a path, without its content."""
+        with speaking("the image's files could not be looked at", self.reference):
+            url = self._client._url("/containers/{0}/archive", self._created())
+            answer = self._client.head(url, params={"path": path})
+        if answer.status_code != 200:
+            return None
+        told = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+        kind = 0o120000 if told["mode"] & _LINK else 0o040000 if told["mode"] & _FOLDER else 0o100000
+        return Entry(path, kind | (told["mode"] & 0o777), told["size"], told.get("linkTarget", ""))
 
     def walk(self, folder: str) -> Iterator[Entry]:
         """See Files.walk."""
@@ -87,16 +106,20 @@ class EngineImage:
                 self._client.remove_container(self._container, force=True, v=True)
         self._client.close()
 
+    def _created(self) -> str:
+        """The id of a container of the image, which is never started."""
+        if not self._container:
+            labels = {"seaproof.look": self.reference}
+            created = self._client.create_container(self._id, command=["seaproof-look"], labels=labels)
+            self._container = created["Id"]
+        return self._container
+
     def _members(self, path: str, *, first: bool = False, limit: int = 0) -> Iterator[tuple[Entry, bytes]]:
         import docker.errors
 
         with speaking("the image's files could not be read", self.reference):
-            if not self._container:
-                labels = {"seaproof.look": self.reference}
-                created = self._client.create_container(self._id, command=["seaproof-look"], labels=labels)
-                self._container = created["Id"]
             try:
-                pieces, _ = self._client.get_archive(self._container, path)
+                pieces, _ = self._client.get_archive(self._created(), path)
             except docker.errors.NotFound:
                 return
             parent = path.rstrip("/").rpartition("/")[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from seaproof.check.check import Unchecked
@@ -169,28 +169,32 @@ def rehearse(
         if name not in SCENES:
             raise SeaproofError(f"there is no scene {name!r}", next_step=f"Scenes are: {', '.join(SCENES)}.")
     found = find_target(target, options)
-    options = complete(options, found)
-    lab = Lab(found, options, say)
-    played = []
     try:
-        subject = Subject(found, options, lab)
-        try:
-            payload = known_payload(subject)
-        except Unchecked as error:
-            raise SeaproofError(error.reason, next_step=error.next_step) from error
-        for name in chosen or tuple(SCENES):
-            title, play = SCENES[name]
-            say(title)
-            stage = Stage(subject, payload)
-            begun = time.monotonic()
+        options = complete(options, found)
+        with closing(Lab(found, options, say)) as lab:
+            subject = Subject(found, options, lab)
             try:
-                verdict, sentence, seen, fix = play(stage)
+                payload = known_payload(subject)
             except Unchecked as error:
-                verdict, sentence, seen, fix = UNPLAYED, error.reason, (), error.next_step
-            finally:
-                stage.clear()
-            played.append(Played(name, title, verdict, sentence, seen, time.monotonic() - begun, fix))
+                raise SeaproofError(error.reason, next_step=error.next_step) from error
+            return [_play(name, Stage(subject, payload)) for name in chosen or tuple(SCENES)]
     finally:
-        lab.close()
         found.close()
-    return played
+
+
+def _play(name: str, stage: Stage) -> Played:
+    """One scene, and what came of it; one that cannot be played is told with the reason."""
+    from seaproof.check.scenes import SCENES
+
+    title, play = SCENES[name]
+    stage.subject.lab.say(title)
+    begun = time.monotonic()
+    try:
+        verdict, sentence, seen, fix = play(stage)
+    except Unchecked as error:
+        verdict, sentence, seen, fix = UNPLAYED, error.reason, (), error.next_step
+    except SeaproofError as error:
+        verdict, sentence, seen, fix = UNPLAYED, error.what, (), error.next_step
+    finally:
+        stage.clear()
+    return Played(name, title, verdict, sentence, seen, time.monotonic() - begun, fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 from seaproof.check import catalogue
@@ -41,17 +42,17 @@ def run_checks(text: str, options: Options, say: Callable[[str], None] = lambda 
             f"there is no check or family {unknown[0]!r}", next_step="`seaproof check --list` shows them all."
         )
     target = find_target(text, options)
-    options = complete(options, target)
-    lab = Lab(target, options, say)
     try:
-        subject = Subject(target, options, lab)
-        results = [_result(check, subject) for check in catalogue.all_checks() if _wanted(check, target, options)]
-        measure = measure_of(lab)
-        notes = (*target.notes, *lab.notes)
+        options = complete(options, target)
+        with closing(Lab(target, options, say)) as lab:
+            subject = Subject(target, options, lab)
+            chosen = [check for check in catalogue.all_checks() if _wanted(check, target, options)]
+            results = [_result(check, subject) for check in chosen]
+            measure = measure_of(lab)
     finally:
-        lab.close()
         target.close()
-    return Report(text, target.described, target.roles, tuple(results), time.monotonic() - begun, measure, tuple(notes))
+    notes = (*target.notes, *lab.notes)
+    return Report(text, target.described, target.roles, tuple(results), time.monotonic() - begun, measure, notes)
 
 
 def _wanted(check: Check, target: Target, options: Options) -> bool:

@@ -330,7 +330,8 @@ def _with_roles(target: Target, options: Options) -> Target:
         roles += ["realtime", "batch"]
     if config.labels.get(http.LABEL_MULTI_MODELS, "").lower() == "true":
         roles += ["multi-model"]
-    if has["train"] or (entry and project is not None and project.training.channels):
+    channels = options.channels or (project.training.channels if project is not None else {})
+    if has["train"] or (entry and channels):
         roles += ["training"]
     if project is not None and project.pipeline:
         roles += ["pipeline"]

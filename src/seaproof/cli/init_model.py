@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,10 @@ from seaproof.project import plain_name
 
 TEMPLATE = "seaproof.cli", "model_template"
 MODEL = "model"
+JAR = """\
+# The runtime of the MOJO, which you bring: h2o-genmodel.jar, or your licensed mojo2-runtime.jar, beside this file.
+COPY *.jar /opt/program/
+"""
 
 
 def write_model_project(folder: Path, given: tuple[Path, ...], python: str | None = None) -> list[str]:
@@ -31,17 +36,16 @@ def write_model_project(folder: Path, given: tuple[Path, ...], python: str | Non
         put(given, model)
         found = facts(model, python or sys.executable)
     except SeaproofError:
-        _remove(model)
+        shutil.rmtree(model, ignore_errors=True)
         raise
     java = "jpype1" in " ".join(found["packages"]).lower()
-    debian = [*found["debian"]]
     values = {
         "@name": plain_name(folder.absolute().name),
         "@file": found["file"],
         "@format": found["format"],
         "@version": __version__,
-        "@debian": _apt(debian),
-        "@java": "COPY *.jar /opt/program/\n" if java else "",
+        "@debian": _apt(found["debian"]),
+        "@java": JAR if java else "",
     }
     for name in ("Dockerfile", "seaproof.toml"):
         text = (templates / name).read_text(encoding="utf-8")
@@ -61,9 +65,3 @@ def _apt(packages: list[str]) -> str:
         f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(packages)} \\\n"
         "    && rm -rf /var/lib/apt/lists/*\n"
     )
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

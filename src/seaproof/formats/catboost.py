@@ -9,7 +9,7 @@ import catboost
 import numpy as np
 
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered
-from seaproof.formats.model import Contributions, Options, Rows
+from seaproof.formats.model import Contributions, Options, Rows, threads
 from seaproof.formats.schema import Field, Schema
 
 MISSING = "nan"
@@ -53,6 +53,7 @@ class CatBoost:
         self.schema = schema
         self.explain = self._explain
         self._model = model
+        self._threads = threads()
         self._classifies = len(model.classes_) > 0
         self._kind = "Class" if self._classifies else _kind(model)
         self._text = {number for number, field in enumerate(schema.input) if field.type == "str"}
@@ -60,18 +61,21 @@ class CatBoost:
 
     def predict(self, rows: Rows) -> Any:
         """The label of a classifier, the value of a regression."""
-        return _flat(self._model.predict(self._data(rows), prediction_type=self._kind))
+        return _flat(self._said(self._data(rows), self._kind))
 
     def score(self, rows: Rows) -> list[Any]:
         """Label and probabilities, or the value."""
         data = self._data(rows)
-        label = _flat(self._model.predict(data, prediction_type=self._kind))
+        label = _flat(self._said(data, self._kind))
         if not self._classifies:
             return [label] if label.ndim == 1 else list(label.T)
-        return [label, *self._model.predict(data, prediction_type="Probability").T]
+        return [label, *self._said(data, "Probability").T]
+
+    def _said(self, data: Any, kind: str) -> Any:
+        return self._model.predict(data, prediction_type=kind, thread_count=self._threads)
 
     def _explain(self, rows: Rows) -> Contributions:
-        values = self._model.get_feature_importance(self._pool(rows), type="ShapValues")
+        values = self._model.get_feature_importance(self._pool(rows), type="ShapValues", thread_count=self._threads)
         groups = self.schema.classes if values.ndim == 3 else ()
         return Contributions((*(field.name for field in self.schema.input), "bias"), groups, values)
 

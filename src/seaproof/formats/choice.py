@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seaproof.errors import ContractError
 from seaproof.formats.known import FORMATS
-from seaproof.formats.model import Format, Model, Options, need
+from seaproof.formats.model import Format, Model, Options, Refused, need
 from seaproof.formats.schema import FILE
 
 GROUP = "seaproof.formats"
@@ -46,7 +46,9 @@ def find(model_dir: str | Path, named: str = "") -> Found | None:
         return _of(path, known) or _unknown(path, known)
     found = [one for path in _files(folder) if (one := _of(path, known)) is not None]
     if not found:
-        return None
+        # An archive with one folder around the model, which is how many are packed.
+        inside = [path for path in _folders(folder) if path.name != "code"]
+        return find(inside[0]) if len(inside) == 1 else None
     # A Python function and the weights that its folder holds are one model: the function's.
     code = [one for one in found if one.path.suffix == ".py"]
     found = code if len(code) == 1 else found
@@ -62,9 +64,25 @@ def find(model_dir: str | Path, named: str = "") -> Found | None:
 
 def load(found: Found, options: Options) -> Model:
     """Load a model. ContractError names a package that the image lacks; what the library raises passes through."""
+    if found.format.pickle:
+        _warn_of_pickle(found.path, options)
     for module, package in found.format.libraries:
         need(module, package, found.path, f"a {found.format.name} model")
     return found.format.load(found.path, options)
+
+
+def _warn_of_pickle(path: Path, options: Options) -> None:
+    """Say what loading a pickle means; Refused where pickles are not to be loaded."""
+    if options.no_pickle:
+        raise Refused(
+            f"{path.name} is a pickle, and pickles are not to be loaded here",
+            where=str(path),
+            next_step="Save the model with skops.io.dump(model, 'model.skops'), or take SEAPROOF_NO_PICKLE away.",
+        )
+    options.warn(
+        f"{path.name} is a pickle: loading it runs whatever code is in it. Load only what you or people you trust "
+        "have made; SEAPROOF_NO_PICKLE=true refuses all pickles, and skops files need none"
+    )
 
 
 def described() -> str:
@@ -73,11 +91,18 @@ def described() -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of the folder, and of the folders in it where it has none itself that could be a model."""
+    """What could be a model at the top of the folder."""
+    return [path for path in _seen(folder) if path.is_file() and path.name != FILE]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _seen(folder) if path.is_dir()]
+
+
+def _seen(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    names = sorted(path for path in folder.iterdir() if path.name != FILE and not path.name.startswith("."))
-    return [path for path in names if path.is_file()]
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _of(path: Path, known: list[Format]) -> Found | None:

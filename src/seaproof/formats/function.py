@@ -7,9 +7,7 @@ outputs by name.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from seaproof.errors import ContractError
+from seaproof.formats.code import imported
 from seaproof.formats.identity import REGRESSION, completed
 from seaproof.formats.model import Options, Rows
 from seaproof.formats.schema import FILE, Schema
@@ -24,7 +23,7 @@ from seaproof.formats.schema import FILE, Schema
 
 def load(path: Path, options: Options) -> Function:
     """Import model.py and call its `load`; what they raise passes through. ContractError for what cannot work."""
-    module = _imported(path)
+    module = imported(path)
     predict = getattr(module, "predict", None)
     if not callable(predict):
         raise ContractError(
@@ -52,19 +51,6 @@ def load(path: Path, options: Options) -> Function:
             next_step="Define predict(columns, loaded).",
         )
     return Function(lambda columns: predict(columns, loaded), schema)
-
-
-def _imported(path: Path) -> Any:
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ContractError("it is no Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 class Function:

@@ -85,7 +85,9 @@ JRE = ("openjdk-17-jre-headless",)
 FORMATS: tuple[Format, ...] = (
     Format("CatBoost", "*.cbm", is_catboost, later("catboost"), (("catboost", "catboost"),)),
     Format("XGBoost", "*.json, *.ubj, *.bst", is_xgboost, later("xgboost"), (("xgboost", "xgboost-cpu"),), True),
-    Format("LightGBM", "*.txt", is_lightgbm, later("lightgbm"), (("lightgbm", "lightgbm"),), True, (), ("libgomp1",)),
+    Format(
+        "LightGBM", "*.txt", is_lightgbm, later("lightgbm"), (("lightgbm", "lightgbm"),), True, debian=("libgomp1",)
+    ),
     Format("ONNX", "*.onnx", by_suffix(".onnx"), later("onnx"), (("onnxruntime", "onnxruntime"), NUMPY), True),
     Format(
         "scikit-learn",
@@ -94,6 +96,7 @@ FORMATS: tuple[Format, ...] = (
         later("sklearn", "load_joblib"),
         (("joblib", "joblib"), ("sklearn", "scikit-learn")),
         often=("pandas",),
+        pickle=True,
     ),
     Format(
         "scikit-learn",
@@ -102,6 +105,7 @@ FORMATS: tuple[Format, ...] = (
         later("sklearn", "load_pickle"),
         (("sklearn", "scikit-learn"),),
         often=("pandas",),
+        pickle=True,
     ),
     Format(
         "scikit-learn",
@@ -111,8 +115,8 @@ FORMATS: tuple[Format, ...] = (
         (("skops", "skops"), ("sklearn", "scikit-learn")),
         often=("pandas",),
     ),
-    Format("H2O-3 MOJO", "*.zip, *.mojo", is_h2o_mojo, later("mojo"), JAVA, True, (), JRE),
-    Format("Driverless AI MOJO", "pipeline.mojo", is_driverless_mojo, later("driverless"), JAVA, True, (), JRE),
+    Format("H2O-3 MOJO", "*.zip, *.mojo", is_h2o_mojo, later("mojo"), JAVA, True, debian=JRE),
+    Format("Driverless AI MOJO", "pipeline.mojo", is_driverless_mojo, later("driverless"), JAVA, True, debian=JRE),
     Format("TorchScript", "*.pt, *.pth", is_torchscript, later("torch", "load_script"), (TORCH, NUMPY), True),
     Format(
         "PyTorch exported program", "*.pt2", by_suffix(".pt2"), later("torch", "load_exported"), (TORCH, NUMPY), True

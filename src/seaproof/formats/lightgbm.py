@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightgbm
-import numpy as np
 
 from seaproof.errors import ContractError
+from seaproof.formats.codes import Codes, check_categories
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered
 from seaproof.formats.model import Contributions, Options, Rows, labels
 from seaproof.formats.schema import Field, Schema, read_schema
@@ -26,7 +26,12 @@ def load(path: Path, options: Options) -> LightGBM:
     given = read_schema(path.parent)
     coded = _coded(text, head, booster, path)
     own = schema_of(booster, head, coded, given)
-    return LightGBM(booster, completed(own, path), coded)
+    schema = completed(own, path)
+    # Those of schema.json for a model that was trained on numbers that somebody else made of them.
+    listed = {place: field.categories for place, field in enumerate(schema.input) if field.type == "str"}
+    categories = {**listed, **{place: tuple(map(str, known)) for place, known in coded.items()}}
+    check_categories(schema, categories, path)
+    return LightGBM(booster, schema, categories)
 
 
 def _head(text: str) -> dict[str, str]:
@@ -74,18 +79,15 @@ def schema_of(booster: Any, head: dict[str, str], coded: dict[int, list[Any]], g
 class LightGBM:
     """One loaded booster."""
 
-    def __init__(self, booster: Any, schema: Schema, coded: dict[int, list[Any]]) -> None:
+    def __init__(self, booster: Any, schema: Schema, categories: Mapping[int, Sequence[str]]) -> None:
         self.schema = schema
         self.explain = self._explain
         self._booster = booster
-        self._codes = {
-            place: {str(category): float(code) for code, category in enumerate(categories)}
-            for place, categories in coded.items()
-        }
+        self._codes = Codes(categories)
 
     def predict(self, rows: Rows) -> Any:
         """What Booster.predict gives: chances of a classifier, the value of a regression."""
-        return self._booster.predict(self._matrix(rows))
+        return self._booster.predict(self._codes.matrix(rows))
 
     def score(self, rows: Rows) -> list[Any]:
         """The chances, with the label before them where schema.json names labels; or the value."""
@@ -97,23 +99,10 @@ class LightGBM:
         return [labels(classes, said.argmax(1)), *columns] if classes else columns
 
     def _explain(self, rows: Rows) -> Contributions:
-        values = self._booster.predict(self._matrix(rows), pred_contrib=True)
+        values = self._booster.predict(self._codes.matrix(rows), pred_contrib=True)
         width = len(self.schema.input) + 1
         groups: tuple[str, ...] = ()
         if values.shape[1] != width:
             values = values.reshape(len(values), -1, width)
             groups = self.schema.classes or tuple(str(number) for number in range(values.shape[1]))
         return Contributions((*(field.name for field in self.schema.input), "bias"), groups, values)
-
-    def _matrix(self, rows: Rows) -> Any:
-        if isinstance(rows, np.ndarray):
-            return rows
-        # As the library codes a column of categories: by its place among them, NaN for any other.
-        coded = [self._coded(place, column) for place, column in enumerate(rows)]
-        return np.column_stack(coded)
-
-    def _coded(self, place: int, column: Any) -> Any:
-        codes = self._codes.get(place)
-        if codes is None:
-            return column
-        return np.array([codes.get(cell, math.nan) for cell in column])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from seaproof.contract.environ import variable
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Schema
 
@@ -80,6 +81,8 @@ class Format:
     """The library keeps threads, which do not survive a fork: each worker loads the model for itself."""
     often: tuple[str, ...] = ()
     """Further packages that most of its models need."""
+    pickle: bool = False
+    """Loading it runs whatever code is in the file."""
     debian: tuple[str, ...] = ()
     """Debian packages that its library needs and a slim image lacks."""
 
@@ -110,6 +113,13 @@ def starts(path: Path, size: int = 4096) -> bytes:
             return file.read(size)
     except OSError:
         return b""
+
+
+def threads() -> int:
+    """How many threads a prediction may use, for libraries that do not read OMP_NUM_THREADS themselves: the worker's
+    share of the CPUs."""
+    told = variable("OMP_NUM_THREADS")
+    return int(told) if told.isdigit() else 1
 
 
 def is_numeric(schema: Schema) -> bool:

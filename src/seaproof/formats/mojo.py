@@ -6,7 +6,6 @@ own `hex.genmodel.tools.PredictCsv` says, bit for bit.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ import numpy as np
 
 from seaproof.errors import ContractError
 from seaproof.formats import java
+from seaproof.formats.codes import Codes
 from seaproof.formats.identity import completed
 from seaproof.formats.model import Contributions, Options, Rows, labels
 from seaproof.formats.schema import Field, Schema
 
 JARS = ("*genmodel*.jar", "h2o.jar")
 CLASSES = ("Binomial", "Multinomial", "Ordinal")
+WARM_UPS = 50
 KINDS = (*CLASSES, "Regression", "Clustering")
 
 
@@ -71,13 +72,14 @@ class Mojo:
             [str(level) for level in model.getDomainValues(model.getResponseIdx())] if schema.classes else []
         )
         self._width = int(model.getPredsSize())
-        self._codes = [
-            {level: float(code) for code, level in enumerate(field.categories)} if field.type == "str" else None
-            for field in schema.input
-        ]
+        levels = [model.getDomainValues(place) for place in range(len(schema.input))]
+        self._codes = Codes({place: list(map(str, known)) for place, known in enumerate(levels) if known is not None})
         self._score = _method("hex.genmodel.GenModel", "score0", "[D", "[D", "[D").bindTo(model)
         self._contributions = _contributions(model, kind)
         self.explain = self._explain if self._contributions else None
+        # Java compiles what runs often. That is done here, and not at the cost of the first who ask.
+        for _ in range(WARM_UPS):
+            self._scored(np.zeros((100, len(schema.input))))
 
     def predict(self, rows: Rows) -> Any:
         """The label, the value, or the cluster."""
@@ -112,14 +114,7 @@ class Mojo:
 
     def _matrix(self, rows: Rows) -> Any:
         """The rows as a double[][]: levels by their number, NaN for a level that training has not seen."""
-        if not isinstance(rows, np.ndarray):
-            rows = np.column_stack(
-                [
-                    column if codes is None else [codes.get(cell, math.nan) for cell in column]
-                    for codes, column in zip(self._codes, rows, strict=True)
-                ]
-            )
-        return jpype.JArray.of(np.ascontiguousarray(rows, np.float64))
+        return jpype.JArray.of(np.ascontiguousarray(self._codes.matrix(rows), np.float64))
 
 
 def _contributions(model: Any, kind: str) -> tuple[Any, list[str]] | None:

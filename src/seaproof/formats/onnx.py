@@ -10,7 +10,7 @@ import onnxruntime
 
 from seaproof.errors import ContractError
 from seaproof.formats.identity import completed, numbered, unnamed
-from seaproof.formats.model import Options, Rows
+from seaproof.formats.model import Options, Rows, threads
 from seaproof.formats.schema import Field, Schema, Type
 
 _TYPES: dict[str, tuple[Type, str]] = {
@@ -28,6 +28,9 @@ def load(path: Path, options: Options) -> Onnx:
     """Load a graph. ContractError where it takes no tables."""
     wanted = onnxruntime.SessionOptions()
     wanted.log_severity_level = 3
+    # Its own default is a thread for each CPU in every worker, and they spin while they wait for work.
+    wanted.intra_op_num_threads = threads()
+    wanted.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), wanted, providers=onnxruntime.get_available_providers())
     return Onnx(session, completed(schema_of(session, path), path))
 

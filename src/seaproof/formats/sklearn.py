@@ -1,7 +1,6 @@
 """scikit-learn: an estimator in a joblib, pickle or skops file.
 
-A pickle runs whatever code it holds when it is loaded. It is loaded with a warning that says so, and not at all with
-`no_pickle`; skops loads types that it knows, and names those that it does not.
+skops loads types that it knows, and names those that it does not; the other two are pickles, which `choice` warns of.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from seaproof.formats.schema import Field, Schema
 
 def load_joblib(path: Path, options: Options) -> Estimator:
     """Load a file of joblib.dump, which is a pickle."""
-    _warn_of_pickle(path, options)
     import joblib
 
     return _estimator(joblib.load(path), path)
@@ -27,7 +25,6 @@ def load_joblib(path: Path, options: Options) -> Estimator:
 
 def load_pickle(path: Path, options: Options) -> Estimator:
     """Load a pickle."""
-    _warn_of_pickle(path, options)
     with path.open("rb") as file:
         try:
             return _estimator(pickle.load(file), path)
@@ -51,19 +48,6 @@ def load_skops(path: Path, options: Options) -> Estimator:
             next_step="If you trust who made it: SEAPROOF_TRUSTED_TYPES=" + ",".join(untrusted),
         )
     return _estimator(load(path, trusted=list(options.trusted_types)), path)
-
-
-def _warn_of_pickle(path: Path, options: Options) -> None:
-    if options.no_pickle:
-        raise Refused(
-            f"{path.name} is a pickle, and pickles are not to be loaded here",
-            where=str(path),
-            next_step="Save the model with skops.io.dump(model, 'model.skops'), or take SEAPROOF_NO_PICKLE away.",
-        )
-    options.warn(
-        f"{path.name} is a pickle: loading it runs whatever code is in it. Load only what you or people you trust "
-        "have made; SEAPROOF_NO_PICKLE=true refuses all pickles, and skops files need none"
-    )
 
 
 def _estimator(model: Any, path: Path) -> Estimator:

@@ -7,8 +7,6 @@ is sent.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 
 from seaproof.errors import ContractError
+from seaproof.formats.code import imported
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered
 from seaproof.formats.model import Options, Rows, is_numeric, labels
 from seaproof.formats.schema import Field, Schema
@@ -44,7 +43,7 @@ def load_safetensors(path: Path, options: Options) -> Torch:
             where=str(path),
             next_step="Define build() there, which returns the torch.nn.Module that the weights belong to.",
         )
-    build = getattr(_imported(code), "build", None)
+    build = getattr(imported(code), "build", None)
     if not callable(build):
         raise ContractError(
             "it defines no build", where=str(code), next_step="Define build(), which returns the torch.nn.Module."
@@ -59,18 +58,6 @@ def load_safetensors(path: Path, options: Options) -> Torch:
             next_step="Build the module that was saved.",
         ) from None
     return _model(module.to(_device()), path)
-
-
-def _imported(path: Path) -> Any:
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location("model", path)
-    if spec is None or spec.loader is None:
-        raise ContractError("it is no Python file", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["model"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _device() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import xgboost
 
 from seaproof.errors import ContractError
+from seaproof.formats.codes import Codes, check_categories
 from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
-from seaproof.formats.model import Contributions, Options, Rows, is_numeric, labels, need
-from seaproof.formats.schema import Field, Schema, read_schema
+from seaproof.formats.model import Contributions, Options, Rows, labels, need
+from seaproof.formats.schema import Field, Schema, Type, read_schema
 
-_TYPES = {"i": "bool", "int": "int", "c": "str"}
+_TYPES: dict[str, Type] = {"i": "bool", "int": "int"}
 _CHANCES = ("binary:logistic", "multi:softprob", "multi:softmax")
 
 
@@ -33,11 +35,19 @@ def load(path: Path, options: Options) -> XGBoost:
     given = read_schema(path.parent)
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["learner_train_param"]["objective"]
+    named = any(field.categories for field in given.input) if given else False
+    if "c" in (booster.feature_types or ()) and not named and hasattr(booster, "get_categories"):
+        need("pyarrow", "pyarrow", path, "of a model that keeps its categories")
     own = schema_of(booster, objective, int(learner["learner_model_param"]["num_class"]), given)
     schema = completed(own, path)
-    if not is_numeric(schema):
-        need("pandas", "pandas", path, "of a model that was trained on categories")
-    return XGBoost(booster, schema, objective)
+    categories = {**_listed(schema), **_listed(own)}
+    check_categories(schema, categories, path)
+    return XGBoost(booster, schema, objective, categories)
+
+
+def _listed(schema: Schema) -> dict[int, tuple[str, ...]]:
+    """The categories by the column's place; the booster's own come before those of schema.json."""
+    return {place: field.categories for place, field in enumerate(schema.input) if field.type == "str"}
 
 
 def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) -> Schema:
@@ -48,10 +58,7 @@ def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) 
     if names is None:
         fields = unnamed(booster.num_features())
     else:
-        fields = tuple(
-            Field(name, _TYPES.get(kind, "float"), known.get(name, ()))  # type: ignore[arg-type]
-            for name, kind in zip(names, types, strict=True)
-        )
+        fields = tuple(_field(name, kind, known.get(name)) for name, kind in zip(names, types, strict=True))
     named = given.classes if given else ()
     if named and objective in _CHANCES:
         outputs = classification(named)
@@ -59,6 +66,13 @@ def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) 
     if objective == "multi:softprob":
         return Schema("", fields, numbered("probability", classes))
     return Schema("", fields, (Field("probability", "float"),) if objective == "binary:logistic" else REGRESSION)
+
+
+def _field(name: str, kind: str, categories: tuple[str, ...] | None) -> Field:
+    if kind != "c":
+        return Field(name, _TYPES.get(kind, "float"))
+    # A booster that does not keep its categories takes their numbers, unless schema.json names them.
+    return Field(name, "str", categories) if categories else Field(name, "float")
 
 
 def _categories(booster: Any) -> dict[str, tuple[str, ...]]:
@@ -75,19 +89,18 @@ def _categories(booster: Any) -> dict[str, tuple[str, ...]]:
 class XGBoost:
     """One loaded booster."""
 
-    def __init__(self, booster: Any, schema: Schema, objective: str) -> None:
+    def __init__(self, booster: Any, schema: Schema, objective: str, categories: Mapping[int, Sequence[str]]) -> None:
         self.schema = schema
         self.explain = self._explain
         self._booster = booster
         self._objective = objective
         self._names = booster.feature_names
         self._types = booster.feature_types
+        self._codes = Codes(categories)
 
     def predict(self, rows: Rows) -> Any:
         """What Booster.predict gives: chances of a classifier, the value of a regression."""
-        if isinstance(rows, np.ndarray):
-            return self._booster.inplace_predict(rows, validate_features=False)
-        return self._booster.predict(self._matrix(rows))
+        return self._booster.inplace_predict(self._codes.matrix(rows), validate_features=False)
 
     def score(self, rows: Rows) -> list[Any]:
         """The chances, with the label before them where schema.json names labels; or the value."""
@@ -103,21 +116,14 @@ class XGBoost:
         return [labels(classes, said.argmax(1)), *columns] if classes else columns
 
     def _explain(self, rows: Rows) -> Contributions:
-        values = self._booster.predict(self._matrix(rows), pred_contribs=True)
+        data = xgboost.DMatrix(
+            self._codes.matrix(rows),
+            feature_names=self._names,
+            feature_types=self._types,
+            enable_categorical=True,
+        )
+        values = self._booster.predict(data, pred_contribs=True)
         groups: tuple[str, ...] = ()
         if values.ndim == 3:
             groups = self.schema.classes or tuple(str(number) for number in range(values.shape[1]))
         return Contributions((*(field.name for field in self.schema.input), "bias"), groups, values)
-
-    def _matrix(self, rows: Rows) -> Any:
-        if isinstance(rows, np.ndarray):
-            return xgboost.DMatrix(rows, feature_names=self._names, feature_types=self._types)
-        import pandas
-
-        # The file's own names, which may be others than the schema's: XGBoost takes no brackets in them.
-        names = self._names or [field.name for field in self.schema.input]
-        columns = {
-            name: pandas.Categorical(column, list(field.categories)) if field.type == "str" else column
-            for name, field, column in zip(names, self.schema.input, rows, strict=True)
-        }
-        return xgboost.DMatrix(pandas.DataFrame(columns), enable_categorical=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from seaproof.contract.environ import is_true
@@ -40,7 +41,7 @@ def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: b
     if not request.query:
         return Asked(_models([named] if named else [], chain), replies, False, headers)
     try:
-        given = parse_qs(request.query, keep_blank_values=True, max_num_fields=100)
+        given = _parsed(request.query)
     except ValueError as error:
         raise RequestError(400, f"the query cannot be read: {error}") from error
     wanted = given.get("replies", [replies])[-1]
@@ -48,6 +49,12 @@ def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: b
         raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
     models = given.get("model") or ([named] if named else [])
     return Asked(_models(models, chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
+
+
+@lru_cache(512)
+def _parsed(query: str) -> Mapping[str, list[str]]:
+    """Of what callers ask again and again."""
+    return parse_qs(query, keep_blank_values=True, max_num_fields=100)
 
 
 def _forwarded(headers: Headers) -> Headers:

@@ -97,7 +97,8 @@ async def _examined(client: Client, evidence: Evidence, seat: Seat, begun: float
         return replace(evidence, ping=pinged)
     broken = evidence.kind in ("closed", "refused") and pinged != "200"
     exit: Exit | None = None
-    for _ in range(10 if broken else 1):
+    # Who breaks a connection and answers no ping is about to be known dead; who refuses one may only be slow to start.
+    for _ in range((40 if evidence.kind == "closed" else 10) if broken else 1):
         exit = await loop.run_in_executor(None, keeper.ended, begun)
         if exit is not None or not broken:
             break

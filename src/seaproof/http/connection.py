@@ -154,12 +154,15 @@ class Connection(asyncio.Protocol):
         else:
             self._owes_continue = True
 
-    def open_stream(self, request: Request) -> BodyStream | None:
+    def wants_stream(self, request: Request) -> bool:
         try:
-            if not self._server.wants_stream(request):
-                return None
+            return self._server.wants_stream(request)
         except Exception as error:
             log.error("choosing whether to stream %s failed", request.path, exc_info=error)
+            return False
+
+    def open_stream(self, request: Request) -> BodyStream | None:
+        if not self.wants_stream(request):
             return None
         waits = request.header(b"expect") != ""
         return BodyStream(self._limits.stream_bytes, self._on_stream_flow, self._send_continue if waits else None)

@@ -48,6 +48,9 @@ class Sink(Protocol):
     def expects(self) -> None:
         """A client waits for leave to send its body, which would be accepted."""
 
+    def wants_stream(self, request: Request) -> bool:
+        """Whether the body of this request, of which the head is there, goes on as a stream."""
+
     def open_stream(self, request: Request) -> BodyStream | None:
         """A stream for the body of this request, or None to hold it whole."""
 
@@ -117,12 +120,14 @@ class RequestReader:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse the next bytes."""
-        if self.phase == IDLE and isinstance(data, bytes) and not self._may_stream:
+        if self.phase == IDLE and isinstance(data, bytes):
             end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
             known = _heads.get(data[:end])
             if known is not None and len(data) == end + known[4] <= end + self._limits.body_bytes:
-                self._deliver_known(known, data[end:], end)
-                return
+                request = Request(*known[:3], known[3].copy(), data[end:])
+                if not self._may_stream or not self._sink.wants_stream(request):
+                    self._deliver_known(request, end, known[5], known[6])
+                    return
             self._whole = data[:end] if end > 3 else b""
             self._size_whole = len(data) - end
         rest = self._feed(data)
@@ -130,17 +135,14 @@ class RequestReader:
         while rest:
             rest = self._feed(rest)
 
-    def _deliver_known(
-        self, known: tuple[str, str, str, Headers, int, bool, bool], body: bytes, head_bytes: int
-    ) -> None:
+    def _deliver_known(self, request: Request, head_bytes: int, keep_alive: bool, old: bool) -> None:
         """A request whose head was read before, byte for byte; the parser sees none of it."""
-        method, path, query, headers, size, keep_alive, old = known
         if head_bytes > self._limits.header_bytes:
             self._refuse_head()
             return
         self.begun = self._sink.now
-        self.received += size
-        self._sink.deliver(Request(method, path, query, headers.copy(), body), keep_alive, old)
+        self.received += len(request.body)
+        self._sink.deliver(request, keep_alive, old)
 
     def _remember(self, request: Request) -> None:
         """Keep the head of a request that was head and body, nothing else, in one piece."""

@@ -32,7 +32,7 @@ from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations import answers, target_model
 from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
 from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
-from seaproof.invocations.sessions import NEW
+from seaproof.invocations.sessions import NEW, Sessions
 from seaproof.invocations.terms import Terms, of_variant, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
@@ -81,6 +81,8 @@ class _Choice:
     settings: Settings
     chance: random.Random
     tried: set[Instance] = field(default_factory=set)
+    sessions: Sessions | None = None
+    """Those of the endpoint, once an instance was chosen."""
 
     def enter(self) -> tuple[Variant, Instance] | None:
         """Choose and enter an instance; None where none is left. ServiceError where nothing fits the request."""
@@ -89,6 +91,7 @@ class _Choice:
             routing = self.routes.get(self.endpoint)
             if routing is None:
                 raise answers.endpoint_not_found(self.settings, self.endpoint)
+            self.sessions = routing.sessions
             variants: Sequence[Variant] = routing.variants
             if self.target:
                 variants = [variant for variant in variants if variant.name == self.target]
@@ -171,7 +174,7 @@ def invocation(
         trace: Trace | None = None
         failed: StepFailed | None = None
         try:
-            answer = partial(_answer, routes, endpoint, variant.name, instance.id)
+            answer = partial(_answer, choice.sessions, variant.name, instance.id)
             terms = of_variant(terms, variant)
             if len(request.body) > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
@@ -233,18 +236,16 @@ def _through(
         _check_target_model(target)
     elif target:
         raise answers.not_supported(endpoint, _TARGET_MODEL)
-    return (
-        yield from chain(
-            [step_to(container, target) for container in containers],
-            _forwarded(request.headers),
-            request.body,
-            deadline=begun + terms.timeout,
-            hop_limit=terms.hop_bytes,
-            reply_limit=terms.reply_bytes,
-            span=_span(request.headers, len(containers)),
-            opened=opened,
-            now=now,
-        )
+    return chain(
+        [step_to(container, target) for container in containers],
+        _forwarded(request.headers),
+        request.body,
+        deadline=begun + terms.timeout,
+        hop_limit=terms.hop_bytes,
+        reply_limit=terms.reply_bytes,
+        span=_span(request.headers, len(containers)),
+        opened=opened,
+        now=now,
     )
 
 
@@ -298,10 +299,9 @@ def _forwarded(headers: Headers) -> Headers:
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
 
 
-def _answer(routes: Routes, endpoint: str, variant: str, instance: str, reply: Reply) -> Response:
-    routing = routes.get(endpoint)
-    if routing is not None:
-        routing.sessions.heard(reply.headers, instance)
+def _answer(sessions: Sessions | None, variant: str, instance: str, reply: Reply) -> Response:
+    if sessions is not None:
+        sessions.heard(reply.headers, instance)
     return Response(reply.status, _returned(reply.headers, variant), reply.body)
 
 

@@ -52,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             held = []
             while True:
                 held.append(bytearray(os.urandom(4096)) * 1024)
+                time.sleep(0.02)
         elif verb == "die":
             print("had enough", flush=True)
             os._exit(3)

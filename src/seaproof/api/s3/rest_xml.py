@@ -114,6 +114,9 @@ def members(
         given[payload] = _document(member, body) if member.type_name == "structure" else body
         if given[payload] is None:
             del given[payload]
+    for name in shape.required_members:
+        if name not in given:
+            raise ServiceError("MalformedXML" if name == payload else "InvalidArgument", f"The request lacks {name}.")
     return given
 
 

@@ -170,8 +170,8 @@ class _Watch:
 
     def _too_much(self) -> bool:
         """Whether it has more memory or more processes than it may; looked at about ten times a second."""
-        if not (self.spec.memory or self.spec.processes) or time.monotonic() < self.next_look:
-            return False
+        if self.killed or not (self.spec.memory or self.spec.processes) or time.monotonic() < self.next_look:
+            return False  # one that is being killed has less and less, and why it was killed stays
         members = self._members()
         if self.spec.processes and len(members) > self.spec.processes:
             return True

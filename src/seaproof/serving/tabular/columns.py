@@ -24,7 +24,7 @@ def column(field: Field, cells: Any, first_row: int = 1) -> Column:
     fit, counting rows from `first_row`.
     """
     if field.type == "str":
-        return _texts(cells)
+        return _texts(field, cells, first_row)
     numbers = _numbers(field, cells, first_row)
     if field.type == "int":
         _check_whole(field, numbers, first_row)
@@ -41,12 +41,14 @@ def matrix(fields: Sequence[Field], rows: Any) -> Any:
     return rows
 
 
-def _texts(cells: Any) -> list[str | None]:
+def _texts(field: Field, cells: Any, first_row: int) -> list[str | None]:
     given = cells if isinstance(cells, list) else cells.tolist()
-    return [_text(cell) for cell in given]
+    if set(map(type, given)) == {str}:
+        return [cell or None for cell in given]
+    return [_text(field, cell, first_row + place) for place, cell in enumerate(given)]
 
 
-def _text(cell: Any) -> str | None:
+def _text(field: Field, cell: Any, row: int) -> str | None:
     """A category as text: a whole number without a decimal point, as it stands in the file that it was trained on."""
     if isinstance(cell, str):
         return cell or None
@@ -56,7 +58,9 @@ def _text(cell: Any) -> str | None:
         return "true" if cell else "false"
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell)
+    if isinstance(cell, (int, float)) or hasattr(cell, "isoformat"):
+        return str(cell)
+    raise _unfit(field, cell, row)
 
 
 def _numbers(field: Field, cells: Any, first_row: int) -> Any:
@@ -67,14 +71,20 @@ def _numbers(field: Field, cells: Any, first_row: int) -> Any:
             return array.astype(np.float64)
         cells = array.tolist()
     try:
-        return np.array(cells, np.float64)  # numbers, True and False, and texts that are numbers
-    except (TypeError, ValueError):
-        return np.array([_number(field, cell, first_row + place) for place, cell in enumerate(cells)])
+        numbers = np.array(cells, np.float64)  # numbers, True and False, and texts that are numbers
+        if numbers.ndim == 1:  # cells that are lists, all of one length, would make a matrix
+            return numbers
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return np.array([_number(field, cell, first_row + place) for place, cell in enumerate(cells)])
 
 
 def _number(field: Field, cell: Any, row: int) -> float:
     if isinstance(cell, (int, float)):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:
+            raise _unfit(field, cell, row) from None
     if cell is None:
         return math.nan
     if isinstance(cell, str):
@@ -99,8 +109,11 @@ def _check_whole(field: Field, numbers: Any, first_row: int) -> None:
 
 
 def _unfit(field: Field, cell: Any, row: int) -> RequestError:
-    kind = {"float": "a number", "int": "a whole number", "bool": "true or false"}[field.type]
-    shown = repr(cell)
+    kind = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text"}[field.type]
+    try:
+        shown = repr(cell)
+    except ValueError:  # an integer of thousands of digits
+        shown = "that"
     return RequestError(
         400,
         f"{shown if len(shown) <= 60 else shown[:57] + '...'} is not {kind}",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 from seaproof.formats.schema import Field
 from seaproof.serving.codecs import Table, decode, numbers
+from seaproof.serving.codecs.cells import reads_as_other
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.text import text_of, utf8
 from seaproof.serving.tabular.columns import MISSING, column, matrix
@@ -34,7 +36,8 @@ class Reader:
         self.fields = tuple(fields)
         self._trained = list(trained) if set(trained) > {field.name for field in fields} else []
         self._missing = frozenset(missing)
-        self._missing_numbers = [float(text) for text in missing if _is_number(text)]
+        texts = [text for text in missing if text.strip().lower() not in MISSING and reads_as_other(text)]
+        self._missing_numbers = list(map(float, texts))
         self.names = [field.name for field in fields]
         self.numeric = all(field.type != "str" for field in fields)
 
@@ -53,6 +56,13 @@ class Reader:
             value = value[key]
         if isinstance(value, Table):
             return self.table(value)
+        if isinstance(value, bytes):
+            raise RequestError(
+                415,
+                "bytes of no kind are no table",
+                where="Content-Type",
+                next_step="Send rows as text/csv or application/json; a JSON object is read whatever its type says.",
+            )
         if hasattr(value, "ndim"):
             return self._array(value)
         if isinstance(value, list) and value:
@@ -116,18 +126,17 @@ class Reader:
                 return self.checked(found)
         if self.numeric and header != "absent":
             head, _, rest = plain.partition(b"\n")
-            names = _cells(text_of(head, MediaType(CSV)))[:1]
-            found = numbers.matrix(rest) if names and rest.strip() and self._is_header(names[0], header) else None
-            if found is not None and found.shape[1] == len(names[0]):
-                return self._pick(names[0], found)
-        rows = _cells(text_of(plain, MediaType(CSV)))
-        if not rows:
+            names = [cells[0] for cells in _columns(text_of(head, MediaType(CSV)))]
+            found = numbers.matrix(rest) if names and rest.strip() and self._is_header(names, header) else None
+            if found is not None and found.shape[1] == len(names):
+                return self._pick(names, found)
+        columns = _columns(text_of(plain, MediaType(CSV)))
+        if not columns:
             raise RequestError(400, "the body is empty", where="body", next_step="Send at least one row.")
-        named = header != "absent" and self._is_header(rows[0], header)
-        first = 2 if named else 1
-        _check_even(rows)
-        columns = list(map(list, zip(*rows[first - 1 :], strict=True)))
-        return self.table(Table(columns or [[] for _ in rows[0]], rows[0] if named else None), first)
+        top = [cells[0] for cells in columns]
+        if header != "absent" and self._is_header(top, header):
+            return self.table(Table([cells[1:] for cells in columns], top), 2)
+        return self.table(Table(columns), 1)
 
     def _pick(self, names: list[str], found: Any) -> Any:
         places = {name: place for place, name in enumerate(names)}
@@ -141,7 +150,7 @@ class Reader:
             return True
         if self._trained:
             return False  # rows of another width than the model's are those of its training file
-        if any(_is_number(cell) for cell in cells) or len(set(cells)) < len(cells) or not all(cells):
+        if any(map(reads_as_other, cells)) or len(set(cells)) < len(cells) or not all(cells):
             return False
         return len(cells) != len(self.fields) or any(field.type != "str" for field in self.fields)
 
@@ -208,34 +217,34 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names if len(names) <= 40 else [*names[:40], f"and {len(names) - 40} more"])
 
 
-def _cells(text: str) -> list[list[str]]:
-    """The rows of a CSV text; RequestError where a quote is not closed."""
+def _columns(text: str) -> list[list[str]]:
+    """The columns of a CSV text, all of one length; RequestError 400 where it is none."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    width = plain.partition("\n")[0].count(",") + 1
+    if '"' not in plain and width > 1 and all(line.count(",") == width - 1 for line in plain.split("\n")):
+        cells = plain.replace("\n", ",").split(",")
+    else:
+        rows = _rows(text)
+        width = len(rows[0]) if rows else 0
+        cells = list(chain.from_iterable(rows))
+    return [cells[place::width] for place in range(width)]
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows, cell by cell; lines without a visible character are left out."""
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        return [row for row in rows if row and (len(row) > 1 or row[0].strip())]
+        found = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = [row for row in found if row and (len(row) > 1 or row[0].strip())]
     except csv.Error as error:
         raise RequestError(
             400, f"not CSV: {error}", where="body", next_step='Write a quote inside a quoted cell as two: "5"" pipe".'
         ) from error
-
-
-def _check_even(rows: Sequence[Sequence[str]]) -> None:
-    width = len(rows[0])
     for number, row in enumerate(rows, 1):
-        if len(row) != width:
+        if len(row) != len(rows[0]):
             raise RequestError(
                 400,
-                f"row {number} has {len(row)} columns, and the first has {width}",
+                f"row {number} has {len(row)} columns, and the first has {len(rows[0])}",
                 where=f"row {number}",
                 next_step="Give every row the same number of columns; quote cells that contain a comma.",
             )
-
-
-def _is_number(cell: str) -> bool:
-    if cell.strip().lower() in MISSING:
-        return False
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return rows

@@ -10,13 +10,17 @@ from seaproof.contract.environ import ALL, ModelEnviron, ServingEnviron
 from seaproof.errors import RequestError, authors_traceback
 from seaproof.formats.model import Model
 from seaproof.http.message import Request, Response
-from seaproof.serving.codecs import Table, decode
+from seaproof.serving.codecs import DECODERS, Table, decode
 from seaproof.serving.functions import Functions
 from seaproof.serving.predictor import Parts, Predictor, Unencoded, read_content
 from seaproof.serving.replies import log
 from seaproof.serving.tabular import scorer
 from seaproof.serving.tabular.pages import Pages
 from seaproof.serving.tabular.plain import Reader
+
+LINES = ("application/jsonlines", "application/x-jsonlines")
+"""Types of which each line is an object, and the first may be the only one."""
+OCTETS = "application/octet-stream"
 
 Route = Callable[[Request], Response]
 
@@ -50,12 +54,16 @@ class TabularPredictor(Predictor):
 
     def read(self, request: Request) -> tuple[Any, Any]:
         """What the model is given, and how the scorer's request wants its answer; None for a plain one."""
-        given = scorer.object_of(request.body)
         content = read_content(request.header(b"content-type"))
-        if given is not None and content.media.essence not in ("application/jsonlines", "application/x-jsonlines"):
+        essence = content.media.essence
+        given = None if essence in LINES else scorer.object_of(request.body)
+        if given is not None:
             if not scorer.is_plain(given, self._reader.names):
                 return scorer.read(given, self._reader)
             return self._reader.value(given), None
+        if (essence not in DECODERS or essence == OCTETS) and request.body.lstrip()[:1] == b"{":
+            # Nothing that a codec would say helps who meant to send a row.
+            raise scorer.refusal("the body begins as a JSON object does, and is none")
         if not self._reader.fields:
             return decode(request.body, content.media), None
         return self._reader.read(request.body, content.media), None
