@@ -58,6 +58,7 @@ def test_a_good_training_program_passes_all(tmp_path: Path):
         tmp_path,
         program(work=CHECKPOINTS),
         hosts=2,
+        stop_job_seconds=15.0,
         metrics={"auc": "validation:auc=([0-9.]+)"},
     )
     wrong = [(r.check.id, r.outcome, r.reason, [f.cause for f in r.findings]) for r in report.results if r.findings]
