@@ -31,7 +31,7 @@ SAVE = '(ml / "model/model.txt").write_text(str(len(rows)))'
 FAIL = '(ml / "output").mkdir(exist_ok=True); (ml / "output/failure").write_text(traceback.format_exc())'
 CHECKPOINTS = """kept = ml / "checkpoints/step"
     step = int(kept.read_text()) if kept.exists() else 0
-    while step < 6:
+    while step < 12:
         step += 1; kept.write_text(str(step)); time.sleep(0.1)"""
 
 
