@@ -43,7 +43,7 @@ class Pipeline:
 def call(url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, names), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, names), timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -63,13 +63,14 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def pipeline(folder: Path, *arguments: str) -> Iterator[Pipeline]:
-    """A gateway that is ready, ended with the block."""
+def pipeline(folder: Path, *arguments: str, startup: int = 20) -> Iterator[Pipeline]:
+    """A gateway that is ready, ended with the block; `startup` is how many seconds its containers have for that."""
+    variables = {**environment(), "SEAPROOF_STARTUP_TIMEOUT": str(startup)}
     log = folder / "gateway.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "seaproof.cli", "pipeline", *arguments, "--port", "0", "--json"],
-            cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=output, text=True,
+            cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=output, text=True,
         )  # fmt: skip
     assert process.stdout is not None
     try:

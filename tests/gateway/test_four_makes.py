@@ -66,7 +66,7 @@ def test_a_gateway_sends_a_request_through_all_of_them(kind: str, project: Proje
     entries[1] |= {"type": "multi", "models": "models"}
     entries[2] |= {"model": "trained/model"}
     (project.root / "containers.json").write_text(json.dumps(entries))
-    with pipeline(project.root, "--driver", kind) as front:
+    with pipeline(project.root, "--driver", kind, startup=120) as front:
         found = front.post("?model=double", ROWS, Content_Type="text/csv", Accept="text/csv")
         other = front.post("?model=nothing", ROWS, Content_Type="text/csv", Accept="text/csv")
         trace = json.loads(front.post("?model=double&trace=1", ROWS, Content_Type="text/csv", Accept="text/csv")[1])
@@ -108,7 +108,7 @@ def test_an_endpoint_does_so_with_models_from_storage(kind: str, project: Projec
 
 
 def _plane(folder: Path, project: Project, kind: str) -> Plane:
-    settings = replace(Settings(driver=kind), startup_timeout=60.0, stop_endpoint_grace=2.0)
+    settings = replace(Settings(driver=kind), startup_timeout=120.0, stop_endpoint_grace=2.0)
     return Plane(
         folder=folder,
         settings=settings,
@@ -131,7 +131,7 @@ def _deploy(plane: Plane, project: Project) -> None:
     variant = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     endpoint_configs.create_endpoint_config(plane, {"EndpointConfigName": "c", "ProductionVariants": [variant]})
     endpoints.create_endpoint(plane, {"EndpointName": "e", "EndpointConfigName": "c"})
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 150
     while (found := endpoints.describe_endpoint(plane, {"EndpointName": "e"}))["EndpointStatus"] == "Creating":
         assert time.monotonic() < deadline
         time.sleep(0.05)
