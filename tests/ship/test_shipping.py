@@ -207,7 +207,7 @@ def test_the_commands_say_what_they_do_and_never_a_credential(project: Project, 
     assert "1. create bucket" in said[0]
     assert json.loads(said[1])["names"]["endpoint"] == "flowers"
     assert said[2] == said[0]
-    assert "9/8  create endpoint flowers" in said[3]
+    assert "8/8  create endpoint flowers" in said[3]
     assert "things are removed" in said[6]
     assert not [text for text in texts if KEY in text or SECRET in text or SECRET.split("/")[0] + "/" in text]
 

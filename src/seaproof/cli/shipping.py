@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -89,17 +89,18 @@ def way(
     *,
     config: Path | None = None,
     channels: Mapping[str, str] | None = None,
+    hyperparameters: Mapping[str, str] | None = None,
 ) -> Iterator[Way]:
     """Read the stage, open its target, and load its record.
 
-    A training config, of the project or in the file `config`, becomes what the training job is told; `channels` come
-    before its own files.
+    What `channels` and `hyperparameters` say comes before the file. A training config, of the project or in the file
+    `config`, becomes what the training job is told.
     """
     session = open_session(folder, as_json)
     requests.check_project(session.project)
-    checked = checked_config(session, config, dict(channels or {}))
-    if checked:
-        session = as_project(session, checked)
+    given, told = dict(channels or {}), dict(hyperparameters or {})
+    checked = checked_config(session, config, given, told)
+    session = as_project(session, checked) if checked else _told(session, given, told)
     wanted = shipment.read(session.project, stage, target=target_name, profile=profile, region=region)
     if wanted.target == "local":
         with coordinator(session) as client:
@@ -107,6 +108,17 @@ def way(
             yield _way(session, wanted, here)
     else:
         yield _way(session, wanted, target.aws(wanted.profile, wanted.region))
+
+
+def _told(session: Session, channels: dict[str, str], hyperparameters: dict[str, str]) -> Session:
+    """The session of a project that says what the command line says."""
+    training = session.project.training
+    training = replace(
+        training,
+        channels={**training.channels, **channels},
+        hyperparameters={**training.hyperparameters, **hyperparameters},
+    )
+    return replace(session, project=replace(session.project, training=training))
 
 
 def _way(session: Session, wanted: Shipment, found: Target) -> Way:

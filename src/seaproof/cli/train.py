@@ -13,7 +13,7 @@ from seaproof.cli import requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.by_config import as_project, checked_config, taken_out
 from seaproof.cli.screen import Screen, facts
-from seaproof.cli.session import coordinator, driver_option, open_session, project_options, show_json
+from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import stage_options, way
 from seaproof.errors import HttpError, SeaproofError
 from seaproof.ship.requests import new_name, this_machine, training_job
@@ -84,24 +84,37 @@ def command(
     if out and not (target_name or stage):
         raise click.UsageError("--out goes with --target or --stage")
     if target_name or stage:
-        with way(folder, as_json, stage, target_name, profile, region, config=config, channels=given) as found:
-            train_away.train(found, as_json, hyperparameters, {} if config else given, out, retry)
+        target = (folder, as_json, stage, target_name, profile, region)
+        with way(*target, config=config, channels=given, hyperparameters=hyperparameters) as found:
+            train_away.train(found, as_json, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
     checked = checked_config(session, config, given, hyperparameters)
     if checked:
         session, given, hyperparameters = as_project(session, checked), {}, {}
     requests.check_project(session.project)
+    _train_here(session, given, hyperparameters, instances, name, detach)
+
+
+def _train_here(
+    session: Session,
+    channels: dict[str, str],
+    hyperparameters: dict[str, str],
+    instances: int | None,
+    name: str | None,
+    detach: bool,
+) -> None:
+    """The job on the local server, until it has ended or, to `detach`, is begun."""
     job = requests.check_name(name, "--name") if name else new_name(session.project)
-    with Screen(quiet=as_json) as screen, coordinator(session) as client:
+    with Screen(quiet=session.json) as screen, coordinator(session) as client:
         screen.step("copying data into the project's storage")
-        uris = requests.put_channels(session.project, session.state, job, given)
+        uris = requests.put_channels(session.project, session.state, job, channels)
         request = training_job(
             session.project, this_machine(session.project, session.settings), job, hyperparameters, uris, instances
         )
         client.call("CreateTrainingJob", request)
         if detach:
-            if as_json:
+            if session.json:
                 show_json(client.call("DescribeTrainingJob", {"TrainingJobName": job}))
             else:
                 print(job)
@@ -114,7 +127,7 @@ def command(
                 next_step=f"The job is on record: seaproof jobs describe {job}",
             ) from error
         empty = show_events(client, job, screen)
-    report(ended, session.state, as_json, empty=empty)
+    report(ended, session.state, session.json, empty=empty)
 
 
 def show_events(client: Client, job: str, screen: Screen) -> bool:

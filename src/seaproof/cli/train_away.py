@@ -15,15 +15,13 @@ from seaproof.cli.shipping import OnScreen, Way
 from seaproof.ship import drawing
 
 
-def train(
-    found: Way, as_json: bool, hyperparameters: dict[str, str], channels: dict[str, str], out: Path | None, retry: int
-) -> None:
+def train(found: Way, as_json: bool, out: Path | None, retry: int) -> None:
     """Upload what changed, run the job, tail its log, print its metrics.
 
     With `out`, all of that is in the file too, whose last line is the name of the job. A job that has completed for the
     same image, data and hyperparameters is not run again.
     """
-    plan = drawing.training_alone(found.draft, channels, hyperparameters)
+    plan = drawing.training_alone(found.draft)
     with _kept(out) as keep, Screen(quiet=as_json) as screen:
         watcher = OnScreen(screen, keep)
         for line in plan.kept:

@@ -31,10 +31,10 @@ def add_bucket(draft: Draft) -> bool:
     return False
 
 
-def add_channels(draft: Draft, given: dict[str, str], bucket_is_there: bool) -> dict[str, tuple[str, str]]:
+def add_channels(draft: Draft, bucket_is_there: bool) -> dict[str, tuple[str, str]]:
     """Add the uploads of a training job's channels; channel -> (its s3:// address, a hash of what it holds)."""
     uris: dict[str, tuple[str, str]] = {}
-    for channel, source in {**draft.project.training.channels, **given}.items():
+    for channel, source in draft.project.training.channels.items():
         if source.startswith("s3://"):
             uris[channel] = (source, source)
             continue

@@ -41,7 +41,7 @@ def everything(draft: Draft) -> Plan:
     role.add(draft)
     image.add(draft)
     if draft.shipment.model.source == "train":
-        job = training.add(draft, data.add_channels(draft, {}, there), {})
+        job = training.add(draft, data.add_channels(draft, there))
         url = training.model_uri(draft, job)
     else:
         url = serving_model.archive(draft, there)
@@ -49,12 +49,12 @@ def everything(draft: Draft) -> Plan:
     return draft.finished()
 
 
-def training_alone(draft: Draft, channels: dict[str, str], hyperparameters: dict[str, str]) -> Plan:
+def training_alone(draft: Draft) -> Plan:
     """From the image to the trained model."""
     there = data.add_bucket(draft)
     role.add(draft)
     image.add(draft)
-    training.add(draft, data.add_channels(draft, channels, there), hyperparameters)
+    training.add(draft, data.add_channels(draft, there))
     return draft.finished()
 
 

@@ -13,13 +13,13 @@ from seaproof.ship.shipment import laid_over
 GONE = ("Failed", "Stopped", "Stopping")
 
 
-def add(draft: Draft, channels: dict[str, tuple[str, str]], hyperparameters: dict[str, str]) -> str:
+def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
     """Add the job that makes the model, or the wait for it; its name.
 
     A job that has completed for the same image, data, hyperparameters and settings is taken as it is. One that failed,
     or whose model was removed, is run again under the next name: names are taken for good.
     """
-    request = job_request(draft, channels, hyperparameters)
+    request = job_request(draft, channels)
     name = name_of(draft.project.name, {**request, "data": {key: held for key, (_, held) in channels.items()}})
     number, status = 1, ""
     while True:
@@ -57,7 +57,7 @@ def named(request: dict[str, Any], job: str) -> dict[str, Any]:
     return request
 
 
-def job_request(draft: Draft, channels: dict[str, tuple[str, str]], hyperparameters: dict[str, str]) -> dict[str, Any]:
+def job_request(draft: Draft, channels: dict[str, tuple[str, str]]) -> dict[str, Any]:
     """CreateTrainingJob without a name: what the project says, with what the stage says laid over it."""
     shape, training = draft.shipment.training, draft.project.training
     training = replace(
@@ -67,7 +67,7 @@ def job_request(draft: Draft, channels: dict[str, tuple[str, str]], hyperparamet
         max_runtime=shape.max_runtime or training.max_runtime,
     )
     uris = {channel: uri for channel, (uri, _) in channels.items()}
-    request = training_job(replace(draft.project, training=training), draft.place, "", hyperparameters, uris)
+    request = training_job(replace(draft.project, training=training), draft.place, "", {}, uris)
     request["ResourceConfig"]["VolumeSizeInGB"] = shape.volume_size
     if shape.kms_key:
         request["ResourceConfig"]["VolumeKmsKeyId"] = shape.kms_key
