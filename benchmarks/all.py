@@ -10,6 +10,7 @@ are named.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -50,17 +51,31 @@ def main() -> int:
             continue
         print(f"\n=== {name} ===", flush=True)
         command = [sys.executable, str(HERE / f"{name}.py"), *(["--quick"] if given.quick else [])]
-        try:
-            if subprocess.run(command, timeout=left).returncode:
-                failed.append(name)
-        except subprocess.TimeoutExpired:
+        code = _run(command, left)
+        if code is None:
             left_out.append(name)
+        elif code:
+            failed.append(name)
     print(f"\n{len(names) - len(failed) - len(left_out)} of {len(names)} benchmarks, {time.monotonic() - began:.0f} s")
     for name in left_out:
         print(f"left out for want of time: python benchmarks/{name}.py --quick")
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _run(command: list[str], seconds: float | None) -> int | None:
+    """Its exit code; None where it took longer, and was asked to end, so that it ends its servers."""
+    with subprocess.Popen(command) as child:
+        try:
+            return child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGINT)
+        try:
+            child.wait(15)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        return None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +41,7 @@ def main() -> None:
     """Read the flags, run, write results.json after each slice, then results.md and the plots."""
     given = _flags()
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the servers
     make_models()
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)

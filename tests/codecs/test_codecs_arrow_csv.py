@@ -134,3 +134,19 @@ def test_a_large_body_comes_that_way_and_a_fault_in_it_is_still_worded_by_row_an
     lines[2000] += b",more"
     with pytest.raises(RequestError, match="row 2002 has 5 columns, expected 4"):
         decode(end.join([b"id,name,size,flag", *lines, b""]), media)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.lists(
+        st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"1", b"a", b" ", b".5", b"nan", b"\xff", b"\xc3\xa4"]),
+        max_size=24,
+    )
+)
+def test_whatever_the_bytes_it_is_the_same_or_nothing(parts: list[bytes]) -> None:
+    body = b"".join(parts)
+
+    found = arrow_csv.table_of(body, "")
+
+    if found is not None:
+        assert same(found, slow(body, ""))

@@ -22,8 +22,9 @@ from seaproof.serving.replies import log
 SMALL = 4096
 """Bytes of a body that may be predicted on the loop."""
 SHORT = 0.002
-"""Seconds within which others can wait for a prediction without noticing."""
+"""Seconds of the processor within which others can wait for a prediction without noticing."""
 LONG = 0.02
+"""Seconds, of the processor or in all, that they would notice."""
 PROVEN = 50
 """So many predictions in a row have to be short."""
 SETBACK = 1000
@@ -48,29 +49,28 @@ class Pace:
         """Whether this one may go on the loop, if nothing else waits."""
         return self._short >= PROVEN and len(request.body) <= SMALL
 
-    def note(self, request: Request, seconds: float) -> None:
-        """A request was predicted by itself, and took so long."""
-        if seconds < SHORT:
-            if len(request.body) <= SMALL:
-                self._short += 1
-        elif seconds < LONG:  # a busy machine does that too
-            self._short = min(self._short, 0)
-        elif len(request.body) <= SMALL:
+    def note(self, request: Request, seconds: float, cpu: float) -> None:
+        """A request was predicted by itself, and took so long, and so much of the processor."""
+        if len(request.body) > SMALL:
+            return
+        if cpu >= LONG:
             self._short = -self._setback
             self._setback *= 2
+        elif cpu >= SHORT or seconds >= LONG:  # it waits for something; or the machine is busy, which is no fault of it
+            self._short = min(self._short, 0)
+        else:
+            self._short += 1
 
-    def begin(self) -> float:
-        """A prediction begins on the loop; when that is (monotonic seconds)."""
+    def begin(self) -> None:
+        """A prediction begins on the loop."""
         if not self._watched:
             self._watched = True
             threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watch", daemon=True).start()
         self._since = time.monotonic()
-        return self._since
 
-    def end(self) -> float:
-        """It has ended; the seconds that it took."""
-        began, self._since = self._since, 0.0
-        return time.monotonic() - began
+    def end(self) -> None:
+        """It has ended."""
+        self._since = 0.0
 
     def _watch(self, loop: int) -> None:
         while True:

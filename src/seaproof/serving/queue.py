@@ -75,10 +75,8 @@ class BatchQueue:
             return
         if self._on_loop or (len(jobs) == 1 and self._pace.allows(jobs[0].request)):
             self._pace.begin()
-            answers = self._work(jobs)
-            took = self._pace.end()
-            if len(jobs) == 1:
-                self._pace.note(jobs[0].request, took)
+            answers = self._timed(jobs) if len(jobs) == 1 else self._work(jobs)
+            self._pace.end()
             self._deliver(answers)
             if self._fresh:
                 self._plan()
@@ -106,10 +104,10 @@ class BatchQueue:
         return jobs
 
     def _timed(self, jobs: list[Job]) -> Answers:
-        """In the thread, for a request by itself."""
-        began = time.monotonic()
+        """The same for a request by itself, which tells how long such take."""
+        began, cpu = time.monotonic(), time.thread_time()
         answers = self._work(jobs)
-        self._pace.note(jobs[0].request, time.monotonic() - began)
+        self._pace.note(jobs[0].request, time.monotonic() - began, time.thread_time() - cpu)
         return answers
 
     def _work(self, jobs: list[Job]) -> Answers:
