@@ -29,6 +29,9 @@ WORKERS = os.cpu_count() or 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument(
+        "--sdk-megabytes", type=int, default=2, help="what the SDK is given, in payloads of 1 MB; see README.md"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="echo,header,logreg,catboost,sparse,ray")
     asked = parser.parse_args()
@@ -41,7 +44,7 @@ def main() -> None:
     (DATA / "echo" / "model").mkdir(parents=True, exist_ok=True)
     for name in only:
         if name in ("echo", "logreg", "catboost"):
-            against_the_sdk_and_the_limit(ours, name, env, asked.rounds)
+            against_the_sdk_and_the_limit(ours, name, env, asked.rounds, part_of_it(asked.sdk_megabytes))
         elif name == "header":
             with_a_header(ours, asked.rounds)
         elif name == "sparse":
@@ -50,22 +53,34 @@ def main() -> None:
             subprocess.run([sys.executable, HERE / "batch_ray.py", str(DATA), str(asked.rounds)], check=True)
 
 
-def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int) -> None:
-    """Round by round, in turn: ours, the SDK's, and for a model the limit."""
+def part_of_it(megabytes: int) -> Path:
+    """The beginning of the data, for the SDK: it copies all of a payload for each line that it adds to it."""
+    path = DATA / "part.csv"
+    with (DATA / "rows.csv").open("rb") as file:
+        data = file.read(megabytes * 10**6)
+    path.write_bytes(data[: data.rfind(b"\n") + 1])
+    return path
+
+
+def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int, part: Path) -> None:
+    """Round by round, in turn: ours, the SDK's on a part of the data, and for a model the limit."""
     model, data = name if name == "echo" else f"income-{name}", DATA / "rows.csv"
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": []}
     for _ in range(rounds):
         with rival.serving(model, WORKERS) as server:
             runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, WORKERS]))
-            runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, data]))
+            runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, part, 1]))
         if name != "echo":
             limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
             runs["limit"].append(figures(limit))
     ours, sdk = middle(runs["ours"]), middle(runs["sdk"])
+    rate = data.stat().st_size / ours["seconds"] / 1e6
+    sdk_rate = part.stat().st_size / sdk["seconds"] / 1e6
     told = {
         "ours, s": ours["seconds"],
-        "SDK v2, s": sdk["seconds"],
-        "SDK / ours": sdk["seconds"] / ours["seconds"],
+        "MB/s": rate,
+        "SDK v2, MB/s": sdk_rate,
+        "ours / SDK": rate / sdk_rate,
         "coordinator CPU, s": ours["cpu"],
         "cutting / CPU, %": 100 * ours["cutting"] / ours["cpu"],
         "cutting, ms": 1000 * ours["cutting"],

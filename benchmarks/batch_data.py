@@ -20,6 +20,7 @@ INCOME = Path(__file__).resolve().parents[1] / "examples" / "income" / "data" / 
 
 
 def main(folder: Path, megabytes: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     names, labels, table = encoded()
     block = "".join(",".join(f"{value:g}" for value in row) + "\n" for row in table).encode()
     for name, head in (("rows.csv", b""), ("header.csv", ",".join(names).encode() + b"\n")):

@@ -1,7 +1,7 @@
 """One transform by the splitter, the batch strategy and the client of SageMaker Python SDK v2's local mode, as its
 `_LocalTransformJob` uses them; prints its figures as JSON. Runs in an environment of its own.
 
-python batch_sdk.py PORT INPUT
+python batch_sdk.py PORT INPUT MEGABYTES    of a payload: for each line that it adds it copies the payload so far
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sagemaker.local.data import get_batch_strategy_instance, get_splitter_insta
 from sagemaker.local.local_session import LocalSagemakerRuntimeClient
 
 
-def main(port: int, path: Path) -> None:
+def main(port: int, path: Path, megabytes: int) -> None:
     client = LocalSagemakerRuntimeClient({"local": {"serving_port": port}})
     strategy = get_batch_strategy_instance("MultiRecord", get_splitter_instance("Line"))
     began = time.perf_counter()
     requests = 0
     with tempfile.NamedTemporaryFile(dir=path.parent) as output:
-        for item in strategy.pad(str(path), 6):
+        for item in strategy.pad(str(path), megabytes):
             body = client.invoke_endpoint(item, "", "text/csv", "text/csv")["Body"]
             output.write(body.read())
             body.close()
@@ -38,4 +38,4 @@ def main(port: int, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -74,10 +74,39 @@ def test_a_large_object_is_spread_over_the_nodes_in_order_though_an_actor_is_kil
 
         assert found["TransformJobStatus"] == "Completed", found
         assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
-        assert not actors()
+        until(lambda: not actors(), "nothing is left")
+
+
+def test_a_job_on_ray_is_stopped_though_a_request_hangs(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_project(tmp_path)
+    objects(tmp_path, 3)
+    (tmp_path / "hold").write_bytes(b"row")
+    monkeypatch.setenv("SEAPROOF_RAY_ADDRESS", address)
+    monkeypatch.setenv("SEAPROOF_STOP_ENDPOINT_GRACE", "1")
+    with server(tmp_path) as (client, _):
+        api = sagemaker(client.url)
+        api.create_model(ModelName="capitals", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "capitals"})
+        api.create_transform_job(**job(Tags=[{"Key": "seaproof:engine", "Value": "ray"}]))
+        until(lambda: asked(tmp_path), "a request hangs")
+        api.stop_transform_job(TransformJobName="job")
+        until(lambda: api.list_transform_jobs(StatusEquals="Stopped")["TransformJobSummaries"], "its end")
+
+        until(lambda: not actors(), "nothing is left")
+        assert not (tmp_path / ".seaproof/s3/b/out").exists()
 
 
 def actors() -> list[int]:
-    """The processes of actors; Ray names them after their class."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if "ray::_Worker" in line]
+    """The processes of actors of this cluster, whose nodes are children of this process; Ray names them so."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    lines = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    parents = {int(pid): int(parent) for pid, parent, _ in lines}
+    found = []
+    for pid in (int(pid) for pid, _, name in lines if "ray::_Worker" in name):
+        above = pid
+        while above in parents and above != os.getpid():
+            above = parents[above]
+        if above == os.getpid():
+            found.append(pid)
+    return found

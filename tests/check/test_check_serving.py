@@ -298,7 +298,7 @@ def test_a_program_that_mounts_is_found(tmp_path: Path):
 
 
 def test_a_program_that_takes_too_much_memory_is_found(tmp_path: Path):
-    hungry = server(start="taken = b'x' * (200 << 20)")
+    hungry = server(start="taken = b'x' * (200 << 20); time.sleep(1)")
     state, told = found(tmp_path, "SP017", hungry, memory=64 << 20)
 
     assert state == FAILED

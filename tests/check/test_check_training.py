@@ -31,7 +31,7 @@ SAVE = '(ml / "model/model.txt").write_text(str(len(rows)))'
 FAIL = '(ml / "output").mkdir(exist_ok=True); (ml / "output/failure").write_text(traceback.format_exc())'
 CHECKPOINTS = """kept = ml / "checkpoints/step"
     step = int(kept.read_text()) if kept.exists() else 0
-    while step < 6:
+    while step < 12:
         step += 1; kept.write_text(str(step)); time.sleep(0.1)"""
 
 
@@ -58,6 +58,7 @@ def test_a_good_training_program_passes_all(tmp_path: Path):
         tmp_path,
         program(work=CHECKPOINTS),
         hosts=2,
+        stop_job_seconds=15.0,
         metrics={"auc": "validation:auc=([0-9.]+)"},
     )
     wrong = [(r.check.id, r.outcome, r.reason, [f.cause for f in r.findings]) for r in report.results if r.findings]

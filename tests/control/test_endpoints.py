@@ -203,6 +203,7 @@ def test_a_failure_reason_has_at_most_1024_characters_and_the_event_has_all(plan
         (an_archive(a="1" * 5000).getvalue()[:60], "Failed to extract model data archive"),
         (None, "Failed to download model data"),
     ],
+    ids=["no archive", "half an archive", "nothing"],  # an archive holds its time, and workers name tests alike
 )
 def test_model_data_that_cannot_be_used_fails_the_endpoint(plane: Plane, content: bytes | None, expected: str):
     if content is not None:

@@ -81,7 +81,7 @@ def test_a_release_from_the_build_to_the_predictions_of_a_folder(released: Path,
     trained = seaproof(released, cloud, "train", "--target", "aws", "--out", "training_output.txt")
     assert trained.returncode == 0, trained.stderr
     lines = (released / "training_output.txt").read_text().splitlines()
-    transform = ["transform", "incoming", "--target", "aws", "--job-file", "training_output.txt", "--output", "down"]
+    transform = ["transform", "incoming", "--target", "aws", "--out", "training_output.txt", "--output", "down"]
     predicted = seaproof(released, cloud, *transform)
     assert predicted.returncode == 0, predicted.stderr
     again = seaproof(released, cloud, "train", "--target", "aws", "--out", "training_output.txt")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from config_lab import INCOME, csv_text, package_file, penguins
-from job_lab import Done, run, run_hyperparameters
+from fitting_lab import Done, run, run_hyperparameters
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from seaproof.errors import ContractError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 import pytest
-from job_lab import run
+from fitting_lab import run
 
 from seaproof.contract.training_config.meaning import Data, read_config
 from seaproof.errors import ContractError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,8 @@ from seaproof.errors import SeaproofError
 
 RESTARTS = 16
 """How often Ray replaces one actor, and repeats one item; more is no accident."""
-_CLOSE_SECONDS = 30.0
+_CLOSE_SECONDS = 45.0
+_POLL = 0.2
 _THREADS = 128
 
 _lock = threading.Lock()
@@ -31,9 +32,12 @@ class RayEngine:
 
     name = "ray"
 
-    def __init__(self, address: str = "") -> None:
-        """`address` as `ray.init` takes it; "" for the one in RAY_ADDRESS, or a Ray of this machine's own."""
-        self._address = address
+    def __init__(self, address: str = "", stopped: Callable[[], bool] = lambda: False) -> None:
+        """`address` as `ray.init` takes it; "" for the one in RAY_ADDRESS, or a Ray of this machine's own.
+
+        Where `stopped`, a map ends without waiting for what is under way.
+        """
+        self._address, self._stopped = address, stopped
 
     @contextmanager
     def open(self, opener: Opener, workers: int) -> Iterator[Map]:
@@ -41,7 +45,7 @@ class RayEngine:
             actors = [_actor(ray).remote(opener, number) for number in range(workers)]
             try:
                 _get(ray, [actor.ready.remote() for actor in actors])
-                yield lambda items, width: _map(ray, actors, items, width)
+                yield lambda items, width: _map(ray, actors, items, width, self._stopped)
             finally:
                 _close(ray, actors)
 
@@ -79,34 +83,51 @@ def _actor(ray: ModuleType) -> Any:
     return ray.remote(**options)(_Worker)
 
 
-def _map(ray: ModuleType, actors: list[Any], items: Iterable[Any], width: int) -> Iterator[Any]:
+def _map(
+    ray: ModuleType, actors: list[Any], items: Iterable[Any], width: int, stopped: Callable[[], bool]
+) -> Iterator[Any]:
     """Each item goes to the actor with the fewest under way, once one has room."""
     under_way: list[set[Any]] = [set() for _ in actors]
     pending: deque[Any] = deque()
     for item in items:
-        number = _with_room(ray, under_way, width)
+        number = _with_room(ray, under_way, width, stopped)
+        if number < 0:
+            return
         reference = actors[number].do.remote(item)
         under_way[number].add(reference)
         pending.append(reference)
         del item
         while pending and (len(pending) >= AHEAD * width * len(actors) or _is_done(ray, pending[0])):
+            if not _await(ray, [pending[0]], stopped):
+                return
             yield _get(ray, pending.popleft())
-    while pending:
+    while pending and _await(ray, [pending[0]], stopped):
         yield _get(ray, pending.popleft())
 
 
-def _with_room(ray: ModuleType, under_way: list[set[Any]], width: int) -> int:
-    """The number of the actor with the fewest under way, which are fewer than `width`; waited for."""
+def _with_room(ray: ModuleType, under_way: list[set[Any]], width: int, stopped: Callable[[], bool]) -> int:
+    """The number of the actor with the fewest under way, which are fewer than `width`; waited for. -1: stopped."""
     while True:
         every = [reference for references in under_way for reference in references]
         if every:
             full = all(len(references) >= width for references in under_way)
-            done, _ = ray.wait(every, num_returns=1 if full else len(every), timeout=None if full else 0)
+            if full and not _await(ray, every, stopped):
+                return -1
+            done, _ = ray.wait(every, num_returns=len(every), timeout=0)
             for references in under_way:
                 references.difference_update(done)
         number = min(range(len(under_way)), key=lambda each: len(under_way[each]))
         if len(under_way[number]) < width:
             return number
+
+
+def _await(ray: ModuleType, references: list[Any], stopped: Callable[[], bool]) -> bool:
+    """Wait until one of them is done; False where that is given up."""
+    while not stopped():
+        done, _ = ray.wait(references, num_returns=1, timeout=_POLL)
+        if done:
+            return True
+    return False
 
 
 def _is_done(ray: ModuleType, reference: Any) -> bool:

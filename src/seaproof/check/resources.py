@@ -70,7 +70,7 @@ def memory_is_enough(subject: Subject) -> Iterator[Finding]:
         starts.append(("serve", started.first or started))
     trained = subject.lab.has("training")
     for verb, exit, log in [
-        *((verb, found.exit, found.log) for verb, found in starts),
+        *((verb, found.exit or (found.run.exit() if found.run else None), found.log) for verb, found in starts),
         *([("train", trained.exit, trained.log)] if trained else []),
     ]:
         killed = re.search(r"[^\n]*(?:was sent SIGKILL|OutOfMemoryError|MemoryError|Cannot allocate memory)[^\n]*", log)

@@ -210,7 +210,7 @@ def stop_is_heeded(subject: Subject) -> Iterator[Finding]:
     whole = _completed(subject).seconds
     root = prepare(subject, subject.options.hyperparameters)
     run = start_training(subject, root)
-    if run.exit(min(_SETTLE, whole / 2)) is not None:
+    if run.exit(min(_SETTLE, whole / 4)) is not None:
         raise Unchecked(f"it is done after {whole:.1f} s, too soon to be stopped", blocks=False)
     took = run.stop(subject.options.stop_job_seconds)
     if took >= subject.options.stop_job_seconds:

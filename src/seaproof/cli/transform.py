@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests, transform_away
+from seaproof.cli import requests, train_away, transform_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.screen import Screen, facts, table
 from seaproof.cli.serve import find_model
@@ -61,6 +61,12 @@ SPLITS = ("None", "Line", "RecordIO", "TFRecord")
     "--target", "target_name", type=click.Choice(["aws", "local"]), help="Where: this machine, or an account."
 )
 @stage_options
+@click.option("--job", help="With --target: the training job whose model predicts.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --target: a file of `seaproof train --out`; the job is the one in its last line.",
+)
 @click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
@@ -79,6 +85,8 @@ def command(
     stage: str,
     profile: str | None,
     region: str | None,
+    job: str | None,
+    out: Path | None,
     retry: int,
     **given: Any,
 ) -> None:
@@ -92,6 +100,7 @@ def command(
     \b
       seaproof transform data/rows.csv --output predictions
       seaproof transform data/ --model model.tar.gz --input-filter '$[1:]' --join --output predictions
+      seaproof transform data/ --target aws --out training_output.txt
       seaproof transform big.csv --repeat-header --concurrent 4 --dry-run
     """
     if bool(source) == bool(resume):
@@ -99,28 +108,31 @@ def command(
     if model is not None and no_model:
         raise click.UsageError("--model and --no-model exclude each other")
     if target_name or stage:
-        if not source or not model:
-            raise click.UsageError("--target and --stage need INPUT, and --model with the name of a training job")
+        trained = job or (train_away.job_of(out) if out else model)
+        if not source or not trained:
+            raise click.UsageError("--target and --stage need INPUT, and --job NAME or --out FILE of the training")
         with way(folder, as_json, stage, target_name, profile, region) as found:
-            transform_away.predict(found, as_json, source, model, Path(output) if output else None, retry)
+            transform_away.predict(found, as_json, source, trained, Path(output) if output else None, retry)
         return
+    if job or out:
+        raise click.UsageError("--job and --out go with --target or --stage; --model takes a job's name here")
     session = open_session(folder, as_json, driver=driver)
     asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
     if asked.dry_run:
         _show_survey(session, source, asked)
         return
-    job = requests.check_name(name, "--name") if name else new_name(session.project)
+    named = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
         if resume:
-            job, target = _resume(client, resume, job, output)
+            ran, target = _resume(client, resume, named, output)
         else:
             assert source is not None
             requests.check_project(session.project)
-            job, target = _start(session, client, screen, source, model, no_model, output, job, asked)
+            ran, target = _start(session, client, screen, source, model, no_model, output, named, asked)
         if detach:
-            print(job) if not as_json else show_json(client.call("DescribeTransformJob", {"TransformJobName": job}))
+            print(ran) if not as_json else show_json(client.call("DescribeTransformJob", {"TransformJobName": ran}))
             return
-        ended, numbers = _to_its_end(session, client, job, screen)
+        ended, numbers = _to_its_end(session, client, ran, screen)
         written = fetch(session, ended["TransformOutput"]["S3OutputPath"], target) if target else []
     report(session, ended, numbers, target, written, as_json)
 

@@ -97,8 +97,8 @@ def elsewhere(job: Job) -> Elsewhere:
     return Elsewhere(job.name, body, options, plane.settings, plane.driver.at(job.folder), data)
 
 
-def _work(place: Place, send: work.Send, stopped: Stop, item: Any) -> dict[str, Any] | Outcome:
-    if item == PREFERENCES:
+def _work(place: Place, send: work.Send, stopped: Stop, item: Item | str) -> dict[str, Any] | Outcome:
+    if isinstance(item, str):
         return place.preferences()
     shared, payload = item
     return work.run(shared, send, payload, stopped)

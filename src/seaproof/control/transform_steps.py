@@ -92,7 +92,7 @@ def _transform(job: Job) -> Ending | None:
 
 def _run_on_ray(job: Job, body: Body, objects: Sequence[StoredObject], teller: Teller, stopped: Stop) -> None:
     """All objects in one lane, whose payloads are spread over the actors; each actor has an instance of its own."""
-    engine = RayEngine(job.plane.settings.ray_address)
+    engine = RayEngine(job.plane.settings.ray_address, stopped)
     with engine.open(transform_remote.elsewhere(job), body["TransformResources"]["InstanceCount"]) as map:
         job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
         parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1)))

@@ -14,7 +14,7 @@ from seaproof.ship.requests import Place
 from seaproof.ship.shipment import Shipment
 from seaproof.ship.target import Target
 
-PROJECT_TAG, STAGE_TAG = "seaproof:project", "seaproof:stage"
+PROJECT_TAG, STAGE_TAG = "seaproof-project", "seaproof-stage"
 
 
 @dataclass
