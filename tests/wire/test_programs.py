@@ -69,4 +69,4 @@ def test_sagemaker_sdk_v3(tmp_path):
     said = run(tmp_path, python_with("sdk-v3"), PROGRAMS / "with_sdk_v3.py")
 
     assert "rows=2;" in said
-    assert said.splitlines()[-2:] == ["job Completed", "answer 42"]
+    assert {"job Completed", "answer 42"} <= set(said.splitlines())
