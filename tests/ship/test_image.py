@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ship_lab import FILE, Account, draft, project_in, seaproof
+from ship_lab import FILE, KEY, SECRET, Account, draft, project_in, seaproof
 
 from seaproof.drivers.docker.engine import find_engine
 from seaproof.project import load_project
@@ -54,6 +54,7 @@ def test_an_image_is_built_pushed_pulled_and_served(named: Path, account: Accoun
     again = seaproof(named, account.url, "push")
     client = find_engine().client()
     try:
+        inside = json.dumps([client.inspect_image(name), client.history(name)])
         client.remove_image(name, force=True)
         gone = not client.images(name=name)
         repository, _, tag = name.rpartition(":")
@@ -68,6 +69,7 @@ def test_an_image_is_built_pushed_pulled_and_served(named: Path, account: Accoun
     seaproof(named, account.url, "down", **docker)
 
     assert "it is there already" in again.stdout
+    assert not [planted for planted in (KEY, SECRET) if planted in inside]
     assert gone
     assert served.returncode == 0, served.stderr
     assert answered.stdout.startswith("a,1")
