@@ -36,7 +36,17 @@ def build(request: Mapping[str, Any], target: Target | None, watcher: Watcher) -
     finally:
         client.close()
     environ = {**inherited_environ(), "DOCKER_HOST": engine.address}
-    command = ["docker", "build", "--platform", request["platform"], "-t", name, "-f", request["dockerfile"]]
+    command = [
+        "docker",
+        "build",
+        "--force-rm",
+        "--platform",
+        request["platform"],
+        "-t",
+        name,
+        "-f",
+        request["dockerfile"],
+    ]
     if _has_buildx(environ):
         command += ["--provenance=false", "--sbom=false", "--load"]
     for key, value in request["arguments"].items():
