@@ -92,9 +92,10 @@ def test_a_job_goes_through_all_steps_and_leaves_its_artefacts(opened: Opener) -
     assert [(m["MetricName"], m["Value"]) for m in job["FinalMetricDataList"]] == [("loss", 0.25)]
     assert job["HyperParameters"] == {"epochs": "3"}
     assert plane.store.tags(answer["TrainingJobArn"]) == {"team": "sea"}
-    (log,) = (plane.folder / "logs" / "TrainingJobs" / "job").iterdir()
+    log, times = sorted((plane.folder / "logs" / "TrainingJobs" / "job").iterdir())
     assert log.read_text() == "loss: 0.75\nloss: 0.25\n"
     assert log.name.startswith("algo-1-")
+    assert times == log.with_suffix(".times")
     assert any("VpcConfig" in message for message in events(plane))
     assert list((plane.folder / "workloads").iterdir()) == []
     assert plane.store.handles() == []
