@@ -411,11 +411,11 @@ def test_an_update_can_retain_weights_and_counts(plane: Plane):
 
 
 def test_what_cannot_be_run_here_is_refused_by_name(plane: Plane):
-    config = a_config(plane, {"ServerlessConfig": {"MaxConcurrency": 1}})
+    config = a_config(plane, {"ManagedInstanceScaling": {"Status": "ENABLED"}})
 
     error = refusal(endpoints.create_endpoint, plane, EndpointName="e", EndpointConfigName=config)
 
-    assert error.message == "ServerlessConfig of production variant v0 is not supported by seaproof yet."
+    assert error.message == "ManagedInstanceScaling of production variant v0 is not supported by seaproof yet."
 
 
 def test_the_log_of_each_instance_is_kept_also_after_the_endpoint_is_gone(plane: Plane):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from seaproof.drivers.sandbox.command import is_the_tools_own
+
 _LINKS = 16
 
 
@@ -179,7 +181,8 @@ def find_program(files: Files, word: str, path: str, workdir: str = "/") -> list
     if "/" in word:
         places = [os.path.normpath(os.path.join(workdir, word))]  # noqa: PTH118
     else:
-        places = [f"{folder.rstrip('/')}/{word}" for folder in path.split(":") if folder]
+        folders = [folder for folder in path.split(":") if folder and not is_the_tools_own(word, folder)]
+        places = [f"{folder.rstrip('/')}/{word}" for folder in folders]
     found = []
     for place in places:
         entry, _ = follow(files, place)

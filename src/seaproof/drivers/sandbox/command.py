@@ -1,12 +1,16 @@
 """Finding the program of a command as the platform finds it, and saying why one cannot be executed."""
 
 # Exec speaks in strings, and so does PATH.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH119, PTH123
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH119, PTH120, PTH123
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
+
+VERBS = ("train", "serve")
+_SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 class CannotExecute(Exception):
@@ -23,6 +27,8 @@ def find_program(word: str, path: str) -> str:
         return word
     refused = ""
     for folder in path.split(":"):
+        if is_the_tools_own(word, folder):
+            continue
         candidate = os.path.join(folder, word)
         if not os.path.isfile(candidate):
             continue
@@ -36,6 +42,14 @@ def find_program(word: str, path: str) -> str:
         f"exec {word} failed: there is no executable file of that name on PATH ({path})",
         f"Put an executable file `{word}` into the program's folder, or name the command in seaproof.toml.",
     )
+
+
+def is_the_tools_own(word: str, folder: str) -> bool:
+    """Whether a `train` or `serve` found there would be one of seaproof's own environment, and none of the image's.
+
+    That environment is on PATH for its python; some packages bring a command `serve` (Ray does).
+    """
+    return word in VERBS and folder == os.path.dirname(sys.executable) and folder not in _SYSTEM
 
 
 def check_lines(program: str) -> None:
