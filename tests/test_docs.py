@@ -44,7 +44,7 @@ def test_every_command_of_a_page_is_one_that_the_tool_takes(page: Path):
 
 def code_of(text: str) -> list[str]:
     """What a page shows as code: spans, and the lines of blocks for a shell."""
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", prose)
 
