@@ -130,7 +130,7 @@ def test_killed_while_training_the_living_container_is_adopted(folder: Path) -> 
         assert ended["TrainingJobStatus"] == "Completed"
         assert json.loads(members(plane, ended["ModelArtifacts"]["S3ModelArtifacts"])["model.json"]) == DATA
         assert [m["Value"] for m in ended["FinalMetricDataList"]] == [0.5]
-        (log,) = (folder / "logs" / "TrainingJobs" / "job").iterdir()
+        (log,) = (folder / "logs" / "TrainingJobs" / "job").glob("*.log")
         assert log.read_text() == "read 3\nacc=0.5\n"
         assert plane.driver.recover() == []
         assert list((folder / "workloads").iterdir()) == []

@@ -77,4 +77,4 @@ def test_importing_serving_brings_no_numeric_library_and_no_tool() -> None:
     assert "seaproof.serving.codecs" not in brought
     assert not {"numpy", "pandas", "orjson", "simdjson", "sklearn", "click", "rich", "botocore", "docker"} & brought
     ours = {".".join(name.split(".")[:2]) for name in brought if name.startswith("seaproof.")}
-    assert ours == {"seaproof.contract", "seaproof.errors", "seaproof.http", "seaproof.serving"}
+    assert ours == {"seaproof.contract", "seaproof.errors", "seaproof.formats", "seaproof.http", "seaproof.serving"}
