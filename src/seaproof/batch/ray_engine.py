@@ -58,10 +58,12 @@ class _Worker:
         self._lock = threading.Lock()
         self._context: AbstractContextManager[Work] | None = None
         self._work: Work | None = None
+        self._is_over = False
+        """Calls run beside one another: one to open it may come to its turn after that to close it."""
 
     def ready(self) -> None:
         with self._lock:
-            if self._work is None:
+            if self._work is None and not self._is_over:
                 context = self._opener(self._number)
                 self._work = context.__enter__()
                 self._context = context
@@ -74,6 +76,7 @@ class _Worker:
     def close(self) -> None:
         with self._lock:
             context, self._context, self._work = self._context, None, None
+            self._is_over = True
         if context is not None:
             context.__exit__(None, None, None)
 
