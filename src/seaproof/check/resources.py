@@ -179,7 +179,7 @@ def no_driver_in_the_image(subject: Subject) -> Iterator[Finding]:
     "It starts on an instance without a GPU, where it is to run on one",
     symptom="`libcuda.so.1: cannot open shared object file`",
     platform="has no GPU and no libcuda on CPU instance types",
-    fix="pip install torch --index-url https://download.pytorch.org/whl/cpu",
+    fix="pip install torch --index-url INDEX    # PyTorch's own index of CPU builds; its site names it",
     stage=RUN,
     roles=(*SERVING, "training"),
     mark="U",
