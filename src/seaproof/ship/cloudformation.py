@@ -69,11 +69,6 @@ def _bucket(made: _Template, request: Document) -> None:
     made.add("Bucket", "S3::Bucket", {"BucketName": request["Bucket"]}, **_KEPT)
 
 
-def _public_access(made: _Template, request: Document) -> None:
-    block = request["PublicAccessBlockConfiguration"]
-    made.resources["Bucket"]["Properties"]["PublicAccessBlockConfiguration"] = block
-
-
 def _role(made: _Template, request: Document) -> None:
     request["AssumeRolePolicyDocument"] = json.loads(request["AssumeRolePolicyDocument"])
     made.add("Role", "IAM::Role", request)
@@ -163,7 +158,6 @@ def _plain(name: str) -> str:
 
 _MAKERS: dict[tuple[str, str], Callable[[_Template, Document], None]] = {
     ("s3", "CreateBucket"): _bucket,
-    ("s3", "PutPublicAccessBlock"): _public_access,
     ("iam", "CreateRole"): _role,
     ("iam", "PutRolePolicy"): _role_policy,
     ("ecr", "CreateRepository"): _repository,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from seaproof.ship.requests import Place
 from seaproof.ship.shipment import Shipment
 from seaproof.ship.target import Target
 
+GONE = ("Failed", "Stopped", "Stopping")
+"""Status of a job that leaves nothing to use."""
 PROJECT_TAG, STAGE_TAG = "seaproof-project", "seaproof-stage"
 
 
@@ -56,6 +58,21 @@ class Draft:
             left_out=tuple(self.left_out),
             names=dict(self.names),
         )
+
+
+def next_job(draft: Draft, kind: str, name: str, is_over: Callable[[str, str], bool]) -> tuple[str, str]:
+    """The first of NAME, NAME-2, ... that is free, or whose job is not over; and that job's status, empty where free.
+
+    `kind` is TrainingJob or TransformJob; `is_over` is asked with a job's name and status. Names are taken for good.
+    """
+    number = 1
+    while True:
+        job = name if number == 1 else f"{name}-{number}"
+        found = draft.find("sagemaker", f"Describe{kind}", **{f"{kind}Name": job})
+        status = str(found[f"{kind}Status"]) if found else ""
+        if not status or not is_over(job, status):
+            return job, status
+        number += 1
 
 
 def name_of(prefix: str, request: Mapping[str, Any]) -> str:

@@ -93,13 +93,6 @@ def _bucket(made: _Configuration, request: Mapping[str, Any]) -> None:
     made.add("aws_s3_bucket", {"bucket": request["Bucket"]})
 
 
-def _public_access(made: _Configuration, request: Mapping[str, Any]) -> None:
-    bucket = made.reference("aws_s3_bucket.this", "id", request["Bucket"])
-    made.add(
-        "aws_s3_bucket_public_access_block", {"bucket": bucket, **_body(request["PublicAccessBlockConfiguration"])}
-    )
-
-
 def _role(made: _Configuration, request: Mapping[str, Any]) -> None:
     trust = Json(json.loads(request["AssumeRolePolicyDocument"]))
     tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
@@ -204,7 +197,6 @@ def _label(name: str) -> str:
 
 _MAKERS: dict[tuple[str, str], Callable[[_Configuration, dict[str, Any]], None]] = {
     ("s3", "CreateBucket"): _bucket,
-    ("s3", "PutPublicAccessBlock"): _public_access,
     ("iam", "CreateRole"): _role,
     ("iam", "PutRolePolicy"): _role_policy,
     ("ecr", "CreateRepository"): _repository,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seaproof.ship.draft import Draft, name_of
+from seaproof.ship.draft import GONE, Draft, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.requests import training_job
 from seaproof.ship.shipment import laid_over
-
-GONE = ("Failed", "Stopped", "Stopping")
 
 
 def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
@@ -21,14 +19,12 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
     """
     request = job_request(draft, channels)
     name = name_of(draft.project.name, {**request, "data": {key: held for key, (_, held) in channels.items()}})
-    number, status = 1, ""
-    while True:
-        job = name if number == 1 else f"{name}-{number}"
-        found = draft.find("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
-        status = str(found["TrainingJobStatus"]) if found else ""
-        if status not in GONE and not (status == "Completed" and not _model_is_there(draft, job)):
-            break
-        number += 1
+    job, status = next_job(
+        draft,
+        "TrainingJob",
+        name,
+        lambda job, status: status in GONE or (status == "Completed" and not _model_is_there(draft, job)),
+    )
     draft.names["training job"] = job
     if status == "Completed":
         draft.kept.append(f"training job {job}, which has completed")

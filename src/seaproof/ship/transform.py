@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.ship import data
-from seaproof.ship.draft import Draft, name_of
+from seaproof.ship.draft import GONE, Draft, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.shipment import laid_over
 from seaproof.ship.target import Target
@@ -24,7 +24,8 @@ def add(draft: Draft, source: str, model: str, bucket_is_there: bool) -> str:
         held = data.add_files(draft, files, key, bucket_is_there)
         uri = f"s3://{draft.place.bucket}/{key}"
     request = job_request(draft, uri, model)
-    name, status = _next_name(draft, name_of(draft.project.name, {**request, "data": held}))
+    wanted = name_of(draft.project.name, {**request, "data": held})
+    name, status = next_job(draft, "TransformJob", wanted, lambda _, status: status in GONE)
     output = f"{draft.place.root}/predictions/{name}/"
     draft.names.update({"transform job": name, "predictions": output})
     if status == "Completed":
@@ -81,15 +82,3 @@ def sync_down(target: Target, uri: str, folder: Path) -> list[Path]:
         part.replace(path)
         written.append(path)
     return written
-
-
-def _next_name(draft: Draft, name: str) -> tuple[str, str]:
-    """The first name that is free, or whose job has not failed; and the status of that job."""
-    number = 1
-    while True:
-        job = name if number == 1 else f"{name}-{number}"
-        found = draft.find("sagemaker", "DescribeTransformJob", TransformJobName=job)
-        status = str(found["TransformJobStatus"]) if found else ""
-        if status not in ("Failed", "Stopped", "Stopping"):
-            return job, status
-        number += 1
