@@ -63,6 +63,24 @@ def aws(url: str, service: str = "sagemaker") -> Any:
     )
 
 
+def test_one_that_is_ending_lets_no_command_rely_on_it(plane: Plane) -> None:
+    def hold_twice(app: Application, url: str) -> None:
+        with Client(url) as client:
+            with client.hold():
+                app.end()
+            with pytest.raises(ServiceError, match="is ending"):
+                client.hold()
+
+    async def main() -> None:
+        app = Application(plane, "http://test", lambda: None)
+        server = await serve(app.handle, host="127.0.0.1", port=0)
+        await asyncio.to_thread(hold_twice, app, f"http://127.0.0.1:{server.port}")
+        await server.close(1.0)
+        await app.close()
+
+    asyncio.run(main())
+
+
 def test_boto3_creates_describes_lists_tags_and_deletes(url: str) -> None:
     sagemaker = aws(url)
     arn = sagemaker.create_model(ModelName="M", PrimaryContainer={"Image": "i"}, Tags=[{"Key": "k", "Value": "ü"}])[

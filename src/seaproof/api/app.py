@@ -73,6 +73,7 @@ class Application:
         self.holds = 0
         """Commands that rely on this coordinator now; each keeps a connection open."""
         self.was_held = False
+        self.ending = False
         self._own: dict[tuple[str, str], Callable[[dict[str, str]], Response | Awaitable[Response]]] = {
             ("GET", "/_seaproof/health"): self._health,
             ("GET", "/_seaproof/logs"): self._logs,
@@ -84,6 +85,11 @@ class Application:
             ("GET", "/_seaproof/shadows"): self._shadows,
             ("POST", "/_seaproof/shutdown"): self._stop,
         }
+
+    def end(self) -> None:
+        """Begin to end: from now on no command is told that it can rely on this coordinator."""
+        self.ending = True
+        self._shutdown()
 
     async def close(self) -> None:
         """Wait for operations under way, close connections to containers."""
@@ -213,6 +219,8 @@ class Application:
         """
 
         async def held() -> AsyncIterator[bytes]:
+            if self.ending:
+                return  # its reader misses the word, and takes the next coordinator
             self.holds += 1
             self.was_held = True
             try:
@@ -249,7 +257,7 @@ class Application:
         return read()
 
     def _stop(self, query: dict[str, str]) -> Response:
-        self._shutdown()
+        self.end()
         return wire.plain(200, {"ending": True})
 
 

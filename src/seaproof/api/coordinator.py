@@ -88,9 +88,9 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
     app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
     server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, app.end)
     app.stays = not until_idle
-    watch = loop.create_task(_end_when_idle(plane, app, ended))
+    watch = loop.create_task(_end_when_idle(plane, app))
     _announce(plane.folder, app.url, app.guard.token if app.guard else "")
     # What is loaded by now stays; an invocation makes no cycles, so that looking for them finds nothing.
     gc.freeze()
@@ -110,17 +110,18 @@ async def listen(app: Application, settings: Settings, listener: socket.socket |
     return await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.neighbours.takes_stream)
 
 
-async def _end_when_idle(plane: Plane, app: Application, ended: asyncio.Event) -> None:
-    """Set `ended` once nothing runs and nobody holds this coordinator, unless it has been told to stay."""
+async def _end_when_idle(plane: Plane, app: Application) -> None:
+    """End the coordinator once nothing runs and nobody holds this coordinator, unless it has been told to stay."""
     started = idle_since = time.monotonic()
     while True:
         await asyncio.sleep(0.1)
         now = time.monotonic()
         waits = not app.was_held and now - started < START_SECONDS
-        if app.stays or app.holds or waits or await asyncio.to_thread(_is_busy, plane):
+        busy = app.stays or waits or await asyncio.to_thread(_is_busy, plane)
+        if busy or app.holds:  # asked last: a command may have come while the records were read
             idle_since = now
         elif now - idle_since > IDLE_SECONDS:
-            ended.set()
+            app.end()
             return
 
 
