@@ -163,7 +163,7 @@ class ProcessDriver:
         own = spaces and (workload.isolated or (workload.port is not None and _wants_own_network(image)))
         command = _command(workload, image)
         if not spaces:
-            command = [_real(word, image) for word in command]
+            command = [_real(_below(word, workload.opt_ml), image) for word in command]
         variables = _environment(workload, image, folder, spaces)
         host_port, listener = None, None
         if workload.port is not None and own:
@@ -303,12 +303,13 @@ def _command(workload: Workload, image: FolderImage) -> list[str]:
     if workload.entrypoint is not None:
         return [*workload.entrypoint, *arguments]
     given = {"train": image.train, "serve": image.serve}.get(arguments[0] if arguments else "", ())
-    command = [*given, *arguments[1:]] if given else arguments
+    command = [*given, *arguments[1:]] if given else arguments or list(image.process)
     if not command:
         raise StartFailed(
             f"{workload.name} has no command: neither entrypoint nor arguments were given",
             where=f"image {workload.image}",
-            next_step="Give `train`, `serve` or ContainerArguments.",
+            next_step="Give ContainerEntrypoint or ContainerArguments; or say in seaproof.toml what the image runs by"
+            f' itself: process = ["python", "process.py"] in [images."{_without_registry(workload.image)}"].',
         )
     return command
 
@@ -345,6 +346,11 @@ def _real(entry: str, image: FolderImage) -> str:
     """A path of the program's folder as it is on this machine: an image's own variables name it as in a container."""
     inside = entry == image.program or entry.startswith(f"{image.program}/")
     return str(image.folder) + entry[len(image.program) :] if inside else entry
+
+
+def _below(word: str, opt_ml: Path) -> str:
+    """A path below /opt/ml as it is on this machine, such as that of a processing job's script."""
+    return str(opt_ml.absolute()) + word[len("/opt/ml") :] if word.startswith("/opt/ml/") else word
 
 
 def _free_port() -> int:
