@@ -15,7 +15,8 @@ from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints
 from seaproof.control.endpoints import delete_endpoint
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import recover_training_jobs, stop_training_job
-from seaproof.control.transform_jobs import recover_transform_jobs, stop_transform_job
+from seaproof.control.transform_jobs import stop_transform_job
+from seaproof.control.transform_recovery import recover_transform_jobs
 from seaproof.drivers.driver import Handle
 from seaproof.errors import DriverError, ServiceError
 
@@ -42,6 +43,7 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
     folders = [path for kind in ("endpoint", "transform") for path in (plane.folder / "workloads").glob(f"{kind}-*")]
     kept = {handle.name for handle in recover_training_jobs(plane, living)}
     kept |= {handle.name for handle in recover_endpoints(plane, living, resume=resume)}
+    kept |= {handle.name for handle in recover_transform_jobs(plane, living)}
     strays = [handle for handle in living if handle.name not in kept]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda handle: _stop_stray(plane, handle), strays))
@@ -52,8 +54,6 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
         # Folders of jobs are theirs: an artefact may still have to be uploaded from one.
         if folder.name not in kept:
             model_data.remove(folder)
-    # With containers of their own: those of the coordinator before are gone by now.
-    recover_transform_jobs(plane)
 
 
 def resume(plane: Plane) -> None:
