@@ -122,6 +122,7 @@ class Master:
     def run(self, when_ready: Callable[[float], None]) -> int:
         """Run the workers to the end of the container; its exit code."""
         woken = self._watch_signals()
+        since = 0.0  # ready, and not said yet: only workers are left when it is
         settle()
         for worker in self._workers:
             self._start(worker)
@@ -133,8 +134,11 @@ class Master:
                     self._hear(key.fd, key.data)
             if not self._was_ready and all(worker.ready for worker in self._workers):
                 self._was_ready = True
-                when_ready(time.monotonic())
+                since = time.monotonic()
             self._reap()
+            if since and not (self._herald and self._herald.pid):
+                when_ready(since)
+                since = 0.0
             self._keep_up()
         return self._code
 
