@@ -146,6 +146,54 @@ CREATED = {
             }
         ],
     ),
+    "CreateProcessingJob": (
+        "DescribeProcessingJob",
+        [
+            {
+                "ProcessingJobName": "whole",
+                "RoleArn": ROLE,
+                "AppSpecification": {
+                    "ImageUri": "fake:exit=0",
+                    "ContainerEntrypoint": ["python3"],
+                    "ContainerArguments": ["x"],
+                },
+                "ProcessingInputs": [
+                    {
+                        "InputName": "rows",
+                        "AppManaged": False,
+                        "S3Input": {
+                            "S3Uri": "s3://bucket/in",
+                            "LocalPath": "/opt/ml/processing/in",
+                            "S3DataType": "S3Prefix",
+                            "S3InputMode": "File",
+                            "S3DataDistributionType": "FullyReplicated",
+                            "S3CompressionType": "None",
+                        },
+                    }
+                ],
+                "ProcessingOutputConfig": {
+                    "Outputs": [
+                        {
+                            "OutputName": "out",
+                            "AppManaged": False,
+                            "S3Output": {
+                                "S3Uri": "s3://bucket/processed",
+                                "LocalPath": "/opt/ml/processing/out",
+                                "S3UploadMode": "EndOfJob",
+                            },
+                        }
+                    ]
+                },
+                "ProcessingResources": {
+                    "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+                },
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+                "Environment": {"E": "1"},
+                "NetworkConfig": {"EnableNetworkIsolation": True},
+                "Tags": TAGS,
+            }
+        ],
+    ),
     "CreateTransformJob": (
         "DescribeTransformJob",
         [
