@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seaproof.errors import SeaproofError, ServiceError
-from seaproof.ship import refusals
+from seaproof.ship import refusals, secrecy
 
 _ATTEMPTS = 5
 """Of one call; botocore waits longer from one to the next. Throttling is retried by it."""
@@ -51,6 +51,7 @@ class Target:
         with self._lock:
             if service not in self.clients:
                 with refusals.in_plain_words(service, ""):
+                    secrecy.learn(self.session)
                     self.clients[service] = self.session.client(
                         service,
                         region_name=self.region,
