@@ -75,7 +75,9 @@ def test_no_plan_record_or_export_has_a_credential_under_a_harmless_name(tmp_pat
     text = text.replace("depth = 3", f'depth = 3\nnote = "{LOOKING_SECRET["Hugging Face"]}"')
     project = project_in(tmp_path / "p", text)
     keys = {"AWS_SECRET_ACCESS_KEY": secret}
-    said = [seaproof(project.root, account.url, *words, **keys) for words in (["plan", "--json"], ["ship", "--dry-run"])]
+    said = [
+        seaproof(project.root, account.url, *words, **keys) for words in (["plan", "--json"], ["ship", "--dry-run"])
+    ]
     for form in ("cloudformation", "terraform", "step-functions"):
         said.append(seaproof(project.root, account.url, "export", form, "--account", ACCOUNT, **keys))
     shipped(project, account)

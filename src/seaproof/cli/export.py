@@ -18,6 +18,7 @@ from seaproof.ship import (
     cloudformation,
     drawing,
     endpoint,
+    rules,
     secrecy,
     shipment,
     step_functions,
@@ -64,13 +65,18 @@ def command(
       seaproof export workflow --out .github/workflows/ship.yml
 
     Nothing is called on AWS where --account and a region are given. Variables that are secret, by their name or by
-    how they look, are not written: they become parameters. What a tool cannot do (CloudFormation runs no jobs) is said in the file.
+    how they look, are not written: they become parameters. What a tool cannot do (CloudFormation runs no jobs) is
+    said in the file.
     """
     session = open_session(folder, as_json)
     wanted = shipment.read(session.project, stage, profile=profile, region=region)
     if form == "workflow":
+        if wanted.region:
+            target.check_region(wanted.region)
         text = _yaml(workflow(stage, wanted.region or _region("", account, wanted.profile)[0]))
     else:
+        if topic and rules.topic_problem(topic):
+            raise click.BadParameter(f"{topic!r}: {rules.topic_problem(topic)}", param_hint="--topic")
         where, id = _region(wanted.region, account, wanted.profile)
         draft = blank.whole(session.project, session.settings, wanted, id, where)
         text = _written(form, drawing.everything(draft), endpoint.deployment(wanted.endpoint), topic)
@@ -94,6 +100,8 @@ def _region(region: str, account: str | None, profile: str) -> tuple[str, str]:
     """Region and account: as said, else as the credentials have it."""
     if account and not (account.isdigit() and len(account) == 12):
         raise SeaproofError(f"{account!r} is no id of an AWS account", next_step="It has 12 digits.")
+    if region:
+        target.check_region(region)
     if region and account:
         return region, account
     try:

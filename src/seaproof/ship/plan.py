@@ -14,6 +14,7 @@ from seaproof.ship.secrecy import masked, without_secrets
 
 Request = Mapping[str, Any]
 
+
 @dataclass(frozen=True)
 class Call:
     """One call: a service as boto3 names it, an operation as the API names it, its request."""

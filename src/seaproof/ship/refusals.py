@@ -126,7 +126,9 @@ def in_plain_words(service: str, operation: str) -> Iterator[None]:
         ) from None
     except Boto3Error as error:  # uploads say it a second time: the code stands in the text
         code = (re.search(r"\((\w+)\)", str(error)) or [""])[-1]
-        raise ServiceError(code, f"{where} failed: {_plain(str(error))}", next_step=next_step(code, str(error))) from None
+        raise ServiceError(
+            code, f"{where} failed: {_plain(str(error))}", next_step=next_step(code, str(error))
+        ) from None
     except (found.NoCredentialsError, found.PartialCredentialsError, found.CredentialRetrievalError) as error:
         raise SeaproofError(
             f"there are no credentials for AWS: {error}",
