@@ -202,6 +202,23 @@ def test_a_repeated_header_is_sent_with_each_payload_and_is_not_in_the_output(la
     assert get(plane, "s3://b/out/a.out") == b"".join(rows)
 
 
+def test_a_quoted_line_end_ends_neither_a_header_nor_a_record(lab: Lab) -> None:
+    plane, asked = lab
+    asked.answer = lambda body: (400, b"no") if b"bad" in body else body
+    header, rows = b'"left\nside",right\n', [b'"%d\n",%d\n' % (number, number) for number in range(8)]
+    rows[5] = b'"bad\n",5\n'
+    put(plane, "s3://b/in/a", header + b"".join(rows))
+    options = {"repeat-header": "true", "quoted-newlines": "true", "quarantine": "true"}
+
+    job = transform(plane, request("m", options=options, MaxPayloadInMB=1))
+
+    found = outputs(plane)
+    assert job["TransformJobStatus"] == "Completed", job
+    assert found["a.out"] == b"".join(row for row in rows if b"bad" not in row)
+    assert json.loads(found["a.quarantine.jsonl"])["record"] == '"bad\n",5\n'
+    assert "b/in/a: done: 8 records" in log(plane)
+
+
 def test_requests_of_one_object_are_spread_over_instances_and_stay_in_order(lab: Lab) -> None:
     plane, asked = lab
     places = set()
