@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from transform_lab import (
     MIB,
     Asked,
+    Lab,
     close_plane,
     get,
     log,
@@ -27,21 +27,10 @@ from transform_lab import (
     transform,
 )
 
-from seaproof.control.plane import Plane
 from seaproof.control.transform_jobs import create_transform_job
 from seaproof.drivers.fake import Run
 from seaproof.errors import ServiceError
 from seaproof.http.message import Request, Response
-
-Lab = tuple[Plane, Asked]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    asked = Asked()
-    plane = open_plane(tmp_path, {"m": asked})
-    yield plane, asked
-    close_plane(plane)
 
 
 def test_a_full_disk_fails_the_object_with_nothing_stored_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:

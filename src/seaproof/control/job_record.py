@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
-from seaproof.errors import SeaproofError, StoreError
+from seaproof.errors import SeaproofError, ServiceError, StoreError
 
 STOPPING = "Stopping"
+ENDED = ("Completed", "Failed", "Stopped")
 _RETRY = 1.0
 
 
@@ -63,6 +64,25 @@ class JobRecord:
 
     def make_room(self) -> None:
         """Give back disk that can be given back."""
+
+
+def ask_to_stop(plane: Plane, record: Record, change: Callable[[Body], None]) -> None:
+    """Give a job the status Stopping, which its thread sees, with what else changes; within a transaction.
+
+    ServiceError where it has ended.
+    """
+    if record.status in ENDED:
+        kind = record.kind.replace("-", " ")
+        raise ServiceError(
+            "ValidationException", f"The request was rejected because the {kind} is in status {record.status}."
+        )
+    if record.status != STOPPING:
+        plane.store.update(record.kind, record.name, change, status=STOPPING)
+
+
+def shown(record: Record, hidden: tuple[str, ...]) -> Body:
+    """What Describe shows of a job: what was asked for and what came of it, but for `hidden`."""
+    return {key: value for key, value in record.body.items() if not key.startswith("_") and key not in hidden}
 
 
 def explain(error: Exception) -> str:

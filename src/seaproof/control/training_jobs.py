@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from seaproof.contract.opt_ml import host_names
 from seaproof.control import channels, checkpoints, fields
 from seaproof.control.artifacts import model_uri
+from seaproof.control.job_record import ask_to_stop, shown
 from seaproof.control.listing import FIELDS, page
 from seaproof.control.metrics import regex_problem
 from seaproof.control.plane import Plane
@@ -85,8 +86,7 @@ def create_training_job(plane: Plane, request: Body) -> Body:
 def describe_training_job(plane: Plane, request: Body) -> Body:
     """The job as the platform shows it; what is absent is left out, never empty."""
     record = _find(plane, request)
-    shown = {key: value for key, value in record.body.items() if not key.startswith("_") and key not in _NOT_SHOWN}
-    return {**shown, "CreationTime": record.created, "LastModifiedTime": record.modified}
+    return {**shown(record, _NOT_SHOWN), "CreationTime": record.created, "LastModifiedTime": record.modified}
 
 
 def list_training_jobs(plane: Plane, request: Body) -> Body:
@@ -98,14 +98,7 @@ def list_training_jobs(plane: Plane, request: Body) -> Body:
 def stop_training_job(plane: Plane, request: Body) -> Body:
     """Ask the job to stop; its thread sends SIGTERM, and what the containers leave is saved."""
     with plane.store.transaction():
-        record = _find(plane, request)
-        if record.status in ENDED:
-            raise ServiceError(
-                "ValidationException",
-                f"The request was rejected because the training job is in status {record.status}.",
-            )
-        if record.status != STOPPING:
-            plane.store.update(KIND, record.name, _ask_to_stop, status=STOPPING)
+        ask_to_stop(plane, _find(plane, request), _stopping)
     return {}
 
 
@@ -192,7 +185,7 @@ def _find(plane: Plane, request: Body) -> Record:
     return record
 
 
-def _ask_to_stop(body: Body) -> None:
+def _stopping(body: Body) -> None:
     body["TrainingJobStatus"] = STOPPING
     enter(body, "Stopping")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from seaproof.control import fields, plans, tags, transform_request
 from seaproof.control.fleet import Plan
+from seaproof.control.job_record import ask_to_stop, shown
 from seaproof.control.listing import FIELDS, page
 from seaproof.control.models import find as find_model
 from seaproof.control.plane import Plane
@@ -64,8 +65,7 @@ def create_transform_job(plane: Plane, request: Body) -> Body:
 def describe_transform_job(plane: Plane, request: Body) -> Body:
     """The job as the platform shows it; what is absent is left out, never empty."""
     record = _find(plane, request)
-    shown = {key: value for key, value in record.body.items() if not key.startswith("_") and key not in _NOT_SHOWN}
-    return {**shown, "CreationTime": record.created}
+    return {**shown(record, _NOT_SHOWN), "CreationTime": record.created}
 
 
 def list_transform_jobs(plane: Plane, request: Body) -> Body:
@@ -77,16 +77,7 @@ def list_transform_jobs(plane: Plane, request: Body) -> Body:
 def stop_transform_job(plane: Plane, request: Body) -> Body:
     """Ask the job to stop; objects that are whole stay, the rest is kept for a job that resumes this one."""
     with plane.store.transaction():
-        record = _find(plane, request)
-        if record.status in ENDED:
-            raise ServiceError(
-                "ValidationException",
-                f"The request was rejected because the transform job is in status {record.status}.",
-            )
-        if record.status != STOPPING:
-            plane.store.update(
-                KIND, record.name, lambda body: body.update(TransformJobStatus=STOPPING), status=STOPPING
-            )
+        ask_to_stop(plane, _find(plane, request), lambda body: body.update(TransformJobStatus=STOPPING))
     return {}
 
 
