@@ -16,7 +16,7 @@ from seaproof.control.models import create_model
 from seaproof.control.plane import Plane
 from seaproof.control.store import Store
 from seaproof.control.transform_jobs import create_transform_job, describe_transform_job
-from seaproof.control.transform_status import KIND
+from seaproof.control.transform_record import KIND
 from seaproof.drivers.driver import Driver
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.http.message import Request, Response

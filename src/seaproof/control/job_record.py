@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
-from seaproof.errors import SeaproofError, ServiceError, StoreError
+from seaproof.errors import SeaproofError, StoreError
 
 STOPPING = "Stopping"
-ENDED = ("Completed", "Failed", "Stopped")
 _RETRY = 1.0
 
 
@@ -21,6 +20,10 @@ class JobRecord:
     """One job under way."""
 
     kind: ClassVar[str]
+    noun: ClassVar[str]
+    """`Training`, `Processing` or `Transform`, as the API's members have it: TrainingJobName."""
+    absent: ClassVar[str] = "Requested resource not found."
+    """What is answered where there is no such job; `{}` is its name."""
     plane: Plane
     name: str
 
@@ -64,25 +67,6 @@ class JobRecord:
 
     def make_room(self) -> None:
         """Give back disk that can be given back."""
-
-
-def ask_to_stop(plane: Plane, record: Record, change: Callable[[Body], None]) -> None:
-    """Give a job the status Stopping, which its thread sees, with what else changes; within a transaction.
-
-    ServiceError where it has ended.
-    """
-    if record.status in ENDED:
-        kind = record.kind.replace("-", " ")
-        raise ServiceError(
-            "ValidationException", f"The request was rejected because the {kind} is in status {record.status}."
-        )
-    if record.status != STOPPING:
-        plane.store.update(record.kind, record.name, change, status=STOPPING)
-
-
-def shown(record: Record, hidden: tuple[str, ...]) -> Body:
-    """What Describe shows of a job: what was asked for and what came of it, but for `hidden`."""
-    return {key: value for key, value in record.body.items() if not key.startswith("_") and key not in hidden}
 
 
 def explain(error: Exception) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, INVOCATIONS, is_success
 from seaproof.errors import HttpError, SeaproofError
 from seaproof.http.message import Headers, Response
+from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.tracing import Span
 
 HEAD_BYTES = 512
@@ -49,6 +50,8 @@ class Call:
     opened: Opened | None = None
     """Where the caller takes the reply as it comes: makes the head of his answer out of the head of a 2xx reply. What
     drives the call passes the body on, and comes back with the reply, without a body, when it has ended."""
+    stored: StoredBody | None = None
+    """What is sent in place of `body`, where it lies in storage."""
 
 
 class Reply(Protocol):
@@ -149,7 +152,7 @@ class StepFailed(SeaproofError):
         self.step = step
         self.kind = error.kind if error else "status"
         """`status`, `refused`, `timeout`, `closed`, `malformed` or `oversize`."""
-        self.sent = call.body[:HEAD_BYTES]
+        self.sent = (call.stored or call.body)[:HEAD_BYTES]
         """The first bytes of what the step was sent; type and size are in the trace."""
         self.timeout = call.timeout
         """Seconds that the step was given."""
@@ -173,6 +176,7 @@ def chain(
     headers: Headers,
     body: bytes,
     *,
+    stored: StoredBody | None = None,
     deadline: float,
     hop_limit: int,
     reply_limit: int,
@@ -185,7 +189,8 @@ def chain(
 
     `headers` are those that the containers may see. `deadline` is on the clock `now`; limits are the bytes of a reply
     between steps and of the last one. `span` is told to each container as a child of its own. StepFailed where a
-    step has no answer, one that is not 2xx, or one over its limit. `opened` is for the last call; see Call.
+    step has no answer, one that is not 2xx, or one over its limit. `opened` is for the last call and `stored` for the
+    first; see Call.
     """
     trace = Trace(trace_id=span.trace_id if span else "")
     last, sent_type = len(steps) - 1, _type_of(headers)
@@ -196,7 +201,9 @@ def chain(
         call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
         if number == last:
             call.opened = opened
-        entry = StepTrace(step.name, sent_type, len(body))
+        if number == 0:
+            call.stored = stored
+        entry = StepTrace(step.name, sent_type, len(body if call.stored is None else call.stored))
         trace.steps.append(entry)
         try:
             reply = (yield call) if step.exchange is None else (yield from step.exchange(call))

@@ -33,6 +33,7 @@ from seaproof.invocations import answers, target_model
 from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
 from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
 from seaproof.invocations.sessions import NEW, Sessions
+from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.terms import Terms, of_variant, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
@@ -46,7 +47,8 @@ _PLATFORM = b"x-amzn-sagemaker-"
 _SESSION_ID = SESSION_ID.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
-_DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+"""Headers (lower case) that some endpoints take: whether this one does is found with its instance."""
 _TARGET_MODEL_LIMIT = 1024  # API model: TargetModelHeader maximum
 
 
@@ -148,6 +150,7 @@ def invocation(
     *,
     terms: Terms | None = None,
     report: Report | None = None,
+    stored: StoredBody | None = None,
     chance: random.Random = _CHANCE,
     now: Callable[[], float] = time.monotonic,
 ) -> Steps:
@@ -156,11 +159,12 @@ def invocation(
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
     after a container took the request is answered and not repeated here: the container may have done its work.
-    `report` is told once for each instance that was asked.
+    `report` is told once for each instance that was asked. `stored` is sent in place of the request's body.
     """
     terms = terms or real_time(settings)
     asked = _asked_of(request.headers)
-    _check(routes, endpoint, request, asked, settings, terms)
+    size = len(request.body if stored is None else stored)
+    _check(routes, endpoint, size, asked, settings, terms)
     session = asked.get(_SESSION_ID, "")
     session = "" if session == NEW else session
     choice = _Choice(routes, endpoint, asked.get(_TARGET_VARIANT, ""), session, settings, chance)
@@ -176,10 +180,10 @@ def invocation(
         try:
             answer = partial(_answer, choice.sessions, variant.name, instance.id)
             terms = of_variant(terms, variant)
-            if len(request.body) > terms.request_bytes:
+            if size > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
-            opened = answer if terms.streamed else None
-            reply, trace = yield from _through(instance, endpoint, request, asked, terms, begun, now, opened)
+            opened = answer if terms.streamed or terms.asynchronous else None
+            reply, trace = yield from _through(instance, endpoint, request, stored, asked, terms, begun, now, opened)
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -203,19 +207,17 @@ def _asked_of(headers: Headers) -> dict[bytes, str]:
     return found
 
 
-def _check(
-    routes: Routes, endpoint: str, request: Request, asked: dict[bytes, str], settings: Settings, terms: Terms
-) -> None:
+def _check(routes: Routes, endpoint: str, size: int, asked: dict[bytes, str], settings: Settings, terms: Terms) -> None:
     routing = routes.get(endpoint)
     if routing is not None and (routing.asynchronous > 0) != terms.asynchronous:
         raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous > 0)
-    if len(request.body) > terms.request_bytes:
+    if size > terms.request_bytes:
         raise answers.oversize(settings, endpoint)
     for name, value in asked.items():
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
         # Whether a container or a model may be named is a matter of the instance's model, and decided there.
-        if name in answers.NOT_SUPPORTED and name not in _DECIDED_LATER:
+        if name in answers.NOT_SUPPORTED and name not in DECIDED_LATER:
             raise answers.not_supported(endpoint, name)
 
 
@@ -223,6 +225,7 @@ def _through(
     instance: Instance,
     endpoint: str,
     request: Request,
+    stored: StoredBody | None,
     asked: dict[bytes, str],
     terms: Terms,
     begun: float,
@@ -240,6 +243,7 @@ def _through(
         [step_to(container, target) for container in containers],
         _forwarded(request.headers),
         request.body,
+        stored=stored,
         deadline=begun + terms.timeout,
         hop_limit=terms.hop_bytes,
         reply_limit=terms.reply_bytes,
