@@ -221,12 +221,17 @@ def test_a_csv_of_12_mb_with_a_header_fails_by_default_with_the_option_to_use_an
         (["nothing.csv", "--no-model"], "there is no such file (nothing.csv)"),
         ([], "say either INPUT or --resume JOB"),
         (["data", "--no-model", "--input-filter", "x"], "a path begins with $"),
+        (["mixed", "--no-model"], "1 of 2 files are compressed (.gz), and the others are not (mixed). One job takes one"),
+        (["data", "--no-model", "--manifest"], "--manifest needs INPUT in s3://"),
         (["--resume", "never"], "Could not find requested job with name: never"),
         (["data", "--no-model", "--max-payload", "50", "--concurrent", "3"], "must not exceed 100: 3 * 50 = 150"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_a_next_step(root: Path, arguments: list[str], said: str) -> None:
     (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "mixed").mkdir()
+    for name in ("a.csv", "b.csv.gz"):
+        (root / "mixed" / name).write_bytes(b"1\n")
 
     done = command(root, *arguments, check=None)
 
