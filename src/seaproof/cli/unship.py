@@ -36,7 +36,7 @@ def command(
     with way(folder, as_json, stage, target_name, profile, region, changes=not dry_run) as found:
         titles = [taking_back.removal(made.title) for made in reversed(found.record.made)]
         if dry_run or not titles:
-            _nothing_done(titles, as_json)
+            _nothing_done(titles, as_json, dry_run)
             return
         if not yes and not as_json:
             _agree(titles, found.target.name)
@@ -51,9 +51,9 @@ def command(
         print(f"stays: {line}")
 
 
-def _nothing_done(titles: list[str], as_json: bool) -> None:
+def _nothing_done(titles: list[str], as_json: bool, dry_run: bool) -> None:
     if as_json:
-        show_json({"would_remove": titles})
+        show_json({"would_remove" if dry_run else "removed": titles})
     else:
         print("\n".join(titles) or "Nothing was created for this stage, or all of it is removed.")
 

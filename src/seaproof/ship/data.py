@@ -81,9 +81,7 @@ def _below(folder: Path) -> Iterator[Path]:
             path = Path(at, name)
             if not path.is_file():
                 kind = "a link to nothing" if path.is_symlink() else "no file that can be sent"
-                raise SeaproofError(
-                    f"{kind} lies among the data", where=ascii(str(path))[1:-1], next_step="Remove it."
-                )
+                raise SeaproofError(f"{kind} lies among the data", where=ascii(str(path))[1:-1], next_step="Remove it.")
             yield path
 
 
@@ -99,9 +97,7 @@ def _key(name: str, what: str) -> str:
     return name
 
 
-def add_files(
-    draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool, *, alone: bool = True
-) -> str:
+def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool, *, alone: bool = True) -> str:
     """Add what makes the objects below `key` the same as these files; a hash over all of them.
 
     `alone`: whoever reads the prefix takes all that lies there, so that nothing else may. SeaproofError where an object

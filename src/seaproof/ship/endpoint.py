@@ -82,7 +82,9 @@ def _retained(draft: Draft, found: dict[str, Any], variants: list[dict[str, Any]
         if any(new != old for new, old in pairs):
             changed.append(live)
         else:
-            kept = kept or any(now[each["VariantName"]].get(live, each.get(member)) != each.get(member) for each in shared)
+            kept = kept or any(
+                now[each["VariantName"]].get(live, each.get(member)) != each.get(member) for each in shared
+            )
     if not kept:
         return {}
     others = [{"VariantPropertyType": name} for name in (*changed, "DataCaptureConfig")]
@@ -179,8 +181,9 @@ def _stop_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
         named = {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": COUNT}
         found = draft.find(SCALING, "DescribeScalingPolicies", **named, PolicyNames=[POLICY]) or {}
         if found.get("ScalingPolicies"):
-            call = Call(SCALING, "DeregisterScalableTarget", named)
-            draft.steps.append(Step(f"scale {resource} no longer", call))
+            policy = Call(SCALING, "DeleteScalingPolicy", {"PolicyName": POLICY, **named})
+            draft.steps.append(Step(f"remove the scaling policy of {resource}", policy))
+            draft.steps.append(Step(f"scale {resource} no longer", Call(SCALING, "DeregisterScalableTarget", named)))
 
 
 def _set_bounds(draft: Draft, resource: str, named: dict[str, Any], bounds: dict[str, Any]) -> None:
