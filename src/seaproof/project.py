@@ -52,6 +52,8 @@ class FolderImage:
     """Command of `train`; empty: an executable `train` in the folder or on PATH, as SageMaker finds it."""
     serve: tuple[str, ...] = ()
     """Command of `serve`; likewise."""
+    process: tuple[str, ...] = ()
+    """What runs where neither entrypoint nor arguments are given, as in a processing job: an image's default."""
     program: str = "/opt/program"
     """Where the workload sees its folder (and starts in it)."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -193,6 +195,7 @@ def _image(table: Table, root: Path) -> FolderImage:
         folder=folder,
         train=table.words("train"),
         serve=table.words("serve"),
+        process=table.words("process"),
         program=table.text("program", FolderImage.program),
         environment=table.texts("environment"),
         accept_bind_to_port=table.flag("accept_bind_to_port", False),

@@ -83,6 +83,9 @@ class Settings:
         "seconds until a caller whose model is still loading gets ModelNotReadyException",
     )
     model_load_timeout: float = _knob(360.0, "SEAPROOF_MODEL_LOAD_TIMEOUT", "seconds that the load of a model may take")
+    keep_unfinished: float = _knob(
+        7.0, "SEAPROOF_KEEP_UNFINISHED", "days that the unfinished output of a transform job is kept for --resume"
+    )
     ray_address: str = _knob(
         "", "SEAPROOF_RAY_ADDRESS", "Ray cluster of transform jobs with the engine ray; empty: one on this machine"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import boto3
 
 from seaproof.api.client import Client, find
 
-# Answers with what it got, in capitals. A body with what is in the file `hold` waits; `asked` has a line for
-# each request. Both lie in HERE, as a container sees a folder of its own for its program.
+# Answers with what it got, in capitals. A body with what is in the file `hold` waits; one that is longer than the
+# number in `most` is refused unread, as nginx does it. `asked` has a line for each request, `starts` one for each
+# process. They lie in HERE, as a container sees a folder of its own for its program.
 SERVE = """#!/usr/bin/env python3
 import http.server, os, pathlib, time
 here = pathlib.Path("HERE")
@@ -45,6 +47,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def do_POST(self):
+        if (here / "most").exists() and int(self.headers["Content-Length"]) > int((here / "most").read_text()):
+            self.close_connection = True
+            return self.answer(413, b"<h1>413 Request Entity Too Large</h1>")
         body = self.body()
         with open(here / "asked", "ab") as file:
             file.write(body.partition(b"\\n")[0] + b"\\n")
@@ -59,6 +64,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+with open(here / "starts", "a") as file:
+    file.write("started\\n")
 port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", 8080))
 http.server.ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
 """
@@ -88,6 +95,22 @@ def asked(here: Path) -> list[bytes]:
     """The first line of each request, in the order of arrival."""
     path = here / "asked"
     return path.read_bytes().splitlines() if path.exists() else []
+
+
+def starts(here: Path) -> int:
+    """How often a container of it was started."""
+    return len((here / "starts").read_text().split())
+
+
+def processes(here: Path) -> list[int]:
+    """What runs of the project: processes that have its folder in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        # One that has ended meanwhile has no command line.
+        with suppress(OSError):
+            if entry.name.isdigit() and os.fsencode(here) in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 @contextmanager

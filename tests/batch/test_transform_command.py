@@ -13,23 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_lab import command, environment
 from server_lab import asked, make_project
 from transform_lab import MIB, until
 
 ROW = b"row %06d " + b"x" * 1013 + b"\n"
-
-
-def command(root: Path, *arguments: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """`seaproof transform` in the project, on the process driver."""
-    driver = [] if "--dry-run" in arguments else ["--driver", "process"]
-    line = [sys.executable, "-m", "seaproof.cli", "transform", *arguments, *driver]
-    done = subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=100, env=environment())
-    assert check is None or done.returncode == check, done.stderr
-    return done
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "SEAPROOF_PORT": "0", "COLUMNS": "120"}
 
 
 @pytest.fixture
@@ -131,6 +119,22 @@ def test_a_job_whose_tool_was_killed_goes_on_with_resume_and_no_record_is_lost_o
     assert (root / "out" / "rows.csv.out").read_bytes() == rows(8).upper()
     assert 3 <= len(asked(root)) - before <= 8
     assert "gone on with from byte" in done.stderr
+
+
+def test_what_a_detached_job_was_given_is_removed_by_the_next_command_and_the_file_stays(root: Path) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+    ours = root / ".seaproof" / "s3" / "seaproof" / "batch" / "transform"
+
+    said = command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
+    until(lambda: not (root / ".seaproof" / "coordinator.json").exists(), "its local server has ended")
+    given = list(ours.glob("one/input/*"))
+    command(root, "data/a.csv", "--no-model", "--name", "two")
+
+    assert said.stdout == "one\n"
+    assert given == [ours / "one" / "input" / "a.csv"]
+    assert not list(ours.glob("*/input/*"))
+    assert (ours / "one" / "output" / "a.csv.out").read_bytes() == b"1\n"
+    assert (root / "data" / "a.csv").read_bytes() == b"1\n"
 
 
 def test_a_stopped_job_says_how_to_go_on_and_a_new_one_takes_over(root: Path) -> None:

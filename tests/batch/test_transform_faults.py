@@ -91,6 +91,46 @@ def test_a_failed_job_is_gone_on_with_and_what_was_done_is_not_asked_again(lab: 
     assert b"fine\n" not in asked.bodies
 
 
+def test_what_a_failed_job_has_done_is_kept_until_nobody_can_or_needs_to_go_on_with_it(lab: Lab) -> None:
+    plane, asked = lab
+    folder = plane.folder / "transforms"
+    asked.answer = lambda body: (400, b"no") if body == b"3\n" else body
+    put(plane, "s3://b/in/a", b"1\n2\n3\n")
+    put(plane, "s3://b/three/a", b"3\n")
+    single = {"BatchStrategy": "SingleRecord"}
+    three = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/three/"}}
+
+    transform(plane, request("m", "begun", **single))
+    transform(plane, request("m", "nothing-done", TransformInput={"DataSource": three}, **single))
+    after_failures = sorted(path.name for path in folder.iterdir())
+    transform(plane, request("m", "resumed", options={"resume": "begun"}, **single))
+    after_resume = sorted(path.name for path in folder.iterdir())
+    asked.answer = lambda body: body
+    transform(plane, request("m", "anew", **single))
+
+    assert after_failures == ["begun"]
+    assert after_resume == ["resumed"]
+    assert outputs(plane) == {"a.out": b"1\n2\n3\n"}
+    assert not list(folder.iterdir())
+
+
+def test_what_nobody_goes_on_with_is_removed_after_a_while(tmp_path: Path) -> None:
+    asked = Asked(lambda body: (400, b"no") if body == b"3\n" else body)
+    plane = open_plane(tmp_path, {"m": asked}, keep_unfinished=0.0)
+    try:
+        put(plane, "s3://b/in/a", b"1\n2\n3\n")
+        transform(plane, request("m", "one", BatchStrategy="SingleRecord"))
+        asked.answer = lambda body: body
+        asked.requests.clear()
+        done = transform(plane, request("m", "two", BatchStrategy="SingleRecord", options={"resume": "one"}))
+
+        assert done["TransformJobStatus"] == "Completed"
+        assert asked.bodies == [b"1\n", b"2\n", b"3\n"]
+        assert not list((plane.folder / "transforms").iterdir())
+    finally:
+        close_plane(plane)
+
+
 def test_an_input_that_changed_since_is_done_from_its_beginning(lab: Lab) -> None:
     plane, asked = lab
     asked.answer = lambda body: (400, b"") if body == b"3\n" else body

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
-from server_lab import ROLE, asked, make_project, sagemaker, server
+import pytest
+from server_lab import ROLE, asked, make_project, processes, sagemaker, server, starts
 from transform_lab import MIB, until
 
 LINE = b"row %06d " + b"x" * 1013 + b"\n"
@@ -55,7 +57,8 @@ def test_a_job_made_with_boto3_is_waited_for_described_and_listed(tmp_path: Path
         assert api.list_tags(ResourceArn=found["TransformJobArn"])["Tags"] == []
 
 
-def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("container", ["lives", "died too"])
+def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(tmp_path: Path, container: str) -> None:
     here = make_project(tmp_path)
     expected = objects(tmp_path, 6)
     (here / "hold").write_bytes(b"row 004000 ")
@@ -70,15 +73,27 @@ def test_a_coordinator_killed_in_the_middle_is_followed_by_one_that_goes_on(tmp_
     assert not (tmp_path / ".seaproof/s3/b/out").exists()
     (here / "hold").unlink()
     before = len(asked(here))
+    if container == "died too":
+        for pid in processes(here):
+            os.kill(pid, signal.SIGKILL)
     with server(tmp_path) as (client, _):
         api = sagemaker(client.url)
         until(
             lambda: api.describe_transform_job(TransformJobName="job")["TransformJobStatus"] == "Completed", "the end"
         )
+        told = {event["type"]: event["message"] for event in client.events("transform-job", "job")}
 
-        assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
-        assert 3 <= len(asked(here)) - before <= 6
-        assert client.events("transform-job", "job")[-1]["type"] != "internal-error"
+    assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
+    assert 3 <= len(asked(here)) - before <= 6
+    assert "internal-error" not in told
+    if container == "lives":
+        assert told["recovered"] == "goes on after what was written last, with 1 of its instances, found running"
+        assert starts(here) == 1
+    else:
+        assert told["recovered"] == "goes on after what was written last, with new instances"
+        assert "its container" in told["lost"]
+        assert starts(here) == 2
+    assert not processes(here)
 
 
 def test_a_container_that_dies_is_replaced_and_asked_again_until_the_retries_are_used_up(tmp_path: Path) -> None:
@@ -114,3 +129,43 @@ def test_without_a_payload_limit_an_object_is_sent_whole_in_chunks(tmp_path: Pat
 
         assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
         assert len(asked(here)) == 1
+
+
+def test_a_container_that_takes_no_such_size_fails_the_object_with_413_and_what_to_do(
+    tmp_path: Path,
+) -> None:
+    here = make_project(tmp_path)
+    expected = objects(tmp_path, 3)
+    (here / "most").write_text("600000")
+    with server(tmp_path) as (client, _):
+        api = sagemaker(client.url)
+        api.create_model(ModelName="capitals", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "capitals"})
+        ended = api.get_waiter("transform_job_completed_or_stopped")
+        api.create_transform_job(**job("plain"))
+        until(lambda: api.describe_transform_job(TransformJobName="plain")["TransformJobStatus"] == "Failed", "its end")
+        found = api.describe_transform_job(TransformJobName="plain")
+        log = (tmp_path / ".seaproof/logs/TransformJobs/plain/data-log.log").read_text()
+        nothing = not (tmp_path / ".seaproof/s3/b/out").exists()
+        aside = [{"Key": "seaproof:quarantine", "Value": "true"}]
+        api.create_transform_job(**job("halved", Tags=aside))
+        ended.wait(TransformJobName="halved", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    assert found["FailureReason"] == (
+        "ClientError: See job logs for more information. s3://b/in/rows.csv: ClientError: 413."
+        " It answered '<h1>413 Request Entity Too Large</h1>'"
+        " (request 1 of the object: from record 1, bytes 0 to 1,048,575)."
+        " The container takes no request of that size: let it (nginx: client_max_body_size),"
+        " or cut smaller ones with `--max-payload` (MaxPayloadInMB)."
+    )
+    lines = [line.partition(":[sagemaker logs]: ")[2] for line in log.splitlines()]
+    assert lines[:5] == [
+        "MaxConcurrentTransforms=1, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD",
+        "b/in/rows.csv: ClientError: 413",
+        "b/in/rows.csv: ",
+        "b/in/rows.csv: Message:",
+        "b/in/rows.csv: <h1>413 Request Entity Too Large</h1>",
+    ]
+    assert nothing
+    # What is too large together is not bad: halves of it pass.
+    assert (tmp_path / ".seaproof/s3/b/out/rows.csv.out").read_bytes() == expected
+    assert not (tmp_path / ".seaproof/s3/b/out/rows.csv.quarantine.jsonl").exists()

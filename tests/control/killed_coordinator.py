@@ -1,4 +1,4 @@
-"""A coordinator to be killed: it creates one training job with the process driver, and hangs where it is told to.
+"""A coordinator to be killed: it creates a training or processing job with the process driver, and hangs where told.
 
 python killed_coordinator.py <state folder> <program folder> download|upload|never <request as JSON>
 """
@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from job_lab import open_plane
 
+from seaproof.control.processing_jobs import create_processing_job
 from seaproof.control.training_jobs import create_training_job
 from seaproof.drivers.process import ProcessDriver
 from seaproof.project import FolderImage
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str]) -> None:
     state, program, where, given = arguments
     plane = open_plane(Path(state), driver=process_driver(Path(state), Path(program)))
     object.__setattr__(plane, "storage", HangingStorage(Path(state) / "s3", where))
-    create_training_job(plane, json.loads(given))
+    request = json.loads(given)
+    (create_processing_job if "ProcessingJobName" in request else create_training_job)(plane, request)
     threading.Event().wait()
 
 

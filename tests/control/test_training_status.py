@@ -9,13 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seaproof.control.job_endings import COMPLETE, OUT_OF_TIME, STOP, Ending, algorithm_error
 from seaproof.control.training_status import (
-    COMPLETE,
     MESSAGES,
-    OUT_OF_TIME,
-    STOP,
-    Ending,
-    algorithm_error,
     enter,
     finish,
 )

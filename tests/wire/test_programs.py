@@ -45,6 +45,7 @@ def test_boto3(tmp_path):
         "refused 500",
         "later 15",
         "transformed ['3', '6']",
+        "processed 2",
         "left []",
     ]
 
@@ -55,13 +56,17 @@ def test_sagemaker_sdk_v2(tmp_path):
     assert "role arn:aws:iam::000000000000:role/seaproof" in said
     assert "rows=2;" in said  # the job's log, as fit() shows it
     assert "Training job completed" in said
-    assert [line for line in said.splitlines() if line.startswith(("answer", "chain", "transformed", "one of"))] == [
+    told = ("answer", "chain", "transformed", "one of", "script", "plain")
+    assert [line for line in said.splitlines() if line.startswith(told)] == [
         "answer 42",
         "transformed ['3', '6']",
         "chain 18",
         "one of ['three.tar.gz']",
         "answer 15",
+        "script 21",
+        "plain 2",
     ]
+    assert "adding 2 rows" in said  # the log, as the SDK shows it
 
 
 @pytest.mark.slow  # its environment alone has 700 MB

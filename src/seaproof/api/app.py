@@ -63,7 +63,7 @@ class Application:
         self._shutdown = shutdown
         self._outcomes = Outcomes(plane)
         self.neighbours = Neighbours(plane)
-        self._runtime = Runtime(plane, self._outcomes)
+        self._runtime = Runtime(plane, self._outcomes, self.neighbours.publish)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.guard = make_guard(plane.settings, plane.folder)

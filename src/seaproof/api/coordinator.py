@@ -41,6 +41,7 @@ EPHEMERAL_FILE = "ephemeral"
 """Marks a state that may be removed."""
 START_SECONDS = 20.0
 """How long a coordinator that a command brought waits for that command to hold it."""
+_JOBS = ("training-job", "processing-job", "transform-job")
 IDLE_SECONDS = 0.3
 LOCK_SECONDS = 180.0
 """How long a new coordinator waits for one that is ending: jobs get two minutes to save their model."""
@@ -127,7 +128,7 @@ async def _end_when_idle(plane: Plane, app: Application) -> None:
 
 def _is_busy(plane: Plane) -> bool:
     """Whether a job runs or an endpoint serves, or either is about to."""
-    jobs = [*plane.store.records("training-job"), *plane.store.records("transform-job")]
+    jobs = [job for kind in _JOBS for job in plane.store.records(kind)]
     endpoints = plane.store.records("endpoint")
     return any(job.status in ("InProgress", "Stopping") for job in jobs) or any(
         endpoint.status not in ("Failed", "OutOfService") for endpoint in endpoints

@@ -19,6 +19,7 @@ from seaproof.api.watchers import Watchers
 from seaproof.contract.http import FAILURE_LOCATION, OUTPUT_LOCATION, STREAM_CONTENT_TYPE
 from seaproof.control import async_invocations
 from seaproof.control.async_invocations import Accepted
+from seaproof.control.async_notices import Publish
 from seaproof.control.async_queue import AsyncQueue
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
@@ -44,12 +45,12 @@ _STREAMED_TYPE = STREAM_CONTENT_TYPE.encode()
 class Runtime:
     """Answers what is asked of endpoints; lives on the coordinator's event loop."""
 
-    def __init__(self, plane: Plane, outcomes: Outcomes) -> None:
+    def __init__(self, plane: Plane, outcomes: Outcomes, publish: Publish) -> None:
         self._plane = plane
         self._outcomes = outcomes
         self._client: Client = send.new_client()
         self._watchers = Watchers(plane, self._client, outcomes)
-        self._queue = AsyncQueue(plane, outcomes.take)
+        self._queue = AsyncQueue(plane, outcomes.take, publish)
         self._queue.recover()
         outcomes.metrics.backlog = self._queue.backlog
         self._threads = ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="async-accept")

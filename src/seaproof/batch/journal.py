@@ -143,6 +143,18 @@ class Part:
         return Mark()
 
 
+def remove_untouched(folder: Path) -> bool:
+    """Remove the files of objects of which nothing was done; whether there are others."""
+    others = False
+    for journal in folder.glob("*.journal"):
+        if journal.read_bytes().count(b"\n") > 1:  # the first line is no mark
+            others = True
+            continue
+        for ending in (".part", ".bad", ".journal"):
+            journal.with_suffix(ending).unlink(missing_ok=True)
+    return others
+
+
 def _cut_back(path: Path, size: int) -> BinaryIO:
     """The file with its first `size` bytes, ready to be written on."""
     file = path.open("r+b" if path.exists() else "w+b", buffering=256 * 1024)

@@ -141,6 +141,8 @@ class Failure:
     """The same for people: what, which record, what to do."""
     header_suspected: bool = False
     """Whether the object seems to begin with a header that this request did not have."""
+    status: int = 0
+    """That the container answered with; 0 where it was not that."""
 
 
 @dataclass(slots=True)

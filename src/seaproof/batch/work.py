@@ -82,7 +82,7 @@ def explain(error: SendFailed | RecordError) -> Failure:
     lines = [error.what]
     if error.body:
         lines += ["", "Message:", *error.body.splitlines()]
-    return Failure(kind, lines, f"{error}{f'. {error.detail}' if error.detail else ''}")
+    return Failure(kind, lines, f"{error}{f'. {error.detail}' if error.detail else ''}", status=error.status)
 
 
 @dataclass

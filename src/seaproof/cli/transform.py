@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests, train_away, transform_away
-from seaproof.cli.app import INTERRUPTED, WorkloadFailed
-from seaproof.cli.screen import Screen, facts, table
+from seaproof.cli import requests
+from seaproof.cli.screen import Screen
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
-from seaproof.cli.shipping import stage_options, way
-from seaproof.cli.transform_input import fetch, forget, put_input
-from seaproof.cli.transform_request import Asked, again, dry_run, request_of
+from seaproof.cli.shipping import stage_options
+from seaproof.cli.transform_away import Away
+from seaproof.cli.transform_input import fetch, forget, forget_left_over, put_input
+from seaproof.cli.transform_report import report, survey
+from seaproof.cli.transform_request import Asked, again, request_of
 from seaproof.cli.transform_watch import watch
 from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.ship.requests import BUCKET, new_name, this_machine
 from seaproof.ship.requests import model as model_request
-from seaproof.storage.local import LocalStorage
-from seaproof.storage.storage import parse_address
 
+Options = TypeVar("Options", Away, "Here")
 SPLITS = ("None", "Line", "RecordIO", "TFRecord")
 
 
@@ -70,26 +71,7 @@ SPLITS = ("None", "Line", "RecordIO", "TFRecord")
 @click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
-def command(
-    source: str | None,
-    folder: Path,
-    as_json: bool,
-    driver: str | None,
-    model: str | None,
-    no_model: bool,
-    output: str | None,
-    resume: str | None,
-    name: str | None,
-    detach: bool,
-    target_name: str | None,
-    stage: str,
-    profile: str | None,
-    region: str | None,
-    job: str | None,
-    out: Path | None,
-    retry: int,
-    **given: Any,
-) -> None:
+def command(source: str | None, folder: Path, as_json: bool, driver: str | None, **given: Any) -> None:
     """Send every record of INPUT (a file, a folder, s3://bucket/prefix) through a model and keep what it answers.
 
     It is a transform job as on SageMaker: each object becomes one `.out`, whole or not at all, its records in order.
@@ -103,38 +85,64 @@ def command(
       seaproof transform data/ --target aws --out training_output.txt
       seaproof transform big.csv --repeat-header --concurrent 4 --dry-run
     """
-    if bool(source) == bool(resume):
+    if bool(source) == bool(given["resume"]):
         raise click.UsageError("say either INPUT or --resume JOB")
-    if model is not None and no_model:
+    if given["model"] is not None and given["no_model"]:
         raise click.UsageError("--model and --no-model exclude each other")
-    if target_name or stage:
-        trained = job or (train_away.job_of(out) if out else model)
-        if not source or not trained:
-            raise click.UsageError("--target and --stage need INPUT, and --job NAME or --out FILE of the training")
-        with way(folder, as_json, stage, target_name, profile, region) as found:
-            transform_away.predict(found, as_json, source, trained, Path(output) if output else None, retry)
+    away, here = _taken(given, Away), _taken(given, Here)
+    if away.is_asked:
+        away.transform(folder, as_json, source, here.model, here.output)
         return
-    if job or out:
+    if away.job or away.out:
         raise click.UsageError("--job and --out go with --target or --stage; --model takes a job's name here")
-    session = open_session(folder, as_json, driver=driver)
     asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
+    session = open_session(folder, as_json, driver=driver)
     if asked.dry_run:
-        _show_survey(session, source, asked)
-        return
-    named = requests.check_name(name, "--name") if name else new_name(session.project)
-    with Screen(quiet=as_json) as screen, coordinator(session) as client:
-        if resume:
-            ran, target = _resume(client, resume, named, output)
+        survey(session, source, asked)
+    else:
+        _transform(session, source, here, asked)
+
+
+def _taken(given: dict[str, Any], kind: type[Options]) -> Options:
+    """Those of the command's options that are fields of `kind`, taken out of `given`."""
+    return kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+
+
+@dataclass(frozen=True)
+class Here:
+    """The options of a job on this machine that say what for, not how."""
+
+    model: str | None
+    no_model: bool
+    output: str | None
+    resume: str | None
+    name: str | None
+    detach: bool
+
+    @property
+    def target(self) -> Path | None:
+        """The folder that the output is to be copied to."""
+        return Path(self.output) if self.output and not self.output.startswith("s3://") else None
+
+
+def _transform(session: Session, source: str | None, here: Here, asked: Asked) -> None:
+    """Run the job, or go on with one, and show it until it has ended."""
+    named = requests.check_name(here.name, "--name") if here.name else new_name(session.project)
+    with Screen(quiet=session.json) as screen, coordinator(session) as client:
+        forget_left_over(session, client)
+        if source is None:
+            ran = _resume(client, str(here.resume), named)
         else:
-            assert source is not None
             requests.check_project(session.project)
-            ran, target = _start(session, client, screen, source, model, no_model, output, named, asked)
-        if detach:
-            print(ran) if not as_json else show_json(client.call("DescribeTransformJob", {"TransformJobName": ran}))
+            ran = _start(session, client, screen, source, named, here, asked)
+        if here.detach:
+            found = client.call("DescribeTransformJob", {"TransformJobName": ran})
+            print(ran) if not session.json else show_json(found)
             return
         ended, numbers = _to_its_end(session, client, ran, screen)
-        written = fetch(session, ended["TransformOutput"]["S3OutputPath"], target) if target else []
-    report(session, ended, numbers, target, written, as_json)
+        out = ended["TransformOutput"]["S3OutputPath"]
+        written = fetch(session, out, here.target) if here.target else []
+    report(session, ended, numbers, here.target, written)
 
 
 def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -151,112 +159,42 @@ def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> t
     return ended, _numbers(client, job)
 
 
-def _start(
-    session: Session,
-    client: Client,
-    screen: Screen,
-    source: str,
-    model: str | None,
-    no_model: bool,
-    output: str | None,
-    job: str,
-    asked: Asked,
-) -> tuple[str, Path | None]:
-    """Ask for the job: its name, and the folder that its output is to be copied to."""
+def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> str:
+    """Ask for the job: its name."""
     uri, first = put_input(session, job, source, screen)
-    target = None if not output or output.startswith("s3://") else Path(output)
-    out = output if output and target is None else f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
-    name = _model_name(session, client, model, no_model, job)
+    ours = f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
+    out = here.output if here.output and here.target is None else ours
+    name = _model_name(session, client, here, job)
     client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
-    return job, target
+    return job
 
 
-def _model_name(session: Session, client: Client, model: str | None, no_model: bool, job: str) -> str:
-    if model is not None:
+def _model_name(session: Session, client: Client, here: Here, job: str) -> str:
+    if here.model is not None:
         try:
-            return str(client.call("DescribeModel", {"ModelName": model})["ModelName"])
+            return str(client.call("DescribeModel", {"ModelName": here.model})["ModelName"])
         except ServiceError:
             pass  # a file, a folder, a job
-    url = None if no_model else find_model(session, client, model)
+    url = None if here.no_model else find_model(session, client, here.model)
     client.call(
         "CreateModel", model_request(session.project, this_machine(session.project, session.settings), job, url)
     )
     return job
 
 
-def _resume(client: Client, old: str, job: str, output: str | None) -> tuple[str, Path | None]:
+def _resume(client: Client, old: str, job: str) -> str:
     """Go on with a job: with one that still runs, or in a new one that takes over what the old one had done."""
-    target = Path(output) if output and not output.startswith("s3://") else None
     found = client.call("DescribeTransformJob", {"TransformJobName": old})
     if found["TransformJobStatus"] == "Completed":
         raise SeaproofError(f"transform job {old} is Completed; there is nothing left to do")
     if found["TransformJobStatus"] in ("InProgress", "Stopping"):
-        return old, target
+        return old
     tags = client.call("ListTags", {"ResourceArn": found["TransformJobArn"]})["Tags"]
     client.call("CreateTransformJob", again(found, tags, job))
-    return job, target
+    return job
 
 
 def _numbers(client: Client, job: str) -> dict[str, Any]:
     events = [event for event in client.events("transform-job", job) if event["type"] == "numbers"]
     found: dict[str, Any] = events[-1]["numbers"] if events else {}
     return found
-
-
-def report(
-    session: Session,
-    job: dict[str, Any],
-    numbers: dict[str, Any],
-    target: Path | None,
-    written: list[Path],
-    as_json: bool,
-) -> None:
-    """Show how a job ended; WorkloadFailed where it did not complete."""
-    if as_json:
-        show_json({**job, "Numbers": numbers, "Files": [str(path) for path in written]})
-    name, status = job["TransformJobName"], job["TransformJobStatus"]
-    out = job["TransformOutput"]["S3OutputPath"]
-    if status == "Failed":
-        raise WorkloadFailed(
-            f"transform job {name} failed: {job.get('FailureReason', 'no reason given')}",
-            next_step=f"When that is mended: seaproof transform --resume {name}",
-        )
-    if not as_json:
-        seconds = numbers.get("now", 0) - numbers.get("started", 0)
-        aside = int(numbers.get("bad") or 0)
-        facts(
-            {
-                "transform job": name,
-                "status": f"{status} after {seconds:.1f} s",
-                "objects": f"{numbers.get('objects_done', 0):,}",
-                "records": f"{numbers.get('records', 0):,} in {numbers.get('requests', 0):,} requests",
-                "put aside": f"{aside:,} records, in *.quarantine.jsonl" if aside else None,
-                "output": out,
-                "folder": target or LocalStorage(session.state / "s3").path(parse_address(out.rstrip("/"))),
-            }
-        )
-    if status == "Stopped":
-        if not as_json:
-            print(f"To go on where it was: seaproof transform --resume {name}")
-        raise click.exceptions.Exit(INTERRUPTED)
-
-
-def _show_survey(session: Session, source: str | None, asked: Asked) -> None:
-    if source is None:
-        raise click.UsageError("--dry-run needs INPUT")
-    found = dry_run(session, source, asked)
-    if session.json:
-        show_json(found)
-    else:
-        rows = [
-            (name, f"{one['requests']:,}", f"{one['bytes'] / 2**20:,.1f}", f"{one['oversizes']:,}")
-            for name, one in found["objects"].items()
-        ]
-        table(rows, ("OBJECT", "REQUESTS", "MB", "OVER THE LIMIT"))
-        for name, one in found["objects"].items():
-            for over in one["oversize"]:
-                place = f"line {over['line']:,}" if over["line"] else f"byte {over['start']:,}"
-                size = f"{over['size']:,} bytes" if over["size"] >= 0 else "more"
-                print(f"{name}: the record at {place} has {size}, and a request takes {found['limit']:,}")
-    if any(one["oversizes"] for one in found["objects"].values()):
-        raise click.exceptions.Exit(1)

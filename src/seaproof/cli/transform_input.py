@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
+import time
 from pathlib import Path
 
+from seaproof.api.client import Client
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session
 from seaproof.errors import SeaproofError
 from seaproof.ship.requests import BUCKET
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import Address, parse_address
+
+_DAY = 86_400.0
 
 
 def put_input(session: Session, job: str, source: str, screen: Screen) -> tuple[str, str]:
@@ -54,6 +59,27 @@ def forget(session: Session, uri: str) -> None:
     storage = LocalStorage(session.state / "s3")
     for found in list(storage.list(parse_address(uri))):
         storage.delete(found.address)
+
+
+def forget_left_over(session: Session, client: Client) -> None:
+    """`forget` what no job needs any more: of jobs that completed unwatched, and of those that are not gone on with."""
+    folder = session.state / "s3" / BUCKET / session.project.name / "transform"
+    found = {str(_prefix(session, path.parent.name)): path.stat().st_mtime for path in folder.glob("*/input")}
+    if not found:
+        return
+    oldest = time.time() - _DAY * session.settings.keep_unfinished
+    kept, done = set(), set()
+    for summary in client.pages("ListTransformJobs", {}, "TransformJobSummaries"):
+        job = client.call("DescribeTransformJob", {"TransformJobName": summary["TransformJobName"]})
+        uri = job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+        if job["TransformJobStatus"] == "Completed":
+            done.add(uri)
+        elif job.get("TransformEndTime", math.inf) > oldest:
+            kept.add(uri)
+    for uri, made in found.items():
+        # One that no job has yet may be about to get one.
+        if uri not in kept and (uri in done or made < oldest):
+            forget(session, uri)
 
 
 def fetch(session: Session, uri: str, target: Path) -> list[Path]:

@@ -40,6 +40,7 @@ class Profile:
     stop_endpoint: Limit = Limit(30, "seconds", "developer guide: SIGTERM to SIGKILL when hosting")
     stop_job: Limit = Limit(120, "seconds", "developer guide: SIGTERM to SIGKILL when training")
     failure_text: Limit = Limit(1024, "characters", "API model: FailureReason maximum")
+    exit_message: Limit = Limit(1024, "bytes", "developer guide: /opt/ml/output/message of a processing job")
     custom_attributes: Limit = Limit(1024, "characters", "API model: CustomAttributesHeader maximum")
     pipeline_hop: Limit = Limit(5 * MIB, "bytes", "developer guide: between containers of a pipeline")
 

@@ -1,4 +1,4 @@
-"""The /opt/ml tree: where everything lies, and the three files of a training job's input, written and read.
+"""The /opt/ml tree: where everything lies, and the files that tell a job its input, written and read.
 
     input/config/hyperparameters.json    flat JSON object, every value a string
     input/config/inputdataconfig.json    channel name -> how its data arrives
@@ -9,6 +9,13 @@
     output/failure                       text; its first 1,024 characters become FailureReason
     checkpoints/                         restored before the start, saved while it runs
 
+A processing job has other files:
+
+    config/processingjobconfig.json      the request, with ProcessingJobArn
+    config/resourceconfig.json           {"current_host": "algo-1", "hosts": ["algo-1"]}
+    processing/...                       its inputs and outputs, where the request says
+    output/message                       text; its first 1,024 bytes become ExitMessage
+
 `write_training` is what SageMaker does before a container starts; `read_training` is what a training program
 does first. Both are here so that they cannot disagree.
 """
@@ -16,7 +23,7 @@ does first. Both are here so that they cannot disagree.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +75,19 @@ class OptMl:
     @property
     def failure(self) -> Path:
         return self.root / "output" / "failure"
+
+    @property
+    def message(self) -> Path:
+        return self.root / "output" / "message"
+
+    @property
+    def processing(self) -> Path:
+        """Below it lie all inputs and outputs of a processing job."""
+        return self.root / "processing"
+
+    @property
+    def processing_config(self) -> Path:
+        return self.root / "config"
 
     @property
     def checkpoints(self) -> Path:
@@ -127,6 +147,19 @@ def write_training(root: Path, given: TrainingInput) -> None:
     _write(tree.hyperparameters, {name: str(value) for name, value in given.hyperparameters.items()})
     _write(tree.input_data_config, {name: _channel_json(c) for name, c in given.channels.items()})
     _write(tree.resource_config, _cluster_json(given.cluster))
+
+
+def write_processing(root: Path, request: Mapping[str, Any], current_host: str, hosts: Sequence[str]) -> None:
+    """Make the tree of a processing job below `root` and write its two configuration files.
+
+    `request` is CreateProcessingJob's, with ProcessingJobArn. Source: DG build-your-own-processing-container.
+    """
+    tree = OptMl(root)
+    for folder in (tree.processing_config, tree.processing, tree.message.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write(tree.processing_config / "processingjobconfig.json", request)
+    resources = {"current_host": current_host, "hosts": sorted(hosts)}
+    _write(tree.processing_config / "resourceconfig.json", resources)
 
 
 def read_training(root: Path) -> TrainingInput:

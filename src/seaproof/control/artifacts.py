@@ -66,7 +66,7 @@ def _save(storage: Storage, request: Body, roots: Sequence[Path], name: str, fol
     if not entries:
         return told
     if _as_files(request):
-        return told + _upload_files(storage, parse_address(f"{_output(request)}/{name}/"), entries)
+        return told + upload_files(storage, parse_address(f"{_output(request)}/{name}/"), entries)
     archive = "model.tar.gz" if name == "model" else "output.tar.gz"
     packed = roots[0].with_name(f"{roots[0].name}.{archive}")
     try:
@@ -77,7 +77,8 @@ def _save(storage: Storage, request: Body, roots: Sequence[Path], name: str, fol
     return told + [f"{archive}: hosting will refuse {member!r}, which is no file and no folder" for member in refused]
 
 
-def _upload_files(storage: Storage, prefix: Address, entries: Entries) -> list[str]:
+def upload_files(storage: Storage, prefix: Address, entries: Entries) -> list[str]:
+    """Each file as an object below the prefix; returns what was passed over, as links are."""
     told = []
     for path, name in entries:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):

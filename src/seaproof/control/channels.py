@@ -39,6 +39,12 @@ class Input:
     seed: int | None = None
     """ShuffleConfig: shuffles the objects before they are dealt out to hosts."""
     gzipped: bool = False
+    folder: str = ""
+    """Where its files go, below /opt/ml; "" for the folder of a training channel of its name."""
+
+    def place(self, root: Path) -> Path:
+        """Its folder below a host's /opt/ml."""
+        return root / self.folder if self.folder else OptMl(root).channel(self.name)
 
     @property
     def sharded(self) -> bool:
@@ -142,7 +148,7 @@ def deliver(
         root.mkdir(parents=True, exist_ok=True)
     _check_room(inputs, found, roots)
     for given, files in zip(inputs, found, strict=True):
-        folders = [OptMl(root).channel(given.name) for root in roots]
+        folders = [given.place(root) for root in roots]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         for index, folder in enumerate(folders):

@@ -82,8 +82,8 @@ def stored(storage: Storage, uri: str) -> Known:
     return {name: stamp for name, stamp in found.items() if _is_plain(name)}
 
 
-def save(storage: Storage, uri: str, roots: Sequence[Path], folder: str, known: Known) -> Known:
-    """Make the bucket hold what the hosts' folders hold: upload what changed, delete what is gone.
+def save(storage: Storage, uri: str, roots: Sequence[Path], folder: str, known: Known, *, mirror: bool = True) -> Known:
+    """Make the bucket hold what the hosts' folders hold: upload what changed and, as a `mirror`, delete what is gone.
 
     Only what is in `known` is deleted, so that others may keep their files beside. A file that vanishes or grows
     meanwhile is left for the next time. Returns the new `known`.
@@ -105,7 +105,7 @@ def save(storage: Storage, uri: str, roots: Sequence[Path], folder: str, known: 
         except StorageError:
             if path.exists():
                 raise
-    for name in known.keys() - now.keys():
+    for name in known.keys() - now.keys() if mirror else ():
         storage.delete(Address(prefix.bucket, prefix.key + name))
     return now
 

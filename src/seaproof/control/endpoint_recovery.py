@@ -16,19 +16,17 @@ Workloads that are not adopted are strays, which `recovery` stops.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from typing import Any
 
+from seaproof.control import adoption
 from seaproof.control import endpoint_life as life
-from seaproof.control import health
+from seaproof.control.adoption import Found
 from seaproof.control.containers import KIND
-from seaproof.control.fleet import Adopted, Plan, Seat
+from seaproof.control.fleet import Seat
 from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.plans import seats_of
 from seaproof.control.store import Body, Record
 from seaproof.drivers.driver import Handle
-from seaproof.errors import DriverError
 
 RESTING = "OutOfService"
 PARK_DRAIN = 5.0
@@ -97,42 +95,34 @@ def _start_again(plane: Plane, record: Record) -> None:
 def _adopt(plane: Plane, record: Record, living: dict[str, Handle]) -> list[Handle]:
     """Adopt what lives of the plan being served, and go on with what was begun."""
     plan = record.body["_plan"]
-    entries = {
-        workload: entry
-        for workload, entry in record.body.get("_instances", {}).items()
-        if entry["version"] == plan["version"]
+    places = {
+        workload: place
+        for workload, place in record.body.get("_instances", {}).items()
+        if place["version"] == plan["version"]
     }
-    problems = {workload: _problem(plane, living.get(workload)) for workload in entries}
-    broken = {entries[workload]["id"] for workload, problem in problems.items() if problem}
-    broken |= _incomplete(plan, entries)
-    # An instance lives as a whole: where one of its containers is gone, the others are strays.
-    kept = {workload: entry for workload, entry in entries.items() if entry["id"] not in broken}
-    plane.store.update(KIND, record.name, lambda body: body.update(_instances=kept))
-    for workload, problem in problems.items():
-        if problem:
-            plane.store.add_event(KIND, record.name, "lost", f"Instance {entries[workload]['id']}: {problem}")
-    if not kept and "_next" in record.body:
+    found = adoption.find(plane, places, plan["variants"], living)
+    plane.store.update(KIND, record.name, lambda body: body.update(_instances=found.places))
+    for id, problem in found.problems:
+        plane.store.add_event(KIND, record.name, "lost", f"Instance {id}: {problem}")
+    if not found.places and "_next" in record.body:
         _start_again(plane, record)
-    elif not kept:
-        reason = "; ".join(sorted({problem for problem in problems.values() if problem})) or "no instance is on record"
+    elif not found.places:
+        reason = "; ".join(sorted({problem for _, problem in found.problems})) or "no instance is on record"
         text = f"The local server was restarted and no instance of the endpoint was left: {reason}."
         limit = plane.settings.profile.failure_text.value
         life.transition(plane, record.name, "Failed", lambda body: body.update(FailureReason=text[:limit]))
     else:
-        _serve_on(plane, record, kept, living)
-    return [living[workload] for workload in kept]
+        _serve_on(plane, record, found)
+    return found.handles
 
 
-def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[str, Handle]) -> None:
+def _serve_on(plane: Plane, record: Record, found: Found) -> None:
     plan, fleet = record.body["_plan"], plane.fleets.of(record.name)
     adopted: list[Seat] = []
     missing: list[Seat] = []
     surplus: list[Seat] = []
     for variant in plan["variants"]:
-        mine = [
-            Seat(record.name, variant, plan["version"], adopted=Adopted(id, handles))
-            for id, handles in _handles(variant, kept, living).items()
-        ]
+        mine = [Seat(record.name, variant, plan["version"], adopted=each) for each in found.instances(variant["name"])]
         adopted += mine
         surplus += mine[variant["count"] :]
         missing += seats_of(record.name, plan, variant, variant["count"] - len(mine))
@@ -148,36 +138,3 @@ def _serve_on(plane: Plane, record: Record, kept: dict[str, Any], living: dict[s
         life.change(plane, record.name)
     elif record.status != "InService" or surplus:
         life.finish_change(plane, record.name, surplus)
-
-
-def _handles(variant: Plan, kept: dict[str, Any], living: dict[str, Handle]) -> dict[str, tuple[Handle, ...]]:
-    """The living handles of a variant, by instance."""
-    found: dict[str, tuple[Handle, ...]] = {}
-    for workload, entry in kept.items():
-        if entry["variant"] == variant["name"]:
-            found[entry["id"]] = (*found.get(entry["id"], ()), living[workload])
-    return found
-
-
-def _incomplete(plan: Plan, entries: dict[str, Any]) -> set[str]:
-    """The instances of which not every container had been started."""
-    needed = {variant["name"]: len(variant["containers"]) for variant in plan["variants"]}
-    have = Counter((entry["id"], entry["variant"]) for entry in entries.values())
-    return {id for (id, variant), count in have.items() if count < needed.get(variant, 0)}
-
-
-def _problem(plane: Plane, handle: Handle | None) -> str:
-    """Why a workload on record cannot be adopted, or ""."""
-    if handle is None:
-        return "its container was gone"
-    try:
-        exit = plane.driver.wait(handle, 0)
-    except DriverError as error:
-        return f"its container was gone: {error}"
-    if exit is not None:
-        return f"its container had ended, {health.describe_exit(exit)}"
-    for _ in range(max(1, plane.settings.ping_failures)):
-        ping = health.ping(plane, handle)
-        if ping.healthy:
-            return ""
-    return f"its container did not pass the ping health check ({ping})"

@@ -14,14 +14,17 @@ from seaproof.control.containers import KIND as ENDPOINT
 from seaproof.control.endpoint_recovery import park_endpoints, recover_endpoints, resume_endpoints
 from seaproof.control.endpoints import delete_endpoint
 from seaproof.control.plane import Plane
+from seaproof.control.processing_jobs import recover_processing_jobs, stop_processing_job
 from seaproof.control.training_jobs import recover_training_jobs, stop_training_job
-from seaproof.control.transform_jobs import recover_transform_jobs, stop_transform_job
+from seaproof.control.transform_jobs import stop_transform_job
+from seaproof.control.transform_recovery import recover_transform_jobs
 from seaproof.drivers.driver import Handle
 from seaproof.errors import DriverError, ServiceError
 
 STRAY_GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL for workloads that belong to nothing."""
 _STOP_JOB = {
+    "processing-job": (stop_processing_job, "ProcessingJobName"),
     "training-job": (stop_training_job, "TrainingJobName"),
     "transform-job": (stop_transform_job, "TransformJobName"),
 }
@@ -41,7 +44,9 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
     on_record = [handle for _, _, handle in plane.store.handles()]
     folders = [path for kind in ("endpoint", "transform") for path in (plane.folder / "workloads").glob(f"{kind}-*")]
     kept = {handle.name for handle in recover_training_jobs(plane, living)}
+    kept |= {handle.name for handle in recover_processing_jobs(plane, living)}
     kept |= {handle.name for handle in recover_endpoints(plane, living, resume=resume)}
+    kept |= {handle.name for handle in recover_transform_jobs(plane, living)}
     strays = [handle for handle in living if handle.name not in kept]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda handle: _stop_stray(plane, handle), strays))
@@ -52,8 +57,6 @@ def recover(plane: Plane, *, resume: bool = True) -> None:
         # Folders of jobs are theirs: an artefact may still have to be uploaded from one.
         if folder.name not in kept:
             model_data.remove(folder)
-    # With containers of their own: those of the coordinator before are gone by now.
-    recover_transform_jobs(plane)
 
 
 def resume(plane: Plane) -> None:

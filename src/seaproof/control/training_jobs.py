@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seaproof.contract.opt_ml import host_names
-from seaproof.control import channels, checkpoints, fields
+from seaproof.control import channels, checkpoints, fields, job_operations, job_steps
 from seaproof.control.artifacts import model_uri
+from seaproof.control.job_endings import IN_PROGRESS, STOPPING
 from seaproof.control.listing import FIELDS, page
 from seaproof.control.metrics import regex_problem
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.control.training_record import Job
-from seaproof.control.training_status import ENDED, IN_PROGRESS, KIND, STOPPING, enter
-from seaproof.control.training_steps import clear_ended, start
+from seaproof.control.training_status import KIND, enter
+from seaproof.control.training_steps import COURSE
 from seaproof.drivers.driver import Handle
 from seaproof.errors import ServiceError, StorageError
 from seaproof.storage.storage import parse_address
@@ -78,15 +78,13 @@ def create_training_job(plane: Plane, request: Body) -> Body:
         fields.note(plane.store, KIND, name, ignored)
         for message in channels.notes(inputs):
             plane.store.add_event(KIND, name, "channels", message)
-    start(Job(plane, name))
+    job_steps.start(Job(plane, name), COURSE)
     return {"TrainingJobArn": arn}
 
 
 def describe_training_job(plane: Plane, request: Body) -> Body:
     """The job as the platform shows it; what is absent is left out, never empty."""
-    record = _find(plane, request)
-    shown = {key: value for key, value in record.body.items() if not key.startswith("_") and key not in _NOT_SHOWN}
-    return {**shown, "CreationTime": record.created, "LastModifiedTime": record.modified}
+    return job_operations.shown(job_operations.find(plane, Job, request), _NOT_SHOWN)
 
 
 def list_training_jobs(plane: Plane, request: Body) -> Body:
@@ -97,38 +95,13 @@ def list_training_jobs(plane: Plane, request: Body) -> Body:
 
 def stop_training_job(plane: Plane, request: Body) -> Body:
     """Ask the job to stop; its thread sends SIGTERM, and what the containers leave is saved."""
-    with plane.store.transaction():
-        record = _find(plane, request)
-        if record.status in ENDED:
-            raise ServiceError(
-                "ValidationException",
-                f"The request was rejected because the training job is in status {record.status}.",
-            )
-        if record.status != STOPPING:
-            plane.store.update(KIND, record.name, _ask_to_stop, status=STOPPING)
+    job_operations.stop(plane, Job, request, _ask_to_stop)
     return {}
 
 
 def recover_training_jobs(plane: Plane, living: Sequence[Handle]) -> list[Handle]:
-    """Go on with every job that an earlier coordinator left, from the step that its record names.
-
-    `living` is what the driver's `recover()` found. Returns the handles that jobs adopted; all others are strays as
-    far as training is concerned. A container that is not among the living fails its job with InternalServerError.
-    """
-    by_name = {handle.name: handle for handle in living}
-    adopted = []
-    clear_ended(plane)
-    for record in plane.store.records(KIND):
-        if record.status in ENDED:
-            continue
-        job = Job(plane, record.name, by_name)
-        plane.store.add_event(KIND, record.name, "recovered", f"goes on from the step {record.body['_step']}")
-        if record.body["_step"] == "Training":
-            # In any other step no container of the job has a reason to live.
-            names = [job.workload(host) for host in record.body["_hosts"]]
-            adopted += [by_name[name] for name in names if name in by_name]
-        start(job)
-    return adopted
+    """Go on with every job that an earlier coordinator left; returns the handles that jobs adopted."""
+    return job_operations.recover(plane, Job, COURSE, living)
 
 
 def _check(request: Body) -> None:
@@ -169,27 +142,15 @@ def _check_count(resources: Body) -> None:
 
 
 def _new_body(request: Body, arn: str, ignored: list[str]) -> Body:
-    given = {key: value for key, value in request.items() if value not in (None, {}, [])}
     body: Body = {
-        **given,
+        **job_operations.started(request, request["ResourceConfig"]["InstanceCount"], ignored),
         "TrainingJobArn": arn,
         "TrainingJobStatus": IN_PROGRESS,
         "ModelArtifacts": {"S3ModelArtifacts": model_uri(request)},
         "StoppingCondition": {"MaxRuntimeInSeconds": _MAX_RUNTIME, **request.get("StoppingCondition", {})},
-        "_ignored": ignored,
-        "_step": "Starting",
-        "_hosts": list(host_names(request["ResourceConfig"]["InstanceCount"])),
-        "_exits": {},
     }
     enter(body, "Starting")
     return body
-
-
-def _find(plane: Plane, request: Body) -> Record:
-    record = plane.store.get(KIND, request["TrainingJobName"])
-    if record is None:
-        raise ServiceError("ValidationException", "Requested resource not found.")
-    return record
 
 
 def _ask_to_stop(body: Body) -> None:
@@ -198,14 +159,5 @@ def _ask_to_stop(body: Body) -> None:
 
 
 def _summary(record: Record) -> Body:
-    summary = {
-        "TrainingJobName": record.name,
-        "TrainingJobArn": record.arn,
-        "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
-        "TrainingJobStatus": record.status,
-        "SecondaryStatus": record.body["SecondaryStatus"],
-    }
-    if "TrainingEndTime" in record.body:
-        summary["TrainingEndTime"] = record.body["TrainingEndTime"]
-    return summary
+    more = {"SecondaryStatus": record.body["SecondaryStatus"]}
+    return {**job_operations.summary(Job, record, "TrainingEndTime"), **more}

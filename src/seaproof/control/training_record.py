@@ -1,71 +1,23 @@
-"""One training job as its steps see it: the record, its history, and the folders of its hosts.
-
-Keys of the record's body that Describe does not show: `_step` (the step it is in), `_hosts`, `_streams` (host -> log
-stream), `_exits` (host -> how its container ended, in the order they did), `_failures` (host -> text of
-output/failure), `_full` (hosts whose disk was full when they failed), `_ending` (how the job will end), `_kept`
-(folders that were left because saving failed).
-"""
+"""One training job as its steps see it."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from seaproof.contract.opt_ml import OptMl
-from seaproof.control.job_record import JobRecord
-from seaproof.control.store import Body
-from seaproof.control.training_status import KIND, Ending
-from seaproof.drivers.driver import Handle
+from seaproof.control.container_job import ContainerJob
+from seaproof.control.training_status import KIND
 
 
 @dataclass(frozen=True)
-class Job(JobRecord):
+class Job(ContainerJob):
     """One training job under way."""
 
     kind: ClassVar[str] = KIND
-    living: Mapping[str, Handle] = field(default_factory=dict)
-    """Workload name -> handle of what the driver found after a restart of the coordinator."""
+    noun: ClassVar[str] = "Training"
 
-    def workload(self, host: str) -> str:
-        """The name of the workload of one host; also the name of its folder."""
-        return f"training-{self.name}-{host}"
-
-    def root(self, host: str) -> Path:
-        """The folder that one host sees as /opt/ml."""
-        return self.plane.opt_ml(self.workload(host))
-
-    def roots(self) -> list[Path]:
-        """The /opt/ml of every host, in host order."""
-        return [self.root(host) for host in self.body()["_hosts"]]
-
-    def log(self, host: str, stream: str) -> Path:
-        """The log file of one host."""
-        return self.plane.log_file("TrainingJobs", self.name, stream)
-
-    def make_room(self) -> None:
-        """The copies of the input can be had again."""
-        self.drop_inputs()
-
-    def drop_inputs(self) -> None:
-        """Remove the copies of the input."""
-        for root in self.roots():
-            shutil.rmtree(OptMl(root).data, ignore_errors=True)
-
-    def remove_folders(self) -> None:
-        """Remove all hosts' folders; what cannot be removed is no reason to fail a job."""
-        for root in self.roots():
-            shutil.rmtree(root, ignore_errors=True)
-
-
-def ending_of(body: Body) -> Ending | None:
-    """How the job will end, where that is decided."""
-    given = body.get("_ending")
-    return Ending(**given) if given else None
-
-
-def note_ending(job: Job, ending: Ending) -> None:
-    """Decide how the job will end."""
-    job.set("_ending", asdict(ending))
+    def inputs(self, root: Path) -> Sequence[Path]:
+        return (OptMl(root).data,)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from seaproof.batch.payload import ChunkedBody, SendFailed
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, EXECUTION_PARAMETERS, TARGET_MODEL
-from seaproof.control.fleet import Fleet, Plan, Seat
+from seaproof.control.fleet import Adopted, Fleet, Plan, Seat
 from seaproof.control.health import describe_exit
 from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
@@ -30,6 +31,9 @@ from seaproof.invocations.flow import step_to
 from seaproof.invocations.routing import Instance, Routes
 from seaproof.invocations.send import drive
 
+VERSION = "1"
+"""Of the plan: a job has one for all its life."""
+NONE: Mapping[str, Adopted] = MappingProxyType({})
 _POLL = 0.2
 _LONGEST_PAUSE = 1.0
 """A job waits for its container; its retries, and not pauses, are what ends the trying."""
@@ -53,16 +57,27 @@ def variant(request: Body, number: int) -> Plan:
     return found
 
 
+def variants(request: Body) -> list[Plan]:
+    """What each of its instances runs."""
+    return [variant(request, number) for number in range(request["TransformResources"]["InstanceCount"])]
+
+
 @contextmanager
-def instances(plane: Plane, job: str, variants: list[Plan], stopped: Stop) -> Iterator[list[Place]]:
+def instances(
+    plane: Plane, job: str, variants: list[Plan], stopped: Stop, adopted: Mapping[str, Adopted] = NONE
+) -> Iterator[list[Place]]:
     """The instances of a job, ready to be asked, and cleared away afterwards. NoInstance where one cannot be had.
 
-    Where the coordinator shuts down they are left; the next one stops them as strays and starts its own.
+    `adopted` are those that live already, by the names of their variants. Where the coordinator shuts down all are
+    left to the next one.
     """
     # Nobody waits for the job's container to answer pings while it predicts.
     patient = replace(plane, settings=replace(plane.settings, ping_failures=2**31))
     fleet = Fleet(job, Routes())
-    seats = [Seat(job, found, "1", kind=KIND, longest_pause=_LONGEST_PAUSE) for found in variants]
+    seats = [
+        Seat(job, found, VERSION, adopted.get(found["name"]), kind=KIND, longest_pause=_LONGEST_PAUSE)
+        for found in variants
+    ]
     try:
         occupy(patient, fleet, seats)
         # What the containers are busy with ends with them; there is no other end to a request under way.

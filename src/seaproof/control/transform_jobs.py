@@ -1,4 +1,4 @@
-"""The operations on transform jobs: create, describe, list, stop; and their recovery after a restart."""
+"""The operations on transform jobs: create, describe, list, stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seaproof.control.models import find as find_model
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.control.transform_options import Options
-from seaproof.control.transform_record import Job, job_folder
+from seaproof.control.transform_record import WORK, Job, job_folder
 from seaproof.control.transform_status import COMPLETED, ENDED, IN_PROGRESS, KIND, STOPPING
 from seaproof.control.transform_steps import start
 from seaproof.errors import ServiceError
@@ -36,8 +36,6 @@ _IGNORED = (
     "ExperimentConfig",
 )
 _NOT_SHOWN = ("Tags",)
-# What must not differ where a job goes on with another one's work.
-_WORK = ("TransformInput", "TransformOutput", "DataProcessing", "ModelName")
 
 
 def create_transform_job(plane: Plane, request: Body) -> Body:
@@ -92,17 +90,6 @@ def stop_transform_job(plane: Plane, request: Body) -> Body:
     return {}
 
 
-def recover_transform_jobs(plane: Plane) -> None:
-    """Go on with every job that an earlier coordinator left: with new containers, after what was written last."""
-    for record in plane.store.records(KIND):
-        if record.status in ENDED:
-            if record.status == COMPLETED:
-                Job(plane, record.name).remove_folder()
-            continue
-        plane.store.add_event(KIND, record.name, "recovered", "goes on after what was written last")
-        start(Job(plane, record.name))
-
-
 def _plan(plane: Plane, request: Body, options: Options) -> Plan:
     """What the job will run, also if the model is deleted meanwhile. ValidationException where it cannot."""
     model = find_model(plane, request["ModelName"])
@@ -144,7 +131,7 @@ def _check_resumed(plane: Plane, request: Body, options: Options) -> None:
     elif "_resumed_by" in old.body:
         problem = f"{old.body['_resumed_by']} has gone on with it already"
     else:
-        differ = [key for key in _WORK if old.body.get(key) != request.get(key)]
+        differ = [key for key in WORK if old.body.get(key) != request.get(key)]
         if differ:
             problem = f"{', '.join(differ)} differ from that job's"
     if problem:

@@ -8,6 +8,7 @@ from seaproof.batch.payload import Failure
 from seaproof.contract.limits import REAL_TIME
 from seaproof.control.store import Body
 
+TOO_LARGE = 413
 SEE_LOGS = "See job logs for more information"
 
 
@@ -28,6 +29,9 @@ def advise(body: Body, failure: Failure) -> str:
     if failure.kind == "InternalServerError":
         return f"Make room; `seaproof transform --resume {body['TransformJobName']}` then goes on where it was."
     lines = body["TransformInput"].get("SplitType") == "Line"
+    if failure.status == TOO_LARGE:
+        cut = "smaller ones with `--max-payload` (MaxPayloadInMB)" if lines else "the object with `--split` (SplitType)"
+        return f"The container takes no request of that size: let it (nginx: client_max_body_size), or cut {cut}."
     if failure.header_suspected and not options["repeat_header"]:
         return (
             "The first line of the object looks like a header, and with Line split only the first request has it:"

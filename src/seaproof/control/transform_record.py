@@ -11,14 +11,19 @@ that ask for more than the platform has), `_plan` (what its instances run), `_fa
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from seaproof.control.fleet import Adopted
 from seaproof.control.job_record import JobRecord
 from seaproof.control.plane import Plane
 from seaproof.control.transform_options import Options
 from seaproof.control.transform_status import KIND
+
+WORK = ("TransformInput", "TransformOutput", "DataProcessing", "ModelName")
+"""What is the same in jobs that make the same output."""
 
 
 def job_folder(plane: Plane, name: str) -> Path:
@@ -31,6 +36,8 @@ class Job(JobRecord):
     """One transform job under way."""
 
     kind: ClassVar[str] = KIND
+    adopted: Mapping[str, Adopted] = field(default_factory=dict)
+    """Its instances that outlived the coordinator before, by the names of their variants."""
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,7 @@
 """A transform job as a list of steps: Starting, Transforming, Completed.
 
-The record names the step. A coordinator that was killed is followed by one that goes on: its containers are new ones,
-objects that are whole stay, and the one that was under way goes on after its last mark.
+A coordinator that was killed is followed by one that goes on: it adopts the containers that live and starts those that
+are missing, objects that are whole stay, and the one that was under way goes on after its last mark.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from seaproof.batch.payload import Outcome, Payload
 from seaproof.batch.ray_engine import RayEngine
 from seaproof.batch.transform import transform
 from seaproof.batch.work import Send
-from seaproof.control import transform_instances, transform_remote, transform_request
+from seaproof.control import transform_instances, transform_remote, transform_request, transform_unfinished
 from seaproof.control.job_record import explain
 from seaproof.control.store import Body
 from seaproof.control.transform_instances import NoInstance, Place
@@ -62,13 +62,12 @@ def _transform(job: Job) -> Ending | None:
     gzipped = body["TransformInput"].get("CompressionType") == "Gzip"
     teller = Teller(job, len(objects), None if gzipped else sum(found.size for found in objects))
     stopped = Stop(job)
-    count = body["TransformResources"]["InstanceCount"]
     try:
         if job.options.engine == "ray":
             _run_on_ray(job, body, objects, teller, stopped)
             return _verdict(job, teller, len(objects))
-        variants = [transform_instances.variant(body, number) for number in range(count)]
-        with transform_instances.instances(job.plane, job.name, variants, stopped) as places:
+        variants = transform_instances.variants(body)
+        with transform_instances.instances(job.plane, job.name, variants, stopped, job.adopted) as places:
             if stopped():
                 return None
             job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
@@ -175,8 +174,7 @@ def _complete(job: Job, ending: Ending) -> None:
             job.plane.store.update(job.kind, job.name, partial(finish, ending=last), status=last.status)
 
     job.insist(write)
-    if job.record().status == COMPLETED:
-        job.remove_folder()
+    transform_unfinished.settle(job)
 
 
 def _broken(job: Job, error: Exception) -> Ending:

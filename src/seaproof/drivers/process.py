@@ -83,6 +83,7 @@ class ProcessDriver:
                     listener.close()
             if problem:
                 raise _failed(problem, workload, image, spec.note)
+            self._announce(workload)
             return self._handle(folder)
         except BaseException as error:
             with suppress(OSError, ValueError):
@@ -162,7 +163,7 @@ class ProcessDriver:
         own = spaces and (workload.isolated or (workload.port is not None and _wants_own_network(image)))
         command = _command(workload, image)
         if not spaces:
-            command = [_real(word, image) for word in command]
+            command = [_real(_below(word, workload.opt_ml), image) for word in command]
         variables = _environment(workload, image, folder, spaces)
         host_port, listener = None, None
         if workload.port is not None and own:
@@ -175,7 +176,7 @@ class ProcessDriver:
         elif workload.port is not None:
             host_port = _fixed_port(workload)
         workload.opt_ml.mkdir(parents=True, exist_ok=True)
-        hosts = _write_hosts(folder, workload.hostname) if workload.hostname and spaces else ""
+        hosts = _write_hosts(folder, workload) if workload.hostname and spaces else ""
         python = {"prefix": sys.prefix, "base": sys.base_prefix, "binary": sys.executable}
         spec = Spec(
             name=workload.name,
@@ -192,6 +193,7 @@ class ProcessDriver:
             read_only=tuple(workload.read_only),
             hostname=workload.hostname,
             network=workload.network,
+            unresolved=tuple(workload.unresolved),
             isolated=workload.isolated,
             hosts=hosts,
             visible=tuple(sorted(visible_paths([*command, str(image.folder)], {**variables, **python}))),
@@ -203,6 +205,16 @@ class ProcessDriver:
             note="" if spaces else self._without_namespaces(),
         )
         return spec, listener
+
+    def _announce(self, workload: Workload) -> None:
+        """Let the name of a workload resolve for those of its network that were started while it did not."""
+        number = (workload.hostname or "").rpartition("-")[2]
+        for handle in self.recover() if workload.network and number.isdigit() else ():
+            with suppress(FileNotFoundError):
+                spec = Spec.read(self._folder / handle.name)
+                if spec.network == workload.network and workload.hostname in spec.unresolved:
+                    with Path(spec.hosts).open("a", encoding="utf-8") as hosts:
+                        hosts.write(f"127.0.1.{number} {workload.hostname}\n")
 
     def _peer(self, workload: Workload) -> str:
         """The process whose network an isolated workload shares, or ""."""
@@ -291,12 +303,13 @@ def _command(workload: Workload, image: FolderImage) -> list[str]:
     if workload.entrypoint is not None:
         return [*workload.entrypoint, *arguments]
     given = {"train": image.train, "serve": image.serve}.get(arguments[0] if arguments else "", ())
-    command = [*given, *arguments[1:]] if given else arguments
+    command = [*given, *arguments[1:]] if given else arguments or list(image.process)
     if not command:
         raise StartFailed(
             f"{workload.name} has no command: neither entrypoint nor arguments were given",
             where=f"image {workload.image}",
-            next_step="Give `train`, `serve` or ContainerArguments.",
+            next_step="Give ContainerEntrypoint or ContainerArguments; or say in seaproof.toml what the image runs by"
+            f' itself: process = ["python", "process.py"] in [images."{_without_registry(workload.image)}"].',
         )
     return command
 
@@ -335,6 +348,11 @@ def _real(entry: str, image: FolderImage) -> str:
     return str(image.folder) + entry[len(image.program) :] if inside else entry
 
 
+def _below(word: str, opt_ml: Path) -> str:
+    """A path below /opt/ml as it is on this machine, such as that of a processing job's script."""
+    return str(opt_ml.absolute()) + word[len("/opt/ml") :] if word.startswith("/opt/ml/") else word
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -359,10 +377,12 @@ def _fixed_port(workload: Workload) -> int:
     return port
 
 
-def _write_hosts(folder: Path, hostname: str) -> str:
-    """A file for /etc/hosts in which `algo-k` is 127.0.1.k, for every k; gives its path."""
+def _write_hosts(folder: Path, workload: Workload) -> str:
+    """A file for /etc/hosts in which `algo-k` is 127.0.1.k, for every k that may resolve; gives its path."""
+    hostname = workload.hostname or ""
     stem, _, number = hostname.rpartition("-")
-    lines = [f"127.0.1.{k} {stem}-{k}" for k in range(1, 255)] if number.isdigit() else [f"127.0.1.1 {hostname}"]
+    lines = [f"127.0.1.{k} {stem}-{k}" for k in range(1, 255) if f"{stem}-{k}" not in workload.unresolved]
+    lines = lines if number.isdigit() else [f"127.0.1.1 {hostname}"]
     with suppress(OSError):
         lines.insert(0, Path("/etc/hosts").read_text(encoding="utf-8").rstrip("\n"))
     target = folder / "hosts"

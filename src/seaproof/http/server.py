@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from seaproof.http.connection import Connection, Handler
@@ -13,7 +14,13 @@ from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request
 from seaproof.http.watch import Watch
 
-__all__ = ["Handler", "Server", "ServerLimits", "Watch", "run", "serve"]
+new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+"""Makes uvloop's event loop, or asyncio's own where there is none."""
+# Imported here, so that a master which forks has it for all of its workers.
+with suppress(ImportError):
+    from uvloop import new_event_loop
+
+__all__ = ["Handler", "Server", "ServerLimits", "Watch", "new_event_loop", "run", "serve"]
 
 T = TypeVar("T")
 
@@ -138,11 +145,7 @@ async def serve(
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on uvloop, or on asyncio's own loop where there is none."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    loop = uvloop.new_event_loop()
+    loop = new_event_loop()
     try:
         asyncio.set_event_loop(loop)
         return _run_on(loop, main)

@@ -29,6 +29,7 @@ from seaproof.errors import HttpError, RequestError, SeaproofError
 from seaproof.http.message import Headers, Response
 from seaproof.http.reply import StreamedReply
 from seaproof.invocations.hop_body import HEAD_BYTES, LARGE, HopBody
+from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.tracing import Span
 
 __all__ = ["HEAD_BYTES", "Call", "Chain", "Reply", "Step", "StepFailed", "StepTrace", "Trace", "Wait", "chain"]
@@ -57,6 +58,8 @@ class Call:
     opened: Callable[[StreamedReply], Response] | None = None
     """Where the caller takes a streamed reply as it comes: makes his answer out of it. What drives the call passes
     that on, and comes back with the reply, without a body, when it has ended, or with the error that ended it."""
+    stored: StoredBody | None = None
+    """What is sent in place of `body`, where it lies in storage."""
 
 
 class Reply(Protocol):
@@ -162,7 +165,8 @@ class StepFailed(SeaproofError):
         self.step = step
         self.kind = error.kind if error else "status"
         """`status`, `refused`, `timeout`, `closed`, `malformed` or `oversize`."""
-        self.sent = call.body[:HEAD_BYTES] if isinstance(call.body, bytes) else call.body.head
+        body = call.stored or call.body
+        self.sent = body.head if isinstance(body, HopBody) else body[:HEAD_BYTES]
         """The first bytes of what the step was sent; type and size are in the trace."""
         self.timeout = call.timeout
         """Seconds that the step was given."""
@@ -198,6 +202,7 @@ def chain(
     headers: Headers,
     body: bytes | HopBody,
     *,
+    stored: StoredBody | None = None,
     deadline: float,
     hop_limit: int,
     reply_limit: int,
@@ -212,7 +217,8 @@ def chain(
     `headers` are those that the containers may see. `deadline` is on the clock `now`; limits are the bytes of a reply
     between steps and of the last one. `span` is told to each container as a child of its own. StepFailed where a
     step has no answer, one that is not 2xx, one over its limit, or one that breaks off; RequestError where the body
-    of the caller does. `opened` is for the last call, see Call, and for replies of more than `opened_over` bytes.
+    of the caller does. `opened` is for the last call, see Call, and for replies of more than `opened_over` bytes;
+    `stored` is for the first.
     """
     way = _Way(steps, Trace(trace_id=span.trace_id if span else ""), now)
     trace, last, sent_type = way.trace, len(steps) - 1, _type_of(headers)
@@ -230,7 +236,9 @@ def chain(
                     call.stream_over = LARGE
             elif opened is not None:
                 call.opened, call.stream_over = partial(way.open, opened, call), opened_over
-            entry = StepTrace(step.name, sent_type, len(body) if isinstance(body, bytes) else 0)
+            if number == 0:
+                call.stored = stored
+            entry = StepTrace(step.name, sent_type, _size(call))
             trace.steps.append(entry)
             way.begins.append(begun)
             try:
@@ -348,6 +356,12 @@ def _next_headers(headers: Headers, replied: Headers) -> Headers:
     """For the next container: the Content-Type of the last reply instead of the one before."""
     kept = [(name, value) for name, value in headers if name.lower() != _CONTENT_TYPE]
     return [(CONTENT_TYPE.encode(), value) for name, value in replied if name == _CONTENT_TYPE] + kept
+
+
+def _size(call: Call) -> int:
+    """Bytes that are sent, as far as that is known before."""
+    body = call.stored or call.body
+    return 0 if isinstance(body, HopBody) else len(body)
 
 
 def _with_length(headers: Headers, length: int | None) -> Headers:

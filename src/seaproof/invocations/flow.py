@@ -36,6 +36,7 @@ from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFai
 from seaproof.invocations.hop_body import LARGE, HopBody
 from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
 from seaproof.invocations.sessions import NEW, Sessions
+from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.terms import Terms, of_variant, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
@@ -49,7 +50,8 @@ _PLATFORM = b"x-amzn-sagemaker-"
 _SESSION_ID = SESSION_ID.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
-_DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+"""Headers (lower case) that some endpoints take: whether this one does is found with its instance."""
 _TARGET_MODEL_LIMIT = 1024  # API model: TargetModelHeader maximum
 
 
@@ -151,6 +153,7 @@ def invocation(
     *,
     terms: Terms | None = None,
     report: Report | None = None,
+    stored: StoredBody | None = None,
     chance: random.Random = _CHANCE,
     now: Callable[[], float] = time.monotonic,
 ) -> Steps:
@@ -159,12 +162,12 @@ def invocation(
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
     after a container took the request is answered and not repeated here: the container may have done its work.
-    `report` is told once for each instance that was asked.
+    `report` is told once for each instance that was asked. `stored` is sent in place of the request's body.
     """
     terms = terms or real_time(settings)
     asked = _asked_of(request.headers)
     body = request.body if request.stream is None else HopBody(request.stream, _length(request))
-    size = len(body) if isinstance(body, bytes) else body.length or 0
+    size = len(stored or body) if isinstance(body, bytes) else body.length or 0
     _check(routes, endpoint, size, asked, settings, terms)
     session = asked.get(_SESSION_ID, "")
     session = "" if session == NEW else session
@@ -183,8 +186,12 @@ def invocation(
             terms = of_variant(terms, variant)
             if size > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
-            opened = partial(_opened, choice.sessions, variant.name, instance.id) if terms.streamed else None
-            reply, trace = yield from _through(instance, endpoint, request, body, asked, terms, begun, now, opened)
+            opened = None
+            if terms.streamed or terms.asynchronous:
+                opened = partial(_opened, choice.sessions, variant.name, instance.id)
+            reply, trace = yield from _through(
+                instance, endpoint, request, body, stored, asked, terms, begun, now, opened
+            )
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -235,7 +242,7 @@ def _check(routes: Routes, endpoint: str, size: int, asked: dict[bytes, str], se
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
         # Whether a container or a model may be named is a matter of the instance's model, and decided there.
-        if name in answers.NOT_SUPPORTED and name not in _DECIDED_LATER:
+        if name in answers.NOT_SUPPORTED and name not in DECIDED_LATER:
             raise answers.not_supported(endpoint, name)
 
 
@@ -244,6 +251,7 @@ def _through(
     endpoint: str,
     request: Request,
     body: bytes | HopBody,
+    stored: StoredBody | None,
     asked: dict[bytes, str],
     terms: Terms,
     begun: float,
@@ -261,6 +269,7 @@ def _through(
         [step_to(container, target) for container in containers],
         _forwarded(request.headers),
         body,
+        stored=stored,
         deadline=begun + terms.timeout,
         hop_limit=terms.hop_bytes,
         reply_limit=terms.reply_bytes,

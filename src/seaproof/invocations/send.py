@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from seaproof.contract.http import PING, is_healthy
 from seaproof.errors import HttpError
 from seaproof.http import client as http_client
-from seaproof.http.client import Client
+from seaproof.http.client import Body, Client
 from seaproof.http.message import Headers, Response
 from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
@@ -65,19 +65,27 @@ async def invoke(client: Client, steps: Steps) -> Response:
 
 async def request(client: Client, call: Call) -> http_client.Reply | http_client.StreamedReply:
     """Send one call; its reply, whole or as the call allows it. HttpError where there is none."""
+    headers, body = framed(call)
     return await client.ask(
         call.host,
         call.port,
         call.method,
         call.target,
-        call.headers,
-        call.body,
+        headers,
+        body,
         timeout=call.timeout,
         max_body=call.max_body,
         stream_over=call.stream_over,
         # What killed one container is not sent to the next.
         resend=False,
     )
+
+
+def framed(call: Call) -> tuple[Headers, Body]:
+    """Headers and body of a call as a client takes them: what lies in storage goes out in parts, of known length."""
+    if call.stored is None:
+        return call.headers, call.body
+    return [*call.headers, (b"Content-Length", b"%d" % len(call.stored))], call.stored.parts()
 
 
 async def drive(

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from pathlib import Path
 from typing import Any, cast
 
 from seaproof.contract.http import is_success
 from seaproof.errors import HttpError
 from seaproof.http.client import Client, Reply, StreamedReply
 from seaproof.http.message import Response
+from seaproof.http.outbound import close_body
 from seaproof.invocations import send
 from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
@@ -51,6 +53,29 @@ async def open_stream(client: Client, steps: Steps) -> Response:
     except BaseException:
         steps.close()
         raise
+
+
+async def to_file(client: Client, steps: Steps, path: Path, limit: int) -> Response:
+    """Drive the steps, and write what the last container answers to a file while it comes; the response without it.
+
+    ServiceError where the platform would answer one; HttpError `oversize` where the answer has over `limit` bytes;
+    OSError where it cannot be written.
+    """
+    response = await open_stream(client, steps)
+    body, size = response.body, 0
+    with path.open("wb") as file:
+        if isinstance(body, bytes):
+            file.write(body)
+            return Response(response.status, response.headers)
+        try:
+            async for part in body:
+                size += len(part)
+                if size > limit:
+                    raise HttpError("oversize", f"the answer is over {limit} bytes")
+                await asyncio.to_thread(file.write, part)
+        finally:
+            await close_body(body)
+    return Response(response.status, response.headers)
 
 
 async def pass_on(
@@ -152,13 +177,14 @@ class Parts:
 async def _open(client: Client, call: Call) -> StreamedReply | Reply:
     """A 2xx reply that has begun, or any other one whole. HttpError where there is none."""
     begun = time.monotonic()
+    headers, body = send.framed(call)
     source = await client.stream(
         call.host,
         call.port,
         call.method,
         call.target,
-        call.headers,
-        call.body,
+        headers,
+        body,
         timeout=call.timeout,
         max_body=None,
         resend=False,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import platform
 import selectors
 import signal
 import socket
@@ -55,7 +54,7 @@ def guard(worker: int) -> Guardian | None:
 
     Called before anything is loaded: what the worker writes to from then on, the guardian would keep a copy of.
     """
-    number = _CLONE.get(platform.machine())
+    number = _CLONE.get(os.uname().machine)
     if sys.platform != "linux" or number is None:
         return None
     memory = mmap.mmap(-1, SIZE)

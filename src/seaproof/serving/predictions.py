@@ -20,6 +20,8 @@ from queue import SimpleQueue
 from types import CoroutineType
 from typing import Any
 
+from seaproof.http.server import new_event_loop
+
 PATIENCE = 0.002
 """Seconds that a finished prediction may wait for others that came with it."""
 
@@ -130,7 +132,7 @@ class AsyncThread:
         """When the loop was asked for a sign of life that it has not given yet (monotonic seconds); else 0."""
         self.waiting: dict[asyncio.Future[Any], float] = {} if waiting is None else waiting
         """As in PlainThread; that of another thread where both answer the same requests."""
-        self._own = _new_loop()
+        self._own = new_event_loop()
         self._thread = threading.Thread(target=self._work, name="predictions", daemon=True)
         self._thread.start()
 
@@ -185,15 +187,6 @@ def _stack(thread: threading.Thread, script: str) -> str:
     frames = traceback.extract_stack(frame) if frame else []
     own = list(dropwhile(lambda frame: frame.filename != script, frames))
     return "".join(traceback.format_list(own or frames)).rstrip()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 def _copy(running: concurrent.futures.Future[Any], future: asyncio.Future[Any]) -> None:

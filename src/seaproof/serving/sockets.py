@@ -8,7 +8,7 @@ died are served by its successor.
 from __future__ import annotations
 
 import errno
-import platform
+import os
 import socket
 
 from seaproof.errors import ContractError
@@ -24,7 +24,7 @@ def bind(port: int, count: int) -> list[socket.socket]:
     try:
         # Alone first: with SO_REUSEPORT, another container's workers on this port would share it silently.
         _bound(port, shared=False).close()
-        if platform.system() == "Linux":
+        if os.uname().sysname == "Linux":
             return [_bound(port, shared=True) for _ in range(count)]
         # Elsewhere SO_REUSEPORT gives all connections to one socket; there the workers share it instead.
         return [_bound(port, shared=False)] * count

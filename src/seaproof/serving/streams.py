@@ -14,22 +14,19 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from seaproof.contract.limits import REAL_TIME
 from seaproof.errors import RequestError, authors_traceback
 from seaproof.http.message import Response
 from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts
 from seaproof.serving.replies import log
 
-LONGEST = float(REAL_TIME.streaming.value)
-"""Seconds that the platform gives a streamed answer, from its request to its last byte."""
 _END = object()
 
 
-async def stream(parts: Parts, thread: PlainThread | AsyncThread, longest: float = LONGEST) -> Response:
+async def stream(parts: Parts, thread: PlainThread | AsyncThread, longest: float | None = None) -> Response:
     """The answer made of the pieces, each of which the thread is asked for; what making the first one raises
-    passes through."""
-    source = _Source(parts.pieces, thread, longest)
+    passes through. `longest`: seconds from its request to its last byte, those of the platform if None."""
+    source = _Source(parts.pieces, thread, _platforms() if longest is None else longest)
     try:
         first = await source.take(limited=True)
     except BaseException:
@@ -39,6 +36,13 @@ async def stream(parts: Parts, thread: PlainThread | AsyncThread, longest: float
         source.close()
         return first
     return Response(parts.status, parts.headers, _body(first, source))
+
+
+def _platforms() -> float:
+    # Imported where it is needed: its many small records take a while to define, and /ping would wait for it.
+    from seaproof.contract.limits import REAL_TIME
+
+    return float(REAL_TIME.streaming.value)
 
 
 async def _body(first: bytes, source: _Source) -> AsyncIterator[bytes]:

@@ -88,6 +88,41 @@ sagemaker.create_transform_job(
 sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="t", **quickly)
 print("transformed", s3.get_object(Bucket=bucket, Key="scored/a.csv.out")["Body"].read().decode().split())
 
+sagemaker.create_processing_job(
+    ProcessingJobName="p",
+    RoleArn=role,
+    AppSpecification={
+        "ImageUri": "times",
+        "ContainerEntrypoint": ["sh", "-c", "wc -l < /opt/ml/processing/in/a.csv > /opt/ml/processing/out/count"],
+    },
+    ProcessingInputs=[
+        {
+            "InputName": "rows",
+            "S3Input": {
+                "S3Uri": f"s3://{bucket}/rows",
+                "LocalPath": "/opt/ml/processing/in",
+                "S3DataType": "S3Prefix",
+                "S3InputMode": "File",
+            },
+        }
+    ],
+    ProcessingOutputConfig={
+        "Outputs": [
+            {
+                "OutputName": "count",
+                "S3Output": {
+                    "S3Uri": f"s3://{bucket}/counted",
+                    "LocalPath": "/opt/ml/processing/out",
+                    "S3UploadMode": "EndOfJob",
+                },
+            }
+        ]
+    },
+    ProcessingResources={"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+)
+sagemaker.get_waiter("processing_job_completed_or_stopped").wait(ProcessingJobName="p", **quickly)
+print("processed", s3.get_object(Bucket=bucket, Key="counted/count")["Body"].read().decode().strip())
+
 for name in ("e", "later"):
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, **quickly)

@@ -1,4 +1,4 @@
-"""SageMaker Python SDK v2: fit with its log, deploy, predict, a pipeline model, a multi-model endpoint, transform."""
+"""SageMaker SDK v2: fit with its log, deploy, predict, pipeline and multi-model endpoints, transform, process."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from sagemaker.model import Model
 from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.pipeline import PipelineModel
 from sagemaker.predictor import Predictor
+from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor, ScriptProcessor
 from sagemaker.serializers import CSVSerializer
 
 session = sagemaker.Session()
@@ -56,6 +57,34 @@ many = MultiDataModel("many", f"s3://{session.default_bucket()}/models/", times,
 many.add_model(estimator.model_data, "three.tar.gz")
 print("one of", list(many.list_models()), flush=True)
 print("answer", deployed(many, "many").predict("5", target_model="three.tar.gz").decode(), flush=True)
+
+
+def processed(processor, **options):
+    """Run a processor without the SDK's poll of 10 seconds; show the log as it does, and what was saved."""
+    inputs = [ProcessingInput(data, "/opt/ml/processing/input/rows", input_name="rows")]
+    outputs = [ProcessingOutput("/opt/ml/processing/output", output_name="out")]
+    processor.run(inputs=inputs, outputs=outputs, wait=False, logs=False, **options)
+    job = processor.latest_job
+    quickly = {"Delay": 1, "MaxAttempts": 60}
+    client.get_waiter("processing_job_completed_or_stopped").wait(ProcessingJobName=job.job_name, WaiterConfig=quickly)
+    session.logs_for_processing_job(job.job_name)
+    bucket, _, prefix = job.outputs[0].destination.removeprefix("s3://").partition("/")
+    return session.read_s3_file(bucket, f"{prefix}/sum").strip()
+
+
+Path("add.py").write_text(
+    "import pathlib, sys\n"
+    "rows = pathlib.Path('/opt/ml/processing/input/rows/data.csv').read_text().split()\n"
+    "print('adding', len(rows), 'rows')\n"
+    "total = int(sys.argv[2]) * sum(map(int, rows))\n"
+    "pathlib.Path('/opt/ml/processing/output/sum').write_text(str(total))\n"
+)
+resources = {"instance_count": 1, "instance_type": "ml.m5.large", "sagemaker_session": session}
+script = ScriptProcessor(role=role, image_uri="times", command=["python3"], **resources)
+print("script", processed(script, code="add.py", arguments=["--times", "7"]), flush=True)
+words = ["sh", "-c", "wc -l < /opt/ml/processing/input/rows/data.csv > /opt/ml/processing/output/sum"]
+plain = Processor(role=role, image_uri="times", entrypoint=words, **resources)
+print("plain", processed(plain), flush=True)
 
 for name in ("single", "chain", "many"):
     client.delete_endpoint(EndpointName=name)
