@@ -4,7 +4,8 @@ The connections of a process end with it, and nobody is left who could write. Un
 files: a guardian is forked from its worker with CLONE_FILES, does nothing while the worker lives, and has the worker's
 connections in its hands when that is gone. Whoever waits there for an answer of which nothing went out gets a 503; a
 connection on which an answer had begun breaks off, as it must. The worker keeps a ledger of how far each has come.
-What a guardian answers is counted and logged like any other answer, but for what died with the worker: how long it took.
+What a guardian answers is counted and logged like any other answer, but for what died with the worker: how long it
+took.
 """
 
 from __future__ import annotations
