@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,52 @@ def test_what_is_wrong_with_an_image_is_seen_without_starting_it(tmp_path: Path)
     assert causes(report, "SP033") == "/usr/lib/libcuda.so.1 is in the image"
     assert outcome(report, "SP036") == FAILED
     assert time.monotonic() - begun < 60
+
+
+class Registry(BaseHTTPRequestHandler):
+    """A registry that has one manifest, whatever it is asked for."""
+
+    protocol_version = "HTTP/1.1"
+    kind = ""
+
+    def do_GET(self) -> None:
+        body = b'{"schemaVersion": 2, "manifests": []}' if "manifests" in self.path else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Type", self.kind if "manifests" in self.path else "application/json")
+        self.send_header("Docker-Content-Digest", "sha256:" + hashlib.sha256(body).hexdigest())
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("application/vnd.oci.image.index.v1+json", FAILED),
+        ("application/vnd.docker.distribution.manifest.v2+json", PASSED),
+    ],
+)
+def test_what_was_pushed_under_the_images_name_is_asked_of_its_registry(kind: str, state: str):
+    handler = type("Handler", (Registry,), {"kind": kind})
+    client = find_engine().client()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as registry:
+        threading.Thread(target=registry.serve_forever, daemon=True).start()
+        name = f"127.0.0.1:{registry.server_port}/flowers:1"
+        client.tag(BASE_IMAGE, name.rpartition(":")[0], "1")
+        try:
+            report = prove(name, "SP005", driver="docker", fast=True, roles=("realtime",))
+        finally:
+            client.remove_image(name)
+            client.close()
+            registry.shutdown()
+
+    assert outcome(report, "SP005") == state
 
 
 def test_a_program_that_does_not_take_the_verb_is_found(tmp_path: Path):

@@ -12,6 +12,7 @@ import pytest
 from containers import INVOKE, archive, causes, folder, outcome, prove, server
 
 from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED, Report
+from seaproof.check.java import reads_all
 from seaproof.check.options import Payload
 
 ROLES = ("realtime", "serverless")
@@ -176,6 +177,40 @@ def test_a_worker_that_was_killed_is_found_in_the_log(tmp_path: Path):
     assert found(tmp_path, "SP116", server())[0] == PASSED
 
 
+PROXY = """daemon off; pid /tmp/n.pid; error_log /dev/stderr; events {}
+http { access_log off; server { listen 8080; location / { proxy_pass http://127.0.0.1:9000; TIME } } }
+"""
+BEHIND = "#!/bin/sh\npython3 /opt/program/main.py & exec nginx -c /opt/program/nginx.conf\n"
+
+
+def test_a_proxy_that_gives_up_while_a_worker_is_held_is_found(tmp_path: Path):
+    folder(tmp_path, main_py=server(start="port = 9000"), nginx_conf=PROXY.replace("TIME", "proxy_read_timeout 1s;"))
+    state, told = found(tmp_path, "SP116", BEHIND, hold=2.5)
+
+    assert state == FAILED
+    assert told.startswith("it answered 504 by itself after 1 s")
+    folder(tmp_path, nginx_conf=PROXY.replace("TIME", ""))
+    assert found(tmp_path, "SP116", BEHIND, hold=1.0)[0] == PASSED
+    assert found(tmp_path, "SP116", server(), hold=60.0)[0] == PASSED  # nothing stands in front of it
+
+
+FRONT = """#!/usr/bin/env python3
+import os, signal, subprocess, time
+while True:
+    worker = subprocess.Popen(["python3", "/opt/program/main.py"])
+    while worker.poll() is None:  # kills what gives no sign of life, as gunicorn does
+        time.sleep(0.2)
+        if open("/proc/%d/stat" % worker.pid).read().split(") ")[1][0] == "T":
+            worker.kill()
+"""
+
+
+def test_a_worker_that_is_killed_while_it_is_held_is_found(tmp_path: Path):
+    folder(tmp_path, main_py=server())
+
+    assert found(tmp_path, "SP116", FRONT, hold=5.0)[1].startswith("1 of 1 workers were killed after")
+
+
 def test_a_server_that_takes_small_bodies_only_is_found(tmp_path: Path):
     small = "if len(body) > 1 << 20: return self.answer(413)\n        " + INVOKE
     larger = "if len(body) > 10 << 20: return self.answer(413)\n        " + INVOKE
@@ -240,6 +275,15 @@ def test_a_server_that_fails_for_two_at_once_is_found(tmp_path: Path):
     assert found(tmp_path, "SP101", server(invoke=fragile))[0] == FAILED
 
 
+def test_a_disk_that_fills_with_every_request_is_told(tmp_path: Path):
+    keeps = "open('/tmp/log', 'ab').write(body * 1000); " + INVOKE
+    folder(tmp_path, serve=server(invoke=keeps))
+    report = prove(tmp_path, "SP102", "SP138", roles=ROLES)
+
+    assert outcome(report, "SP138") == WARNED
+    assert "KiB with each invocation" in causes(report, "SP138")
+
+
 def test_memory_that_grows_with_every_request_is_told(tmp_path: Path):
     leaks = "globals().setdefault('kept', []).append(os.urandom(300_000)); self.answer(200, b'1')"
 
@@ -255,6 +299,31 @@ STREAM = """self.send_response(200)
             time.sleep(0.2 if WHOLE else 0.8)
             self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(part), part)); self.wfile.flush()
         self.wfile.write(b"0\\r\\n\\r\\n")"""
+
+
+def test_a_stream_longer_than_an_answer_may_take_is_only_warned_of(tmp_path: Path):
+    lasts = STREAM.replace("WHOLE", "True").replace("0.2", "0.3")
+
+    assert found(tmp_path, "SP015", server(invoke=lasts), invocation_seconds=0.8)[0] == WARNED
+    assert found(tmp_path, "SP015", server(invoke=lasts), invocation_seconds=0.8, stream_seconds=1.0)[0] == FAILED
+
+
+LINES = """self.send_response(200)
+        self.send_header("Content-Type", "application/jsonlines")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for n in range(3):
+            part = b'{"token": %d}END' % n
+            self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(part), part))
+        self.wfile.write(b"0\\r\\n\\r\\n")"""
+
+
+def test_a_stream_that_no_client_can_put_together_is_found(tmp_path: Path):
+    state, told = found(tmp_path, "SP051", server(invoke=LINES.replace("END", "")))
+
+    assert state == FAILED
+    assert "line 1 of the application/jsonlines answer is no JSON document of its own" in told
+    assert found(tmp_path, "SP051", server(invoke=LINES.replace("END", "\\n")))[0] == PASSED
 
 
 def test_a_stream_that_comes_in_one_lump_is_found(tmp_path: Path):
@@ -299,7 +368,7 @@ def test_a_program_that_mounts_is_found(tmp_path: Path):
 
 def test_a_program_that_takes_too_much_memory_is_found(tmp_path: Path):
     hungry = server(start="taken = b'x' * (200 << 20); time.sleep(1)")
-    state, told = found(tmp_path, "SP017", hungry, memory=64 << 20)
+    state, told = found(tmp_path, "SP017", hungry, memory=64 << 20, patience=8)
 
     assert state == FAILED
     assert "`serve` took more than the 64 MiB that it has here; it comes up with" in told
@@ -385,8 +454,14 @@ def test_a_jvm_that_counts_its_processors_by_its_share_is_told(tmp_path: Path):
     subprocess.run(["javac", "-d", str(tmp_path), str(tmp_path / "Main.java")], check=True)
 
     run = "#!/bin/sh\nexec java -Xshare:auto -XX:TieredStopAtLevel=1 {} -cp /opt/program Main\n"
-    assert found(tmp_path, "SP049", run.format(""), patience=15)[0] == WARNED
-    assert found(tmp_path, "SP049", run.format("-XX:-UseContainerSupport"), patience=15)[0] == PASSED
+    shares = run.format("-XX:+UseContainerCpuShares")
+    assert found(tmp_path, "SP049", shares, patience=15)[0] == WARNED
+    assert found(tmp_path, "SP049", run.format(""), patience=15)[0] == PASSED  # a release that counts all of them
+
+
+def test_releases_of_the_jvm_that_read_a_share_as_one_processor_are_known():
+    assert all(map(reads_all, ("17.0.5", "17.0.15", "11.0.17", "1.8.0_372", "19", "21.0.1")))
+    assert not any(map(reads_all, ("17.0.4.1", "11.0.16", "1.8.0_362", "18.0.2", "12.0.1", "")))
 
 
 def test_an_instance_type_that_is_too_small_is_told(tmp_path: Path):

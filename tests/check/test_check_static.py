@@ -109,6 +109,35 @@ def test_an_index_of_manifests_is_refused(tmp_path: Path):
     assert found(good, "SP005")[0] == PASSED
 
 
+def saved(path: Path, *layers: list[tarfile.TarInfo | tuple[str, bytes]], **config: object) -> Path:
+    """An image as `docker save` writes it: its configuration, and layers of files."""
+    members: list[tuple[str, bytes]] = []
+    for number, files in enumerate(layers):
+        layer = archive(path.with_suffix(f".{number}"), *files, mode="w:gz" if number % 2 else "w")
+        members.append((f"layer{number}.tar", layer.read_bytes()))
+    listed = [{"Config": "config.json", "Layers": [name for name, _ in members]}]
+    members += [("config.json", json.dumps({"architecture": "amd64", "config": config}).encode())]
+    return archive(path, *members, ("manifest.json", json.dumps(listed).encode()), mode="w")
+
+
+def test_an_image_in_a_file_is_looked_at_layer_by_layer(tmp_path: Path):
+    program = tarfile.TarInfo("usr/bin/serve")
+    program.mode = 0o644
+    python, driver = ("usr/bin/python3", b"x"), ("usr/lib64/libcuda.so.1", b"\x7fELF")
+    bad = saved(tmp_path / "bad.tar", [python, driver], [program], Env=["PATH=/usr/bin"])
+    gone = ("usr/lib64/.wh.libcuda.so.1", b"")
+    program.mode = 0o755
+    good = saved(tmp_path / "good.tar", [python, driver], [gone, program], Env=["PATH=/usr/bin"])
+
+    report = prove(bad, fast=True, roles=("realtime", "serverless"), image_limit=1_000)
+    assert causes(report, "SP002") == "/usr/bin/serve has no execute bit"
+    assert causes(report, "SP033") == "/usr/lib64/libcuda.so.1 is in the image"
+    assert "bytes, more than the 1,000 that are taken" in causes(report, "SP036")
+    report = prove(good, fast=True, roles=("realtime", "serverless"))
+    assert [r.check.id for r in report.results if r.findings] == []
+    assert outcome(report, "SP005") == PASSED
+
+
 def test_an_entrypoint_in_shell_form_drops_the_verb(tmp_path: Path):
     dockerfile = "FROM scratch\nCOPY . /opt/program\nENTRYPOINT python3 /opt/program/serve\n"
     folder(tmp_path, Dockerfile=dockerfile, serve=server())
@@ -226,6 +255,7 @@ def test_an_image_over_the_limit_of_serverless_is_unchecked_for_a_folder(tmp_pat
 
 
 ROLE = "arn:aws:iam::111122223333:role/sagemaker"
+IN_VPC = {"RepositoryAccessMode": "Vpc"}
 IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/flowers:1"
 
 
@@ -252,12 +282,19 @@ def test_an_image_of_another_region_or_account_is_told(tmp_path: Path):
     arn = "arn:aws:kms:us-east-1:111122223333:key/1"
     other = requests(tmp_path / "a.json", CreateModel={**model(), "Tags": [{"Key": "k", "Value": arn}]})
     hub = requests(tmp_path / "b.json", CreateModel=model(Image="docker.io/me/flowers"))
+    vpc = requests(tmp_path / "v.json", CreateModel=model(Image="reg.corp/f", ImageConfig=IN_VPC))
+    china = requests(tmp_path / "n.json", CreateModel=model(Image=IMAGE.replace("eu-west", "cn-north")))
+    theirs = requests(tmp_path / "d.json", CreateModel=model(Image=IMAGE.replace("111122223333", "763104351884")))
     account = requests(tmp_path / "c.json", CreateModel={**model(), "ExecutionRoleArn": ROLE.replace("1111", "9999")})
 
     assert found(other, "SP039")[1] == "the image is in eu-west-1, the rest of the request in us-east-1"
     assert "docker.io/me/flowers is no ECR address" in found(hub, "SP039")[1]
     assert found(account, "SP039")[0] == WARNED
-    assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP039")[0] == PASSED
+    assert found(vpc, "SP039")[0] == found(theirs, "SP039")[0] == PASSED
+    assert found(china, "SP039")[1] == "registries in cn-north-1 end in amazonaws.com.cn"
+    good = requests(tmp_path / "good.json", CreateModel=model())
+    assert found(good, "SP039", region="us-east-1")[0] == FAILED
+    assert found(good, "SP039")[0] == PASSED
 
 
 def test_a_model_data_source_where_none_is_taken_is_refused(tmp_path: Path):

@@ -10,15 +10,20 @@ from seaproof.errors import SeaproofError
 
 FAMILIES = (
     "training",
+    "input_modes",
+    "hosts",
     "request",
+    "registry",
     "archive",
     "entry",
     "limits",
     "isolation",
     "resources",
+    "java",
     "ping",
     "invocations",
     "streaming",
+    "asynchronous",
     "batch",
     "pipeline",
     "multi_model",
@@ -65,11 +70,15 @@ def names() -> set[str]:
 
 def table_of_rows() -> str:
     """The rows of the table of symptoms in Markdown, each with its checks."""
-    lines = ["| # | on SageMaker | what must hold | checked | sure | check |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| # | on SageMaker | what must hold | checked | sure | check | what of it is not seen here, and why |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in range(1, ROWS + 1):
         found = [check for check in by_id() if check.row == row]
         lines += [
-            f"| {row} | {_cell(check.symptom)} | {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} |"
+            f"| {row} | {_cell(check.symptom)} | {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} "
+            f"| {_cell(check.limit)} |"
             for check in found
         ]
     return "\n".join(lines) + "\n"

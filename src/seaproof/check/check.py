@@ -94,6 +94,8 @@ class Check:
     """The row of the table of symptoms in docs/checks.md; None for what goes beyond it."""
     sources: str = ""
     """Where it is documented, or where users reported it."""
+    limit: str = ""
+    """What of it cannot be seen before the platform itself looks, and why; empty where nothing is left out."""
 
     @property
     def link(self) -> str:
@@ -173,12 +175,13 @@ def check(
     mark: str,
     row: int | None = None,
     sources: str = "",
+    limit: str = "",
 ) -> Callable[[Function], Check]:
     """Make a Check of a function; its family is the module that it stands in."""
 
     def make(function: Function) -> Check:
         family = function.__module__.rpartition(".")[2].replace("_", "-")
-        return Check(id, title, symptom, platform, fix, stage, roles, mark, function, family, row, sources)
+        return Check(id, title, symptom, platform, fix, stage, roles, mark, function, family, row, sources, limit)
 
     return make
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from seaproof.check.check import (
-    ALL,
     COMPARE,
     RUN,
     STATIC,
@@ -25,7 +24,6 @@ from seaproof.check.startup import first_training, startup
 from seaproof.check.subject import Subject
 
 ENTERED = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training")
-_INDEX = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _VERB_TAKEN = re.compile(
     r"(unrecognized arguments?:.*\b(?:train|serve)\b"
     r"|invalid choice: '(?:train|serve)'|No such command '(?:train|serve)'"
@@ -168,27 +166,6 @@ def architecture_fits(subject: Subject) -> Iterator[Finding]:
             yield fail(f"{found.chosen[0]} is a program for {machine}, and {subject.options.instance_type} is {wanted}")
     if not seen and not config.architecture:
         raise Unchecked("a folder of scripts has no architecture; the image has", blocks=False)
-
-
-@check(
-    "SP005",
-    "The image's manifest is one that SageMaker takes",
-    row=5,
-    symptom='CreateModel: "Unsupported manifest media type application/vnd.oci.image.index.v1+json"',
-    platform="takes single-image manifests. buildx makes an index where it adds attestations",
-    fix="docker buildx build --provenance=false --sbom=false --output type=docker -t IMAGE .",
-    stage=STATIC,
-    roles=ALL,
-    mark="U",
-    sources="mlflow#13834; buildkit#5480; aws/amazon-sagemaker-feedback#180",
-)
-def manifest_is_taken(subject: Subject) -> Iterator[Finding]:
-    if subject.target.saved is not None:
-        kind, members = subject.target.saved.manifest()
-    else:
-        kind, members = subject.built().media_type, []
-    if kind in _INDEX:
-        yield fail(f"its manifest is {kind}", Evidence("manifests in it", "\n".join(members) or "(not listed)"))
 
 
 @check(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from seaproof.check.files import Entry, Files
+from seaproof.check.files import Entry
 from seaproof.drivers.docker.engine import Engine, speaking
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -127,7 +127,7 @@ class EngineImage:
                 with tarfile.open(fileobj=_Pieces(pieces), mode="r|") as tar:
                     for member in tar:
                         data = tar.extractfile(member) if limit and member.isreg() else None
-                        yield _entry(member, parent), data.read(limit) if data else b""
+                        yield entry_of(member, parent), data.read(limit) if data else b""
                         if first:
                             return
             finally:
@@ -153,7 +153,8 @@ class _Pieces(io.RawIOBase):
         return taken
 
 
-def _entry(member: tarfile.TarInfo, parent: str) -> Entry:
+def entry_of(member: tarfile.TarInfo, parent: str) -> Entry:
+    """A member of a tar as the entry of a file system, below `parent`."""
     kind = {tarfile.SYMTYPE: 0o120000, tarfile.DIRTYPE: 0o040000}.get(member.type, 0o100000)
     path = f"{parent}/{member.name}".rstrip("/") or "/"
     return Entry(
@@ -176,12 +177,3 @@ def config_of(found: Mapping[str, Any]) -> ImageConfig:
         size=found.get("Size"),
         media_type=(found.get("Descriptor") or {}).get("mediaType", ""),
     )
-
-
-def open_image(engine: Engine, reference: str, id: str) -> tuple[EngineImage, ImageConfig]:
-    """The image's files and configuration; close the first when done."""
-    image = EngineImage(engine, reference, id)
-    return image, image.config()
-
-
-__all__ = ["DEFAULT_PATH", "EngineImage", "Files", "ImageConfig", "config_of", "open_image"]

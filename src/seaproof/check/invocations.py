@@ -23,6 +23,8 @@ _LEVELS = (1, 2, 4, 8, 16, 32)
 _LEVEL_BUDGET = 8.0
 _GROWTH_BUDGET = 15.0
 _SAMPLE = 25
+_LEAST_WRITTEN = 512
+"""Bytes of an invocation; a line of a log is less."""
 _LEAST_GROWTH = 16 * 1024 * 1024
 _PING_LIMIT = 2.0
 Outcome = Reply | HttpError
@@ -217,6 +219,7 @@ def memory_does_not_grow(subject: Subject) -> Iterator[Finding]:
         raise Unchecked("its memory cannot be seen from here", blocks=False)
     latencies: list[float] = []
     sampled: list[int] = []
+    written = run.wrote()
     begun = time.monotonic()
     for number in range(count):
         seconds, outcome = _timed(run, known, subject.options.invocation_seconds)
@@ -228,6 +231,7 @@ def memory_does_not_grow(subject: Subject) -> Iterator[Finding]:
         if time.monotonic() - begun > _GROWTH_BUDGET:
             break
     subject.lab.learn("latencies", latencies)
+    subject.lab.learn("written", run.wrote() - written)
     subject.lab.learn("memory", list(run.memory_seen))
     if len(sampled) < 4:
         raise Unchecked(
@@ -241,6 +245,28 @@ def memory_does_not_grow(subject: Subject) -> Iterator[Finding]:
         per_request = grown / (0.75 * len(latencies))
         told = Evidence("memory", " -> ".join(f"{sample / 1024**2:,.0f} MiB" for sample in samples))
         yield warn(f"it grows by about {per_request / 1024:,.1f} KiB with each invocation", told)
+
+
+@check(
+    "SP138",
+    "It does not write to its disk with every request",
+    symptom="after days `No space left on device`, and 500 for everybody",
+    platform="gives a disk that nobody empties: 5 GB on serverless endpoints",
+    fix="Log to stdout, and remove what a request leaves in /tmp.",
+    stage=RUN,
+    roles=SERVING,
+    mark="I",
+)
+def disk_does_not_fill(subject: Subject) -> Iterator[Finding]:
+    latencies, written = subject.lab.has("latencies"), subject.lab.has("written")
+    if not latencies or written is None:
+        raise Unchecked("its memory over many invocations was not looked at; see SP102", blocks=False)
+    each = written / len(latencies)
+    if each > _LEAST_WRITTEN and len(latencies) > _SAMPLE:
+        told = Evidence("written", f"{written / 1024:,.0f} KiB during {len(latencies):,} invocations")
+        until = subject.options.disk / each
+        cause = f"it writes about {each / 1024:,.1f} KiB with each invocation: after {until:,.0f} the disk is full"
+        yield warn(cause, told)
 
 
 def _send(run: Run, known: Payload, timeout: float) -> Outcome:

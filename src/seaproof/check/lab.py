@@ -130,6 +130,11 @@ class Lab:
         """Bytes that a container may take at most here, so that the machine goes on."""
         return max(self.options.memory, machine_memory() // 2)
 
+    @property
+    def disk(self) -> int:
+        """Bytes that a container may write here before it is stopped: half of what is free, if that is less."""
+        return min(self.options.disk, shutil.disk_usage(self.folder()).free // 2)
+
     def model(self) -> Path | None:
         """The folder whose files the container finds below /opt/ml/model, or None."""
         return self.once("model", self._find_model)
@@ -177,9 +182,7 @@ class Lab:
             raise
         except DriverError as error:
             raise Unchecked(f"it could not be started: {error.what}", next_step=error.next_step) from error
-        run = Run(
-            driver, handle, workload.opt_ml, self.sender, self.options.disk, workload.port or environ.DEFAULT_PORT
-        )
+        run = Run(driver, handle, workload.opt_ml, self.sender, self.disk, workload.port or environ.DEFAULT_PORT)
         self._runs.append(run)
         return run
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from seaproof.check.check import RUN, SERVING, STATIC, Evidence, Finding, NotApplicable, check, fail, warn
+from seaproof.check.check import RUN, SERVING, STATIC, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
+from seaproof.check.holding import hold
 from seaproof.check.programs import programs
 from seaproof.check.run import describe_problem
 from seaproof.check.startup import running, startup
+from seaproof.check.streaming import stream_payload
 from seaproof.check.subject import Subject
-from seaproof.check.traffic import invoke_payload, payload
+from seaproof.check.traffic import invoke_payload, known_payload, payload
 from seaproof.errors import HttpError
+from seaproof.http.reply import Reply
 
 MB = 1024 * 1024
 _SIZES = ((1, "MB", 1 * MB), (6, "MB: what batch transform sends by default", 6 * MB), (25, "MB", 25 * MB - 200 * 1024))
@@ -21,7 +24,9 @@ _TOO_LARGE = re.compile(
 _GUNICORN_TIMEOUT = re.compile(r"(?:--timeout[\"',=\s]+|-t[\"',\s]+|\btimeout\s*=\s*)(\d+)")
 _STARTS_GUNICORN = re.compile(r"""(?:^|&&|;)\s*(?:exec\s+)?gunicorn\s|["']gunicorn["']""", re.MULTILINE)
 _READ_TIMEOUT = re.compile(r"proxy_read_timeout\s+(\d+)\s*(ms|s|m|h)?\s*;")
+_GUNICORN_DEFAULT, _NGINX_DEFAULT = 30.0, 60.0
 _CONFIGURATION = (".conf", ".py", ".sh", ".ini", ".cfg", "")
+_FULL = re.compile(r"[^\n]*(No space left on device|ENOSPC|Disk quota exceeded)[^\n]*")
 _SCRIPT_LIMIT = 64 * 1024
 
 
@@ -36,6 +41,7 @@ _SCRIPT_LIMIT = 64 * 1024
     roles=("serverless",),
     mark="D",
     sources="qnabot#691; deep-learning-containers#3803, #4616",
+    limit="a folder or Dockerfile has no size before it is built; one whose layers are zstd is not measured in a file",
 )
 def image_is_small_enough(subject: Subject) -> Iterator[Finding]:
     size, most = subject.built().size, subject.options.image_limit
@@ -56,43 +62,62 @@ def image_is_small_enough(subject: Subject) -> Iterator[Finding]:
     roles=SERVING,
     mark="U",
     sources="tf-serving#130",
+    limit="what is compiled in, or set when it runs, is not read: SP116 holds the workers with `--hold 55`",
 )
 def nothing_gives_up_early(subject: Subject) -> Iterator[Finding]:
-    files, seen = subject.files(), False
+    seen, limit = False, subject.options.invocation_seconds
+    for what, seconds, place in early(subject):
+        seen = True
+        if 0 < seconds < limit:
+            yield warn(f"{what} after {seconds:g} s", place=place)
+    if not seen:
+        raise NotApplicable("no gunicorn and no nginx is configured in what can be read")
+
+
+def early(subject: Subject) -> Iterator[tuple[str, float, str]]:
+    """What may give up before the platform does: what it does (`PATH lets nginx give up`), after how many seconds
+    (0: never), and where that is written."""
+    files = subject.files()
     for path, text in _configuration(subject):
         place = files.place(path)
         if _STARTS_GUNICORN.search(text):
-            seen = True
             times = [int(found) for found in _GUNICORN_TIMEOUT.findall(text)]
             if not times and "timeout" not in text.lower():
-                yield warn(f"{path} starts gunicorn without a timeout: it kills a worker after 30 s", place=place)
-            elif times and 0 < min(times) < subject.options.invocation_seconds:
-                yield warn(f"{path} lets gunicorn kill a worker after {min(times)} s", place=place)
+                yield f"{path} starts gunicorn without a timeout: it kills a worker", _GUNICORN_DEFAULT, place
+            else:
+                yield f"{path} lets gunicorn kill a worker", min(times, default=0), place
         if "proxy_pass" in text:
-            seen = True
-            for number, unit in _READ_TIMEOUT.findall(text):
-                seconds = int(number) * {"ms": 0.001, "m": 60, "h": 3600}.get(unit, 1)
-                if seconds < subject.options.invocation_seconds:
-                    line = next(n for n, row in enumerate(text.splitlines(), 1) if "proxy_read_timeout" in row)
-                    yield warn(f"{path} lets nginx give up after {seconds:g} s", place=f"{place}:{line}")
-    if not seen:
-        raise NotApplicable("no gunicorn and no nginx is configured in what can be read")
+            found = _READ_TIMEOUT.findall(text)
+            line = next((n for n, row in enumerate(text.splitlines(), 1) if "proxy_read_timeout" in row), 1)
+            limits = [float(n) * {"ms": 0.001, "m": 60, "h": 3600}.get(unit, 1) for n, unit in found]
+            yield f"{path} lets nginx give up", min(limits, default=_NGINX_DEFAULT), f"{place}:{line}"
 
 
 @check(
     "SP116",
     "No worker was killed for taking its time",
     symptom='502, or "WORKER TIMEOUT" in the log, before 60 s are over',
-    platform="waits 60 s for an answer",
+    platform="waits 60 s for an answer (15 min and more where it is asynchronous)",
     fix="gunicorn --timeout 65 ...",
     stage=RUN,
     roles=SERVING,
     mark="U",
+    limit="only what the payload takes is waited for, unless `--hold 55` holds its workers for so long",
 )
 def no_worker_was_killed(subject: Subject) -> Iterator[Finding]:
     run = running(subject)
     if payload(subject):
         invoke_payload(subject)
+    if subject.options.hold:
+        subject.lab.say(f"holding its workers for {subject.options.hold:g} s, as a long prediction would")
+        held = hold(run, known_payload(subject), subject.options.hold)
+        if held.gave_up:
+            yield fail(
+                f"{held.gave_up} after {held.seconds:.0f} s, while an answer was computed",
+                Evidence("in front of the workers", ", ".join(held.fronts)),
+                Evidence("log", run.log_tail(6)),
+            )
+            return
     lines = [line for line in run.log().splitlines() if "WORKER TIMEOUT" in line or "upstream timed out" in line]
     if lines:
         yield fail("a worker was killed while it computed an answer", Evidence("log", "\n".join(lines[:5])))
@@ -117,10 +142,31 @@ def invocation_is_in_time(subject: Subject) -> Iterator[Finding]:
     except HttpError as error:
         if error.kind != "timeout":
             return
-        yield fail(f"no whole answer came within {limit:g} s", *_asked(subject))
+        yield from _too_long(subject, limit)
         return
     if first.total_seconds > limit / 2:
         yield warn(f"one invocation took {first.total_seconds:.1f} s of {limit:g}", *_asked(subject))
+
+
+def _too_long(subject: Subject, limit: float) -> Iterator[Finding]:
+    """No whole answer came in time: one that is streamed may take longer, and any other fails."""
+    most = min(subject.options.stream_seconds, limit + subject.options.patience)
+    try:
+        parts = stream_payload(subject, most)
+    except HttpError:
+        parts = None
+    if parts is None or not parts.chunked:
+        yield fail(f"no whole answer came within {limit:g} s", *_asked(subject))
+    elif parts.times[-1] <= most:
+        cause = f"the answer comes in parts, and takes more than {limit:g} s: only a caller that streams it gets it"
+        yield warn(cause, *_asked(subject), fix="runtime.invoke_endpoint_with_response_stream(...)")
+    elif most >= subject.options.stream_seconds:
+        yield fail(f"the answer comes in parts, and more than {most:g} s were not enough", *_asked(subject))
+    else:
+        raise Unchecked(
+            f"the answer still came in parts after {most:g} s",
+            next_step=f"--patience {subject.options.stream_seconds:g} waits as long as the platform does.",
+        )
 
 
 @check(
@@ -149,12 +195,16 @@ def large_bodies_are_taken(subject: Subject) -> Iterator[Finding]:
             cause = f"a body of {number} {unit} breaks the connection off: {describe_problem(error)}"
             yield fail(cause, told) if number < 25 else warn(cause, told)
             return
-        small = reply.status == 413 or (400 <= reply.status < 500 and _TOO_LARGE.search(reply.body[:4096]))
-        if small:
+        if refused_for_size(reply):
             told = Evidence("reply", f"{reply.status}  {reply.body[:200].decode('utf-8', 'replace')}")
             cause = f"a body of {number} {unit} is refused with {reply.status}"
             yield fail(cause, told) if number < 25 else warn(f"{cause}, and the platform passes it on", told)
             return
+
+
+def refused_for_size(reply: Reply) -> bool:
+    """Whether a body was refused for its size, and not for what it says."""
+    return reply.status == 413 or (400 <= reply.status < 500 and bool(_TOO_LARGE.search(reply.body[:4096])))
 
 
 @check(
@@ -168,14 +218,23 @@ def large_bodies_are_taken(subject: Subject) -> Iterator[Finding]:
     roles=SERVING,
     mark="U",
     sources="sdk#4665; pytorch-inference#112",
+    limit="nobody gets more than half of what is free on this machine: who would is said to be unchecked",
 )
 def disk_is_enough(subject: Subject) -> Iterator[Finding]:
     started = startup(subject)
     seen = started.first or started
     if seen.kind == "stopped" and "wrote" in seen.why_stopped:
+        if subject.lab.disk < subject.options.disk:
+            raise Unchecked(
+                f"{seen.why_stopped}; the platform has {subject.options.disk / MB:,.0f} MiB",
+                next_step="Make room on this machine.",
+            )
         yield fail(f"it writes without end: {seen.why_stopped}", *seen.evidence())
-    elif found := re.search(r"[^\n]*(No space left on device|ENOSPC|Disk quota exceeded)[^\n]*", seen.log):
+    elif found := _FULL.search(seen.log):
         yield fail("the disk was full", Evidence("it said", found[0]))
+    elif started.run is not None and started.run.wrote() > subject.options.disk / 2:
+        wrote = f"{started.run.wrote() / MB:,.0f} MiB"
+        yield warn(f"it has written {wrote} of {subject.options.disk / MB:,.0f} MiB before its first request")
 
 
 @check(

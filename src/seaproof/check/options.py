@@ -63,11 +63,15 @@ class Options:
     metrics: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     instance_type: str = "ml.m5.large"
+    region: str = ""
+    """To which requests will be sent; empty: what they name themselves."""
     patience: float = 60.0
     """Seconds that a container may take to become healthy, or a training job to end, before we give up."""
     startup_seconds: float = 480.0
     """What the platform allows until /ping answers 200."""
     invocation_seconds: float = 60.0
+    stream_seconds: float = 480.0
+    """What the platform allows for the whole of a streamed answer."""
     stop_seconds: float = 30.0
     """From SIGTERM to SIGKILL when hosting."""
     stop_job_seconds: float = 120.0
@@ -75,15 +79,25 @@ class Options:
     """Bytes of an image that a serverless endpoint takes."""
     memory: int = 2048 * MIB
     """Bytes that each container may take here: the instance type's, but no more than half of this machine."""
-    disk: int = 2048 * MIB
-    """Bytes that a container may write here before it is stopped."""
+    disk: int = 5 * 1024 * MIB
+    """Bytes that a container may write before it is stopped: what serverless endpoints have."""
     invocations: int = 1000
     """Of the memory growth check."""
+    async_body: int = 1024 * MIB
+    """Bytes of the largest object that an asynchronous invocation is to pass on."""
+    hold: float = 0.0
+    """Seconds for which an invocation is held to see what in front of the model gives up; 0 does not wait."""
     input_mode: str = "File"
-    """File or Pipe: how training data arrives."""
+    """File, FastFile or Pipe: how training data arrives."""
     hosts: int = 1
     """Hosts of the training job that is meant."""
+    sharded: tuple[str, ...] = ()
+    """Channels that are dealt out to the hosts (ShardedByS3Key); `*` is all of them."""
     driver: str = "auto"
+
+    def shards(self, channel: str) -> bool:
+        """Whether this channel is dealt out to the hosts."""
+        return channel in self.sharded or "*" in self.sharded
 
     def chooses(self, id: str, family: str) -> bool:
         """Whether --only and --skip leave this check in."""

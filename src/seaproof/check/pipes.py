@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_EPOCHS = 2
+if TYPE_CHECKING:
+    from seaproof.check.run import Run
+
 _PIECE = 64 * 1024
-_STEP = 0.02
+_STEP, _LOOK = 0.02, 0.2
 
 
 class Feed:
-    """Feeds every channel: the FIFO of epoch 0 is there at once, the next one when it was opened; `close` ends it."""
+    """Feeds every channel, epoch after epoch: the first FIFO is there at once, the next one when that was read.
+
+    `close` ends it.
+    """
 
     def __init__(self, root: Path, channels: Mapping[str, str]) -> None:
         self._over = threading.Event()
+        self._run: Run | None = None
+        self.readers: dict[str, int] = {}
+        """How many opened each FIFO at once, at most."""
         self._written: dict[str, int | None] = {}
         self._threads = []
         for name, source in channels.items():
@@ -29,6 +39,10 @@ class Feed:
             thread = threading.Thread(target=self._feed, args=(path, name, data), daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def watch(self, run: Run) -> None:
+        """Look from now on at who of its processes reads."""
+        self._run = run
 
     def told(self) -> list[str]:
         """What came of each FIFO, a line each."""
@@ -48,7 +62,7 @@ class Feed:
             thread.join(5)
 
     def _feed(self, folder: Path, name: str, data: bytes) -> None:
-        for epoch in range(_EPOCHS):
+        for epoch in itertools.count():
             fifo = folder / f"{name}_{epoch}"
             if epoch:
                 os.mkfifo(fifo, 0o666)
@@ -76,8 +90,11 @@ class Feed:
         return None
 
     def _write(self, name: str, handle: int, data: bytes) -> None:
-        at = 0
+        at, looked = 0, 0.0
         while at < len(data) and not self._over.is_set():
+            if time.monotonic() - looked > _LOOK:
+                looked = time.monotonic()
+                self.readers[name] = max(self.readers.get(name, 0), self._reading(handle))
             try:
                 at += os.write(handle, data[at : at + _PIECE])
                 self._written[name] = at
@@ -85,6 +102,33 @@ class Feed:
                 time.sleep(_STEP)
             except BrokenPipeError:
                 return  # the reader closed early, as it may
+
+    def _reading(self, handle: int) -> int:
+        """How many of its processes have opened this FIFO by themselves; one that inherited it has the same number."""
+        fifo, numbers = os.fstat(handle), set()
+        for pid in self._run.usage().processes if self._run is not None else ():
+            with suppress(OSError):
+                for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+                    with suppress(OSError):
+                        found = os.stat(f"/proc/{pid}/fd/{number}")  # noqa: PTH116
+                        if (found.st_dev, found.st_ino) == (fifo.st_dev, fifo.st_ino):
+                            numbers.add((number, _opened(pid, number)))
+        return len(numbers)
+
+
+def _opened(pid: int, number: str) -> int:
+    """The process that opened this file: the eldest of those that have it under the same number."""
+    while True:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        parent = int(stat.rpartition(")")[2].split()[1])
+        mine, above = Path(f"/proc/{pid}/fd/{number}"), Path(f"/proc/{parent}/fd/{number}")
+        try:
+            same = mine.stat().st_ino == above.stat().st_ino
+        except OSError:
+            return pid
+        if not same:
+            return pid
+        pid = parent
 
 
 def _content(source: Path) -> bytes:

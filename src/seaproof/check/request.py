@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +10,6 @@ from seaproof.check.check import ALL, COMPARE, STATIC, Evidence, Finding, NotApp
 from seaproof.check.subject import Subject
 from seaproof.check.target import Request
 from seaproof.errors import ServiceError
-
-_ECR = re.compile(r"^(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(.+)$")
-_ROLE = re.compile(r"^arn:aws[a-z\-]*:iam::(\d{12}):role/")
-_REGION = re.compile(r"arn:aws[a-z\-]*:[a-z0-9-]+:([a-z]{2}-[a-z]+-\d):|s3-([a-z]{2}-[a-z]+-\d)")
 
 
 def _requests(subject: Subject, *operations: str) -> list[Request]:
@@ -48,51 +43,6 @@ def request_is_valid(subject: Subject) -> Iterator[Finding]:
         except ServiceError as error:
             for problem in error.message.partition(": ")[2].split("; ") or [error.message]:
                 yield fail(f"{request.operation}: {problem}", place=request.place)
-
-
-@check(
-    "SP039",
-    "The image is one that the request's role and region can pull",
-    row=39,
-    symptom='"could not pull image", AccessDenied',
-    platform="pulls from ECR of the endpoint's own region with the request's role; other accounts need a policy there",
-    fix="Push the image to ECR in the region of the request, and name that URI.",
-    stage=COMPARE,
-    roles=ALL,
-    mark="U",
-    sources="sdk#57",
-)
-def image_can_be_pulled(subject: Subject) -> Iterator[Finding]:
-    for request in _requests(subject):
-        images = list(_values(request.body, ("Image", "TrainingImage", "ImageUri")))
-        role = next(iter(_values(request.body, ("ExecutionRoleArn", "RoleArn"))), "")
-        regions = {a or b for text in _texts(request.body) for a, b in _REGION.findall(text)}
-        for image in images:
-            found = _ECR.match(image)
-            shown = Evidence("image", image)
-            if not found:
-                yield fail(
-                    f"{image} is no ECR address, and others are pulled from only with ImageConfig, in a VPC",
-                    shown,
-                    fix="ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG",
-                    place=request.place,
-                )
-                continue
-            account = _ROLE.match(role)
-            if regions and found[2] not in regions:
-                yield fail(
-                    f"the image is in {found[2]}, the rest of the request in {', '.join(sorted(regions))}",
-                    shown,
-                    place=request.place,
-                )
-            if account and account[1] != found[1]:
-                yield warn(
-                    f"the image is in account {found[1]}, the role in {account[1]}: the repository needs a policy",
-                    shown,
-                    Evidence("role", role),
-                    fix="aws ecr set-repository-policy --repository-name NAME --policy-text file://policy.json",
-                    place=request.place,
-                )
 
 
 @check(
@@ -174,26 +124,27 @@ def _containers(body: Any) -> list[dict[str, Any]]:
     return [*found, body["PrimaryContainer"]] if body.get("PrimaryContainer") else found
 
 
-def _values(value: Any, names: tuple[str, ...]) -> Iterator[str]:
+def values(value: Any, names: tuple[str, ...]) -> Iterator[str]:
     """All texts that stand under one of these keys, however deep."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in names and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _values(inner, names)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _values(inner, names)
+    for key, text in _leaves(value):
+        if key in names:
+            yield text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any, without: tuple[str, ...] = ()) -> Iterator[str]:
+    """All texts that stand anywhere in it, but for those under one of these keys."""
+    for key, text in _leaves(value):
+        if key not in without:
+            yield text
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text with the key that it stands under."""
     if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in ("Image", "TrainingImage", "ImageUri"):
-                yield from _texts(inner)
+        for name, inner in value.items():
+            yield from _leaves(inner, name)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from _leaves(inner, key)
     elif isinstance(value, str):
-        yield value
+        yield key, value

@@ -203,35 +203,6 @@ def gpu_is_not_needed(subject: Subject) -> Iterator[Finding]:
 
 
 @check(
-    "SP049",
-    "A Java server sees all processors",
-    row=49,
-    symptom="a Java server is slow, or runs out of memory: it sees one CPU",
-    platform="gives the container the whole instance, but a small share, which JVMs before 19 read as one CPU",
-    fix="JAVA_TOOL_OPTIONS=-XX:-UseContainerSupport        # or: -XX:ActiveProcessorCount=4",
-    stage=RUN,
-    roles=SERVING,
-    mark="C",
-    sources="sagemaker-inference-toolkit",
-)
-def java_sees_all_processors(subject: Subject) -> Iterator[Finding]:
-    run = running(subject)
-    if run.driver is None:
-        raise Unchecked("the processes of a container that runs already are not seen", blocks=False)
-    javas = [words for words in run.commands() if words and words[0].rpartition("/")[2] == "java"]
-    if not javas:
-        raise NotApplicable("no Java runs in it")
-    options = subject.config().environment.get("JAVA_TOOL_OPTIONS", "")
-    for words in javas:
-        told = " ".join([options, *words])
-        if "-UseContainerSupport" not in told and "ActiveProcessorCount" not in told:
-            yield warn(
-                "the JVM decides by its share how many processors it has",
-                Evidence("command", " ".join(words)[:300]),
-            )
-
-
-@check(
     "SP105",
     "The instance type is large enough for what was measured",
     symptom="an endpoint that is killed under load, or takes longer to start than is allowed",

@@ -11,10 +11,12 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seaproof.check.listening import Listener, listeners
 from seaproof.contract.environ import DEFAULT_PORT
 from seaproof.contract.http import INVOCATIONS
+from seaproof.drivers import sandbox
 from seaproof.drivers.driver import Driver, Exit, Handle, Usage
 from seaproof.drivers.sandbox.processes import resident_memory
 from seaproof.errors import DriverError, HttpError
@@ -22,11 +24,15 @@ from seaproof.http.message import Headers
 from seaproof.http.reply import Reply
 from seaproof.invocations.send import Ping, Sender
 
+if TYPE_CHECKING:
+    from seaproof.check.pipes import Feed
+
 _LOG_KEPT = 512 * 1024
 _LOG_LIMIT = 64 * 1024 * 1024
 _LOOK_SECONDS = 0.3
 _LOG_SECONDS, _LOG_ARRIVES = 5.0, 0.2
 """How long the end of a log is waited for once its container has ended, and while it lives."""
+_NOT_ITS_OWN = (sandbox.__name__, "/docker-init", "/catatonit")
 _BODY_LIMIT = 64 * 1024 * 1024
 
 
@@ -49,6 +55,8 @@ class Run:
         self.port = port
         self.started = time.monotonic()
         self.memory_seen: list[tuple[float, int]] = []
+        self.feed: Feed | None = None
+        """What feeds its pipes, in Pipe mode."""
         self.stopped_for = ""
         """Why the watch ended it; empty where it did not."""
         self._log = bytearray()
@@ -133,6 +141,12 @@ class Run:
         except DriverError:
             return Usage()
 
+    def wrote(self, usage: Usage | None = None) -> int:
+        """Bytes that it has written: in its own file system and in its /opt/ml."""
+        if self.driver is None:
+            return 0
+        return (usage or self.usage()).written + _size(self.opt_ml, self._disk)
+
     def memory(self) -> int:
         """Bytes of memory of all its processes; 0 where that cannot be seen."""
         return resident_memory(list(self.usage().processes))
@@ -141,13 +155,15 @@ class Run:
         """The addresses that its processes listen on, where they can be seen."""
         return listeners(self.usage().processes)
 
-    def commands(self) -> list[list[str]]:
-        """The command lines of its processes."""
+    def processes(self) -> list[tuple[int, list[str]]]:
+        """Its own processes, each with its command line; those of the sandbox and the engine's init left out."""
         found = []
         for pid in self.usage().processes:
             with suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                found.append([word.decode("utf-8", "replace") for word in words if word])
+                text = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+                words = [word for word in text.split("\0") if word]
+                if words and not any(sign in text for sign in _NOT_ITS_OWN):
+                    found.append((pid, words))
         return found
 
     def stop(self, grace: float) -> float:
@@ -156,6 +172,8 @@ class Run:
             return 0.0
         begun = time.monotonic()
         self._over.set()
+        if self.feed is not None:
+            self.feed.close()
         with suppress(DriverError):
             self.driver.stop(self.handle, grace)
         return time.monotonic() - begun
@@ -185,7 +203,7 @@ class Run:
             if self.exit() is not None:
                 return
             usage = self.usage()
-            written = usage.written + _size(self.opt_ml, self._disk)
+            written = self.wrote(usage)
             self.memory_seen.append((time.monotonic() - self.started, resident_memory(list(usage.processes))))
             if written > self._disk and not self.stopped_for:
                 self._end(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from seaproof.check.check import Unchecked
+from seaproof.check.holding import stopped
 from seaproof.check.rehearsal import BAD, GOOD, Seen, Stage, clients, send
 from seaproof.check.run import Run
 
@@ -29,20 +29,15 @@ _SCRATCH = 8 * 1024 * 1024
 def ping_flaps(stage: Stage) -> Outcome:
     """The container stands still for longer than a ping may take, and goes on."""
     run = stage.healthy()
-    pids = run.usage().processes
+    pids = [pid for pid, _ in run.processes()]
     if not pids:
         raise Unchecked("its processes cannot be seen from here, so they cannot be held")
     with clients(stage, lambda: run) as crowd:
         crowd.settle()
-        for pid in pids[1:] or pids:  # not the namespace's own first process, which only waits
-            with suppress(OSError):
-                os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.05)
-        ping = run.ping(2.0)
-        time.sleep(max(0.0, _FROZEN - 2.0))
-        for pid in pids[1:] or pids:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGCONT)
+        with stopped(pids):
+            time.sleep(0.05)
+            ping = run.ping(2.0)
+            time.sleep(max(0.0, _FROZEN - 2.0))
         recovered = crowd.settle() and run.ping(2.0).healthy
         seen = crowd.close()
     missed = "one ping was missed" if not ping.healthy else "no ping was missed"

@@ -48,7 +48,7 @@ class Subject:
 
     def built(self) -> ImageConfig:
         """The configuration of an image that exists, not of one that will be built."""
-        if not self.target.image:
+        if not self.target.image and not self.target.saved:
             if self.target.config is None:
                 raise NotApplicable("there is no image")
             raise Unchecked(

@@ -17,7 +17,7 @@ from seaproof.check.dockerfile import Dockerfile, read_dockerfile
 from seaproof.check.files import Files, FolderFiles, find_program
 from seaproof.check.image import DEFAULT_PATH, EngineImage, ImageConfig, config_of
 from seaproof.check.options import Options
-from seaproof.check.saved import SavedImage, is_saved_image
+from seaproof.check.saved import SavedFiles, SavedImage, is_saved_image
 from seaproof.contract import http
 from seaproof.drivers.docker.engine import Engine, find_engine
 from seaproof.errors import DriverError, DriverUnavailable, ProjectError, SeaproofError
@@ -98,6 +98,7 @@ def _running(text: str, host: str, port: int) -> Target:
     )
 
 
+_SAVED = "an image in a file is only looked at; `docker load -i FILE` gives one that can be started"
 _RUNS = "the target is a container that runs already, which is not stopped or started again"
 
 
@@ -129,8 +130,10 @@ def _file(path: Path, options: Options) -> Target:
     if path.suffix == ".json":
         return Target(str(path), "requests to SageMaker", requests=read_requests(path))
     if is_saved_image(path):
-        described = "an image saved in a file; load it to have it run: docker load -i FILE"
-        return Target(str(path), described, saved=SavedImage(path), why_not_run=described)
+        saved = SavedImage(path)
+        config, files = saved.config(), SavedFiles(saved)
+        described = f"an image saved in a file ({config.architecture or 'unknown architecture'})"
+        return Target(str(path), described, config=config, files=files, saved=saved, why_not_run=_SAVED)
     return Target(str(path), "a model archive", archive=path)
 
 
@@ -335,4 +338,25 @@ def _with_roles(target: Target, options: Options) -> Target:
         roles += ["training"]
     if project is not None and project.pipeline:
         roles += ["pipeline"]
-    return replace(target, roles=tuple(roles))
+    roles += _asked_of(target.requests)
+    return replace(target, roles=tuple(dict.fromkeys(roles)))
+
+
+def _asked_of(requests: tuple[Request, ...]) -> list[str]:
+    """What the requests will make of the image."""
+    roles = []
+    for request in requests:
+        body = request.body
+        variants = body.get("ProductionVariants") or []
+        containers = [*(body.get("Containers") or []), body.get("PrimaryContainer") or {}]
+        asked = {
+            "async": bool(body.get("AsyncInferenceConfig")),
+            "serverless": any(variant.get("ServerlessConfig") for variant in variants),
+            "multi-model": any(container.get("Mode") == "MultiModel" for container in containers),
+            "pipeline": len(body.get("Containers") or []) > 1,
+            "batch": request.operation == "CreateTransformJob",
+            "training": request.operation == "CreateTrainingJob",
+            "processing": request.operation == "CreateProcessingJob",
+        }
+        roles += [role for role, yes in asked.items() if yes]
+    return roles

@@ -1,4 +1,4 @@
-"""Training jobs: hyperparameters in both dialects, the model that is left, failures, metrics, hosts, pipes, spot."""
+"""Training jobs: hyperparameters in both dialects, the model that is left, failures, metrics, stops, spot."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ import time
 from collections.abc import Iterator
 
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
-from seaproof.check.cluster import HOSTS, run_hosts
-from seaproof.check.pipes import Feed
 from seaproof.check.startup import first_training
 from seaproof.check.subject import Subject
-from seaproof.check.training_run import Training, finish, prepare, run_training, start_training
+from seaproof.check.training_run import completed, prepare, run_training, start_training, tail
 
-_HARD_CODED = re.compile(r"""["'](algo-\d+|ethwe|eth[01])["']""")
-_SOURCES = (".py", ".sh", ".R", ".jl", ".js", ".java", "")
 _SETTLE = 1.0
-
-
-def _tail(training: Training, lines: int = 10) -> Evidence:
-    return Evidence("last lines of its log", "\n".join(training.log.splitlines()[-lines:]) or "(it printed nothing)")
-
-
-def _completed(subject: Subject) -> Training:
-    """The run with the data given, where it completed."""
-    found = first_training(subject)
-    if not found.completed:
-        raise Unchecked("the training with the data given did not complete; see SP117", blocks=False)
-    return found
+MODES = "SP041 and SP119"
 
 
 @check(
@@ -43,12 +28,16 @@ def _completed(subject: Subject) -> Training:
 )
 def training_completes(subject: Subject) -> Iterator[Finding]:
     found = first_training(subject)
+    if found.exit is None and subject.options.input_mode == "Pipe":
+        raise Unchecked(f"it hangs with its data in pipes; see {MODES}", blocks=False)
     if found.exit is None:
         raise Unchecked(
             f"it had not ended after {subject.options.patience:g} s", next_step="--patience SECONDS waits longer."
         )
+    if not found.completed and subject.options.input_mode != "File":
+        raise Unchecked(f"it ends with its data in {subject.options.input_mode} mode; see {MODES}", blocks=False)
     if not found.completed:
-        told = [Evidence("it ended", f"exit code {found.exit.code}"), _tail(found)]
+        told = [Evidence("it ended", f"exit code {found.exit.code}"), tail(found)]
         if found.failure():
             told.append(Evidence("/opt/ml/output/failure", found.failure()))
         yield fail(f"`train` ended with exit code {found.exit.code}", *told)
@@ -67,7 +56,7 @@ def training_completes(subject: Subject) -> Iterator[Finding]:
     sources="sdk#608, #3455; tt#82",
 )
 def training_leaves_a_model(subject: Subject) -> Iterator[Finding]:
-    found = _completed(subject)
+    found = completed(subject)
     if not found.model_files():
         others = [
             str(path.relative_to(found.root))
@@ -75,7 +64,7 @@ def training_leaves_a_model(subject: Subject) -> Iterator[Finding]:
             if path.is_file() and path.relative_to(found.root).parts[0] != "input"
         ]
         yield fail(
-            "nothing is in /opt/ml/model", Evidence("below /opt/ml", "\n".join(others) or "(nothing)"), _tail(found)
+            "nothing is in /opt/ml/model", Evidence("below /opt/ml", "\n".join(others) or "(nothing)"), tail(found)
         )
 
 
@@ -90,7 +79,7 @@ def training_leaves_a_model(subject: Subject) -> Iterator[Finding]:
     mark="D",
 )
 def model_can_be_hosted(subject: Subject) -> Iterator[Finding]:
-    model = _completed(subject).root / "model"
+    model = completed(subject).root / "model"
     links = [str(path.relative_to(model)) for path in model.rglob("*") if path.is_symlink() or path.is_fifo()]
     if links:
         yield fail(f"{links[0]} in /opt/ml/model is a link or a pipe", Evidence("not files", "\n".join(links[:8])))
@@ -124,7 +113,7 @@ def failure_is_told(subject: Subject) -> Iterator[Finding]:
         yield warn(
             f"it ended with exit code {found.exit.code} and wrote no /opt/ml/output/failure",
             Evidence("FailureReason would be", f"AlgorithmError: , exit code: {found.exit.code}"),
-            _tail(found),
+            tail(found),
         )
 
 
@@ -144,7 +133,7 @@ def both_dialects_are_read(subject: Subject) -> Iterator[Finding]:
     given = subject.options.hyperparameters
     if not given:
         raise NotApplicable("no hyperparameters were given")
-    _completed(subject)
+    completed(subject)
     import json
 
     quoted = {name: json.dumps(value) for name, value in given.items()}
@@ -152,7 +141,7 @@ def both_dialects_are_read(subject: Subject) -> Iterator[Finding]:
     found = run_training(subject, quoted)
     if not found.completed:
         told = Evidence("hyperparameters.json", json.dumps(quoted))
-        yield fail("it fails when values are JSON-encoded, as the SDK sends them", told, _tail(found, 5))
+        yield fail("it fails when values are JSON-encoded, as the SDK sends them", told, tail(found, 5))
 
 
 @check(
@@ -170,7 +159,7 @@ def both_dialects_are_read(subject: Subject) -> Iterator[Finding]:
 def metrics_are_found(subject: Subject) -> Iterator[Finding]:
     if not subject.options.metrics:
         raise NotApplicable("no metrics are declared")
-    log = _completed(subject).log
+    log = completed(subject).log
     for name, pattern in subject.options.metrics.items():
         try:
             matches = re.findall(pattern, log)
@@ -207,7 +196,7 @@ def _is_number(text: str) -> bool:
     mark="D",
 )
 def stop_is_heeded(subject: Subject) -> Iterator[Finding]:
-    whole = _completed(subject).seconds
+    whole = completed(subject).seconds
     root = prepare(subject, subject.options.hyperparameters)
     run = start_training(subject, root)
     if run.exit(min(_SETTLE, whole / 4)) is not None:
@@ -231,7 +220,7 @@ def stop_is_heeded(subject: Subject) -> Iterator[Finding]:
     mark="D",
 )
 def checkpoints_are_read(subject: Subject) -> Iterator[Finding]:
-    found = _completed(subject)
+    found = completed(subject)
     if not any(path.is_file() for path in (found.root / "checkpoints").rglob("*")):
         raise NotApplicable("it writes no checkpoints")
     root = prepare(subject, subject.options.hyperparameters)
@@ -248,95 +237,7 @@ def checkpoints_are_read(subject: Subject) -> Iterator[Finding]:
         yield fail(
             "started again with its checkpoints it fails",
             Evidence("/opt/ml/checkpoints", "\n".join(kept[:8])),
-            _tail(resumed),
+            tail(resumed),
         )
     elif not resumed.model_files() and found.model_files():
-        yield fail("started again with its checkpoints it leaves no model", _tail(resumed))
-
-
-@check(
-    "SP041",
-    "Pipe mode: each FIFO is opened by its name, and read to its end",
-    row=41,
-    symptom="the data folder is empty, or opening the data hangs",
-    platform="serves a channel in Pipe mode as FIFOs `<channel>_<epoch>`, one reader each; there is no folder",
-    fix='with open(f"/opt/ml/input/data/{channel}_{epoch}", "rb") as fifo: ...',
-    stage=RUN,
-    roles=("training",),
-    mark="D",
-    sources="tensorflow-extensions#47",
-)
-def pipes_are_read(subject: Subject) -> Iterator[Finding]:
-    if subject.options.input_mode != "Pipe":
-        raise NotApplicable("Pipe mode is not asked for (--input-mode Pipe)")
-    root = prepare(subject, subject.options.hyperparameters, pipe=True)
-    feed = Feed(root, subject.options.channels)
-    begun = time.monotonic()
-    run = start_training(subject, root)
-    try:
-        found = finish(run, subject.options.patience, begun)
-    finally:
-        feed.close()
-    told = Evidence("FIFOs", "\n".join(feed.told()))
-    if found.exit is None:
-        yield fail("it hangs with its data in pipes", told, _tail(found))
-    elif not found.completed:
-        yield fail(f"it ends with exit code {found.exit.code} with its data in pipes", told, _tail(found))
-    elif unread := feed.unread():
-        yield fail(f"{unread[0]} was never opened", told)
-
-
-@check(
-    "SP042",
-    "A host whose share of a channel is empty goes on",
-    row=42,
-    symptom="some hosts idle, or fail on an empty channel",
-    platform="deals objects out to hosts with ShardedByS3Key; where there are fewer objects than hosts some get none",
-    fix="if not files: ...        # take part in the exchange with nothing, or use FullyReplicated",
-    stage=RUN,
-    roles=("training",),
-    mark="D",
-    sources="sdk#420",
-)
-def an_empty_share_is_enough(subject: Subject) -> Iterator[Finding]:
-    _several(subject)
-    ended = run_hosts(subject, empty="algo-2")
-    for host, found in ended.items():
-        if not found.completed:
-            why = "did not end" if found.exit is None else f"ended with exit code {found.exit.code}"
-            yield fail(f"{host} {why}, with nothing in the channels of algo-2", _tail(found))
-
-
-@check(
-    "SP043",
-    "Hosts find one another by the files they are given, some later than others",
-    row=43,
-    symptom='"Could not resolve algo-2"; the rendezvous hangs',
-    platform="names hosts and interface in resourceconfig.json; names resolve late, and sort as text: algo-10, algo-2",
-    fix='hosts = json.load(open("/opt/ml/input/config/resourceconfig.json"))["hosts"]',
-    stage=RUN,
-    roles=("training",),
-    mark="C",
-    sources="training toolkit",
-)
-def hosts_find_one_another(subject: Subject) -> Iterator[Finding]:
-    _several(subject)
-    files = subject.files()
-    for entry in files.walk(subject.config().workdir):
-        suffix = f".{entry.path.rpartition('.')[2]}" if "." in entry.path.rpartition("/")[2] else ""
-        if entry.is_file and suffix in _SOURCES and entry.size < 1 << 20:
-            text = files.read(entry.path).decode("utf-8", "replace")
-            if found := _HARD_CODED.search(text):
-                line = text[: found.start()].count("\n") + 1
-                yield warn(f"{found[1]} is written into {entry.path}", place=f"{files.place(entry.path)}:{line}")
-    ended = run_hosts(subject, late=True)
-    for host, found_run in ended.items():
-        if not found_run.completed:
-            why = "did not end" if found_run.exit is None else f"ended with exit code {found_run.exit.code}"
-            yield fail(f"{host} {why}, with algo-2 a moment later than algo-1", _tail(found_run))
-
-
-def _several(subject: Subject) -> None:
-    if subject.options.hosts < HOSTS:
-        raise NotApplicable("one host is asked for (--hosts 2)")
-    _completed(subject)
+        yield fail("started again with its checkpoints it leaves no model", tail(resumed))

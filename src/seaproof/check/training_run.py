@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaproof.check.check import Unchecked
+from seaproof.check.check import Evidence, Unchecked
+from seaproof.check.pipes import Feed
 from seaproof.check.run import Run
 from seaproof.check.subject import Subject
 from seaproof.contract import environ, opt_ml
@@ -69,17 +70,20 @@ def prepare(
     *,
     hosts: int = 1,
     host: str = "algo-1",
-    interface: str = "eth0",
     checkpoints: Path | None = None,
-    pipe: bool = False,
 ) -> Path:
     """An /opt/ml as the platform leaves it just before `train` starts."""
     channels = subject.options.channels
     if not channels:
         raise Unchecked("no training data was given", next_step="Give --channel NAME=FOLDER.", blocks=True)
     root = subject.lab.new_opt_ml()
-    cluster = opt_ml.Cluster(host, opt_ml.host_names(hosts), subject.options.instance_type, network_interface=interface)
-    told = {name: opt_ml.Channel("Pipe" if pipe else "File") for name in channels}
+    cluster = opt_ml.Cluster(host, opt_ml.host_names(hosts), subject.options.instance_type)
+    pipe = subject.options.input_mode == "Pipe"  # FastFile is told as File
+    dealt = [name for name in channels if subject.options.shards(name)]
+    told = {
+        name: opt_ml.Channel("Pipe" if pipe else "File", "ShardedByS3Key" if name in dealt else "FullyReplicated")
+        for name in channels
+    }
     opt_ml.write_training(root, opt_ml.TrainingInput(hyperparameters, told, cluster))
     if pipe:
         for name in channels:
@@ -98,15 +102,40 @@ def prepare(
     return root
 
 
+def tail(training: Training, lines: int = 10) -> Evidence:
+    """The last lines of its log."""
+    return Evidence("last lines of its log", "\n".join(training.log.splitlines()[-lines:]) or "(it printed nothing)")
+
+
+def completed(subject: Subject) -> Training:
+    """The run with the data given, where it completed; Unchecked where it did not."""
+    found = train_once(subject)
+    if not found.completed:
+        raise Unchecked("the training with the data given did not complete; see SP117", blocks=False)
+    return found
+
+
 def start_training(subject: Subject, root: Path, **changes: Any) -> Run:
-    """Start `train` in a prepared /opt/ml."""
+    """Start `train` in a prepared /opt/ml; in Pipe mode its channels are fed until it is stopped."""
+    if subject.options.input_mode == "FastFile":
+        changes.setdefault("read_only", ("input/data",))
     variables = {
         environ.TRAINING_JOB_NAME: JOB,
         environ.TRAINING_JOB_ARN: f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{JOB}",
         **changes.pop("environment", {}),
     }
     fields = {"hostname": "algo-1", "network": f"check-{root.name}", **changes}
-    return subject.lab.start(subject.lab.workload("train", root, environment=variables, **fields))
+    feed = Feed(root, subject.options.channels) if subject.options.input_mode == "Pipe" else None
+    try:
+        run = subject.lab.start(subject.lab.workload("train", root, environment=variables, **fields))
+    except (StartFailed, Unchecked):
+        if feed is not None:
+            feed.close()
+        raise
+    if feed is not None:
+        feed.watch(run)
+        run.feed = feed
+    return run
 
 
 def run_training(subject: Subject, hyperparameters: Mapping[str, str], **changes: Any) -> Training:

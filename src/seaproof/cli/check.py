@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seaproof.check.options import Options
 
 FORMATS = ("text", "json", "junit", "sarif", "markdown")
+MODES = ("File", "FastFile", "Pipe")
 ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training", "processing")
 
 
@@ -32,10 +33,15 @@ ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", 
 @click.option("--model", type=click.Path(path_type=Path), help="model.tar.gz or folder for /opt/ml/model.")
 @click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Training data; may be repeated.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
-@click.option("--input-mode", type=click.Choice(["File", "Pipe"]), default="File", help="How training data arrives.")
-@click.option("--hosts", type=click.IntRange(1, 2), default=1, help="Hosts of the training job: 2 tries two of them.")
+@click.option(
+    "--input-mode", type=click.Choice(["File", "FastFile", "Pipe"]), default="File", help="How training data arrives."
+)
+@click.option("--hosts", type=click.IntRange(1, 16), default=1, help="Hosts of the training job; all are started.")
+@click.option("--sharded", is_flag=True, help="Training data is dealt out to the hosts (ShardedByS3Key).")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the container.")
 @click.option("--instance-type", default="ml.m5.large", show_default=True, help="Where it is to run.")
+@click.option("--region", default="", help="To which requests will be sent.  [default: as they name it]")
+@click.option("--hold", type=float, default=0.0, help="Hold an invocation for so many seconds: 55, or more for async.")
 @click.option("--only", metavar="IDS", default="", help="Only these checks: ids and families, with commas.")
 @click.option("--skip", metavar="IDS", default="", help="Not these.")
 @click.option("--fast", is_flag=True, help="Look only, start nothing: under 5 s.")
@@ -127,6 +133,9 @@ def _options(given: dict[str, Any]) -> Options:
         environment=_pairs(given["variables"], "--env"),
         input_mode=given["input_mode"],
         hosts=given["hosts"],
+        sharded=("*",) if given["sharded"] else (),
+        region=given["region"],
+        hold=given["hold"],
         instance_type=given["instance_type"],
         patience=given["patience"],
         startup_seconds=settings.startup_timeout,

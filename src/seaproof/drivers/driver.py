@@ -37,6 +37,8 @@ class Workload:
     """The name under which workloads of the same `network` reach this one, such as `algo-1`."""
     network: str | None = None
     """Workloads that give the same name here reach one another by hostname."""
+    unresolved: tuple[str, ...] = ()
+    """Hostnames of the network that must not resolve before their workload is started; the others may."""
     isolated: bool = False
     """EnableNetworkIsolation: no way out; the port stays reachable from the coordinator, peers from each other."""
     memory: int | None = None

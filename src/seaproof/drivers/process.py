@@ -83,6 +83,7 @@ class ProcessDriver:
                     listener.close()
             if problem:
                 raise _failed(problem, workload, image, spec.note)
+            self._announce(workload)
             return self._handle(folder)
         except BaseException as error:
             with suppress(OSError, ValueError):
@@ -175,7 +176,7 @@ class ProcessDriver:
         elif workload.port is not None:
             host_port = _fixed_port(workload)
         workload.opt_ml.mkdir(parents=True, exist_ok=True)
-        hosts = _write_hosts(folder, workload.hostname) if workload.hostname and spaces else ""
+        hosts = _write_hosts(folder, workload) if workload.hostname and spaces else ""
         python = {"prefix": sys.prefix, "base": sys.base_prefix, "binary": sys.executable}
         spec = Spec(
             name=workload.name,
@@ -192,6 +193,7 @@ class ProcessDriver:
             read_only=tuple(workload.read_only),
             hostname=workload.hostname,
             network=workload.network,
+            unresolved=tuple(workload.unresolved),
             isolated=workload.isolated,
             hosts=hosts,
             visible=tuple(sorted(visible_paths([*command, str(image.folder)], {**variables, **python}))),
@@ -203,6 +205,16 @@ class ProcessDriver:
             note="" if spaces else self._without_namespaces(),
         )
         return spec, listener
+
+    def _announce(self, workload: Workload) -> None:
+        """Let the name of a workload resolve for those of its network that were started while it did not."""
+        number = (workload.hostname or "").rpartition("-")[2]
+        for handle in self.recover() if workload.network and number.isdigit() else ():
+            with suppress(FileNotFoundError):
+                spec = Spec.read(self._folder / handle.name)
+                if spec.network == workload.network and workload.hostname in spec.unresolved:
+                    with Path(spec.hosts).open("a", encoding="utf-8") as hosts:
+                        hosts.write(f"127.0.1.{number} {workload.hostname}\n")
 
     def _peer(self, workload: Workload) -> str:
         """The process whose network an isolated workload shares, or ""."""
@@ -365,10 +377,12 @@ def _fixed_port(workload: Workload) -> int:
     return port
 
 
-def _write_hosts(folder: Path, hostname: str) -> str:
-    """A file for /etc/hosts in which `algo-k` is 127.0.1.k, for every k; gives its path."""
+def _write_hosts(folder: Path, workload: Workload) -> str:
+    """A file for /etc/hosts in which `algo-k` is 127.0.1.k, for every k that may resolve; gives its path."""
+    hostname = workload.hostname or ""
     stem, _, number = hostname.rpartition("-")
-    lines = [f"127.0.1.{k} {stem}-{k}" for k in range(1, 255)] if number.isdigit() else [f"127.0.1.1 {hostname}"]
+    lines = [f"127.0.1.{k} {stem}-{k}" for k in range(1, 255) if f"{stem}-{k}" not in workload.unresolved]
+    lines = lines if number.isdigit() else [f"127.0.1.1 {hostname}"]
     with suppress(OSError):
         lines.insert(0, Path("/etc/hosts").read_text(encoding="utf-8").rstrip("\n"))
     target = folder / "hosts"

@@ -33,6 +33,7 @@ class Spec:
     read_only: tuple[str, ...] = ()
     hostname: str | None = None
     network: str | None = None
+    unresolved: tuple[str, ...] = ()
     isolated: bool = False
     hosts: str = ""
     """A file to be seen as /etc/hosts."""
@@ -53,6 +54,6 @@ class Spec:
     def read(cls, folder: Path) -> Spec:
         """The inverse of `write`."""
         values: dict[str, Any] = json.loads((folder / SPEC).read_text(encoding="utf-8"))
-        for key in ("read_only", "visible"):
-            values[key] = tuple(values[key])
+        for key in ("read_only", "visible", "unresolved"):
+            values[key] = tuple(values.get(key, ()))
         return cls(**values)
