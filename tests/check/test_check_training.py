@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,28 @@ def test_hosts_that_do_not_wait_for_one_another_are_found(tmp_path: Path):
     assert found(tmp_path, resolves, "SP043", hosts=2)[0] == FAILED  # the name is not known yet
     named = meets + 'interface = "eth0"\n'
     assert "eth0 is written into /opt/program/train" in found(tmp_path, named, "SP043", hosts=2)[1]
+
+
+def test_a_request_in_the_project_says_how_data_arrives(tmp_path: Path):
+    source = {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key"}}
+    body = {
+        "AlgorithmSpecification": {"TrainingInputMode": "FastFile"},
+        "HyperParameters": {"depth": "x"},
+        "ResourceConfig": {"InstanceCount": 2},
+        "InputDataConfig": [{"ChannelName": "training", "DataSource": source}],
+    }
+    image = folder(tmp_path / "image", CreateTrainingJob_json=json.dumps(body))
+    table = '[project]\nimage = "it"\n[images.it]\nfolder = "."\n[check]\nrequests = ["CreateTrainingJob.json"]\n'
+    (image / "seaproof.toml").write_text(table)
+    writes = program(work='(ml / "input/data/training/cache").write_text("x")')
+    report = train(tmp_path, writes, "SP119", "SP042", "SP117", hyperparameters={}, roles=())
+
+    assert report.roles == ("training",)
+    assert causes(report, "SP117") == "`train` ended with exit code 1"  # its depth is no number
+    (image / "CreateTrainingJob.json").write_text(json.dumps({**body, "HyperParameters": {"depth": "7"}}))
+    report = train(tmp_path, writes, "SP119", "SP042", "SP117", hyperparameters={}, roles=())
+    assert outcome(report, "SP119") == FAILED
+    assert (outcome(report, "SP042"), outcome(report, "SP117")) == (UNCHECKED, UNCHECKED)
 
 
 def test_without_data_a_job_is_not_checked(tmp_path: Path):

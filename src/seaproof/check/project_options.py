@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seaproof.check.lab import machine_memory
 from seaproof.check.options import MIB, Options, Payload, instance_memory
+from seaproof.check.request_options import fill_from_requests
 from seaproof.check.target import Target
 from seaproof.errors import ProjectError
 from seaproof.project import Endpoint
@@ -44,6 +45,7 @@ def complete(options: Options, target: Target) -> Options:
             hosts=max(options.hosts, training.instance_count),
             environment={**project.endpoint.environment, **options.environment},
         )
+    options = fill_from_requests(options, target.requests)
     if options.model is not None and not options.model.exists():
         raise ProjectError("there is no such model", where=str(options.model), next_step="Name an archive or a folder.")
     return replace(options, memory=bounded_memory(options))
