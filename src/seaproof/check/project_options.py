@@ -55,7 +55,7 @@ def bounded_memory(options: Options) -> int:
     """Bytes: what the instance type has, but no more than half of this machine; what the caller set, if it was set."""
     if options.memory != Options.memory:
         return options.memory
-    whole = instance_memory(options.instance_type) or Options.memory
+    whole = options.serverless_memory or instance_memory(options.instance_type) or Options.memory
     return max(_SMALL, min(whole, machine_memory() // 2))
 
 

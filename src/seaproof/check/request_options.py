@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from seaproof.check.options import Options
+from seaproof.check.options import MIB, Options
 from seaproof.check.target import Request
 
 _MOST_HOSTS = 16
@@ -45,6 +45,7 @@ def _endpoint(body: Any) -> Iterator[tuple[str, Any]]:
     """Options that CreateEndpointConfig speaks of: those of its first variant."""
     variant: dict[str, Any] = next(iter(body.get("ProductionVariants") or []), {})
     yield "instance_type", variant.get("InstanceType")
+    yield "serverless_memory", int((variant.get("ServerlessConfig") or {}).get("MemorySizeInMB") or 0) * MIB
     yield "startup_seconds", variant.get("ContainerStartupHealthCheckTimeoutInSeconds")
 
 
