@@ -41,11 +41,12 @@ class Folder:
         self.root = root
         self.environ = {**os.environ, "SEAPROOF_DRIVER": "process", "SEAPROOF_PORT": "0"}
 
-    def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, code: int = 0, typed: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "seaproof.cli", *args],
             cwd=self.root,
             env=self.environ,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,
@@ -88,7 +89,10 @@ def test_a_project_is_shipped_changed_given_back_and_removed(flowers: Folder):
     second = flowers.json("ship")
     back = flowers.json("rollback")
     needed_after_rollback = flowers.steps()
-    flowers.run("unship", "--yes")
+    nobody = flowers.run("unship", code=1)
+    refused = flowers.run("unship", code=1, typed="n\n")
+    before = flowers.json("endpoints", "list")
+    flowers.run("unship", typed="y\n")
 
     assert "left out: autoscaling: the local server has none" in first.stdout
     assert nothing == []
@@ -101,7 +105,25 @@ def test_a_project_is_shipped_changed_given_back_and_removed(flowers: Folder):
     ]
     assert back["EndpointConfigName"] != second["names"]["endpoint config"]
     assert needed_after_rollback == ["sagemaker:UpdateEndpoint"]
+    assert "nobody answered, so nothing is removed. --yes removes" in nobody.stderr
+    assert "nothing is removed, as you said" in refused.stderr
+    assert len(before) == 1
     assert flowers.json("endpoints", "list") == []
+
+
+def test_another_checkout_gives_the_endpoint_back_when_it_is_taken_back(flowers: Folder):
+    first = flowers.json("ship")["names"]
+    (flowers.root / ".seaproof" / "ship").rename(flowers.root / "the first checkout's")  # which this one does not know
+    (flowers.root / "train.py").write_text((flowers.root / "train.py").read_text() + "\n# changed\n")
+    needed = flowers.steps()
+    second = flowers.json("ship")["names"]
+    flowers.run("unship", "--yes")
+    served = flowers.json("endpoints", "describe", "flowers")
+
+    assert needed[0] == "sagemaker:CreateTrainingJob"  # the image is this folder: other code is another image
+    assert second["model"] != first["model"]
+    assert served["EndpointConfigName"] == first["endpoint config"]
+    assert json.loads(flowers.run("predict", "data/sample.csv").stdout)[0] == "setosa"
 
 
 def test_a_container_that_fails_says_why_and_what_to_do(flowers: Folder):
