@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,19 @@ def xgboost_iris(folder: Path) -> Made:
     return Made(columns, said, scores, ["Float64"] * 4, booster.predict(data, pred_contribs=True))
 
 
+def xgboost_bst(folder: Path) -> Made:
+    """A regression under the name that SageMaker's own examples give a booster."""
+    import xgboost
+
+    frame, target, columns = measured("diabetes")
+    data = xgboost.DMatrix(frame, target)
+    booster = xgboost.train({"objective": "reg:squarederror", "nthread": 1}, data, 10)
+    (folder / "model.bst").write_bytes(booster.save_raw("ubj"))
+    said = booster.predict(data)
+    shap = booster.predict(data, pred_contribs=True)
+    return Made(columns, said, {"prediction": said}, ["Float64"] * 10, shap)
+
+
 def lightgbm_census(folder: Path) -> Made:
     import lightgbm
 
@@ -277,6 +291,38 @@ def onnx_diabetes(folder: Path) -> Made:
     return Made(columns, said, {"progress": said}, ["Float64"] * 10)
 
 
+FUNCTION = """\
+import json
+import math
+from pathlib import Path
+
+def load(model_dir):
+    return json.loads((Path(model_dir) / "wages.json").read_text())
+
+def predict(columns, wages):
+    worth = [wages.get(name, 1.0) for name in columns["occupation"]]
+    hours = [given * one for given, one in zip(columns["hours_per_week"], worth)]
+    return {"weekly": hours, "grade": ["high" if math.sqrt(one) > 6 else "low" for one in hours]}
+"""
+
+
+def python_function(folder: Path) -> Made:
+    """A function of text and numbers, with something to load and two outputs."""
+    census, _ = income()
+    columns = {name: census[name] for name in ("hours_per_week", "occupation")}
+    known = sorted({name for name in columns["occupation"] if name})
+    wages = {name: 1 + place / 7 for place, name in enumerate(known)}
+    (folder / "model.py").write_text(FUNCTION)
+    (folder / "wages.json").write_text(json.dumps(wages))
+    given = (Field("hours_per_week", "int"), Field("occupation", "str", tuple(known)))
+    write_schema(folder, Schema("", given, (Field("weekly", "float"), Field("grade", "str"))))
+    space: dict[str, Any] = {}
+    exec(FUNCTION, space)
+    said = space["predict"](columns, wages)
+    both = [[float(weekly), grade] for weekly, grade in zip(said["weekly"], said["grade"], strict=True)]
+    return Made(columns, both, said, ["Int64", "Str"], categories={"occupation": known})
+
+
 RECIPES = {
     recipe.__name__: recipe
     for recipe in (
@@ -288,9 +334,11 @@ RECIPES = {
         catboost_poisson,
         xgboost_census,
         xgboost_iris,
+        xgboost_bst,
         lightgbm_census,
         lightgbm_iris,
         onnx_census,
         onnx_diabetes,
+        python_function,
     )
 }

@@ -1,4 +1,5 @@
-"""Each format, as its own library saved it: what is served is what that library predicts, on every row."""
+"""Each format, as its own library saved it, packed and served: what is answered is what that library predicts, on every
+row. MOJOs and PyTorch, whose libraries have environments of their own, are in test_mojo.py and test_torch.py."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from format_lab import (
     Recipe,
     columns_of,
     csv_text,
-    model_folder,
+    packed,
     records,
     same,
     served,
@@ -30,10 +31,13 @@ Serving = tuple[Container, Made]
 
 @pytest.fixture(scope="module", params=RECIPES.values(), ids=RECIPES)
 def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A container with the model of one recipe."""
+    """A container with the model of one recipe, from its archive."""
     recipe: Recipe = request.param
     root = tmp_path_factory.mktemp("served")
-    made = recipe(model_folder(root))
+    trained = root / "trained"
+    trained.mkdir()
+    made = recipe(trained)
+    packed(trained, root)
     with served(root, **made.environment) as container:
         yield container, made
 

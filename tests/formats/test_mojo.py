@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from format_lab import CSV, INCOME, Container, columns_of, csv_text, free_port, model_folder, same, served, table
+from format_lab import (
+    CSV,
+    INCOME,
+    Container,
+    columns_of,
+    csv_text,
+    free_port,
+    model_folder,
+    packed,
+    same,
+    served,
+    table,
+)
 from own_environments import genmodel, python_of
 from sklearn.datasets import load_diabetes, load_iris
 
@@ -62,9 +74,11 @@ def mojos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving(
     request: pytest.FixtureRequest, mojos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Container, str]]:
-    """A container that serves the MOJO of one kind."""
+    """A container that serves the MOJO of one kind, from its archive."""
     root = tmp_path_factory.mktemp("served")
-    shutil.copy(mojos / f"{request.param}.zip", model_folder(root) / "pipeline.mojo")
+    (root / "trained").mkdir()
+    shutil.copy(mojos / f"{request.param}.zip", root / "trained" / "pipeline.mojo")
+    packed(root / "trained", root)
     with served(root, str(python_of("h2o")), SEAPROOF_JAVA_JAR=str(genmodel())) as container:
         yield container, request.param
 

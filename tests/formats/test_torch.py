@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from format_lab import CSV, JSON, Container, columns_of, csv_text, free_port, model_folder, same, served, table
+from format_lab import CSV, JSON, Container, columns_of, csv_text, free_port, model_folder, packed, same, served, table
 from own_environments import python_of
 from sklearn.datasets import load_iris
 
@@ -40,9 +40,10 @@ def container(
     request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Container]:
     root = tmp_path_factory.mktemp("served")
-    shutil.copytree(trained / request.param, model_folder(root), dirs_exist_ok=True)
     fields = tuple(Field(name, "float") for name in NAMES)
-    write_schema(model_folder(root), Schema("", fields, (), classes=FLOWERS))
+    shutil.copytree(trained / request.param, root / "trained")
+    write_schema(root / "trained", Schema("", fields, (), classes=FLOWERS))
+    packed(root / "trained", root)
     with served(root, str(python_of("torch")), SEAPROOF_NO_PICKLE="true") as running:
         yield running
 

@@ -28,6 +28,7 @@ _HINTS = {
     "500": "The program's own code for /ping fails.",
     "502": "A proxy answers, but the server behind it does not.",
     "503": "The program says that it is not ready.",
+    "504": "The program says that its model is still loading.",
     "refused": "Nothing listens on its port.",
     "closed": "Connections are closed without an answer: it must speak HTTP.",
     "timeout": "It accepts the connection and does not answer within {timeout:g} s.",

@@ -14,7 +14,7 @@ import numpy as np
 from seaproof.errors import ContractError
 from seaproof.formats import java
 from seaproof.formats.identity import completed
-from seaproof.formats.model import Options, Rows
+from seaproof.formats.model import Options, Rows, side_by_side
 from seaproof.formats.schema import Field, Schema, Type
 
 JARS = ("mojo2-runtime*.jar",)
@@ -64,8 +64,7 @@ class Driverless:
 
     def predict(self, rows: Rows) -> Any:
         """All outputs, row by row; a single one as a value for each row."""
-        columns = self.score(rows)
-        return columns[0] if len(columns) == 1 else np.column_stack(columns)
+        return side_by_side(self.score(rows))
 
     def score(self, rows: Rows) -> list[Any]:
         """The output frame, column by column."""

@@ -17,7 +17,7 @@ import numpy as np
 from seaproof.errors import ContractError
 from seaproof.formats.code import imported
 from seaproof.formats.identity import REGRESSION, completed
-from seaproof.formats.model import Options, Rows
+from seaproof.formats.model import Options, Rows, side_by_side
 from seaproof.formats.schema import FILE, Schema
 
 
@@ -67,8 +67,7 @@ class Function:
         said = self._call(rows)
         if not isinstance(said, Mapping):
             return said
-        columns = [said[field.name] for field in self.schema.output]
-        return columns[0] if len(columns) == 1 else np.column_stack(columns)
+        return side_by_side([said[field.name] for field in self.schema.output])
 
     def score(self, rows: Rows) -> list[Any]:
         """Every output, column by column."""

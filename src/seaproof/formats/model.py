@@ -127,6 +127,22 @@ def is_numeric(schema: Schema) -> bool:
     return all(field.type != "str" for field in schema.input)
 
 
+def side_by_side(columns: Sequence[Column]) -> Any:
+    """Several outputs row by row, a single one as it is: an array where all are numbers, lists where texts are among
+    them, in which numbers stay numbers."""
+    import numpy as np
+
+    if len(columns) == 1:
+        return columns[0]
+    arrays = [np.asarray(column) for column in columns]
+    if all(array.dtype.kind in "fiub" for array in arrays):
+        return np.column_stack(arrays)
+    cells = [
+        column if isinstance(column, list) else array.tolist() for column, array in zip(columns, arrays, strict=True)
+    ]
+    return list(map(list, zip(*cells, strict=True)))
+
+
 def labels(classes: Sequence[str], chosen: Any) -> list[str]:
     """The names of the classes that these numbers count."""
     return [classes[int(number)] for number in chosen]

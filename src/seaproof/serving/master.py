@@ -20,6 +20,7 @@ from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving import metrics
 from seaproof.serving.children import ended, how, kill, reap_strangers
+from seaproof.serving.herald import Herald
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.pace import STUCK
 from seaproof.serving.replies import log
@@ -47,6 +48,14 @@ def serve(environ: ServingEnviron) -> int:
     sockets = bind(environ.port, environ.workers)
     share_cpus(environ.workers)
     metrics.start(environ.workers)
+    herald = Herald(sockets[0])
+    try:
+        return _serve(environ, sockets, herald, began)
+    finally:
+        herald.end()
+
+
+def _serve(environ: ServingEnviron, sockets: list[socket.socket], herald: Herald, began: float) -> int:
     try:
         author = load(environ)
     except (Leave, SeaproofError):
@@ -56,7 +65,7 @@ def serve(environ: ServingEnviron) -> int:
         log.error("the container ends before it is ready: %s", said(error))
         return FAILED
     what = author.functions.where if author.functions else "the model"
-    return Master(author, environ, sockets).run(
+    return Master(author, environ, sockets, herald).run(
         lambda seconds: log.info(
             "serving %s on port %d with %s, ready after %.2f s",
             what,
@@ -96,8 +105,11 @@ class _Worker:
 class Master:
     """The workers of one container."""
 
-    def __init__(self, author: Author, environ: ServingEnviron, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, author: Author, environ: ServingEnviron, sockets: list[socket.socket], herald: Herald | None = None
+    ) -> None:
         self._author = author
+        self._herald = herald
         self._environ = environ
         self._workers = [_Worker(number, listener) for number, listener in enumerate(sockets, 1)]
         self._selector = selectors.DefaultSelector()
@@ -110,6 +122,7 @@ class Master:
     def run(self, when_ready: Callable[[float], None]) -> int:
         """Run the workers to the end of the container; its exit code."""
         woken = self._watch_signals()
+        since = 0.0  # ready, and not said yet: only workers are left when it is
         settle()
         for worker in self._workers:
             self._start(worker)
@@ -121,8 +134,11 @@ class Master:
                     self._hear(key.fd, key.data)
             if not self._was_ready and all(worker.ready for worker in self._workers):
                 self._was_ready = True
-                when_ready(time.monotonic())
+                since = time.monotonic()
             self._reap()
+            if since and not (self._herald and self._herald.pid):
+                when_ready(since)
+                since = 0.0
             self._keep_up()
         return self._code
 
@@ -174,6 +190,8 @@ class Master:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the master too, which then says SIGTERM
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
             self._selector.close()
+            if self._herald:
+                self._herald.forget()
             for other in self._workers:
                 if other.listener is not worker.listener:
                     other.listener.close()
@@ -193,6 +211,8 @@ class Master:
         """A worker said that it is ready, or closed its pipe by dying, which is seen elsewhere."""
         if os.read(fd, 1):
             worker.ready = True
+            if self._herald:
+                self._herald.dismiss()
         self._selector.unregister(fd)
         os.close(fd)
 
@@ -204,8 +224,10 @@ class Master:
                 if self._code is None:
                     metrics.died(worker.number)
                     self._mourn(worker, status)
+        if self._herald:
+            self._herald.reap()
         if os.getpid() == 1:  # the first process of a container inherits what others leave behind
-            reap_strangers({worker.pid for worker in self._workers})
+            reap_strangers({self._herald.pid if self._herald else 0, *(worker.pid for worker in self._workers)})
 
     def _mourn(self, worker: _Worker, status: int) -> None:
         """Decide what the death of a worker means."""
@@ -240,6 +262,8 @@ class Master:
         if self._code is not None:
             return
         self._code = code
+        if self._herald:
+            self._herald.end()
         self._deadline = time.monotonic() + DRAIN + 1.0
         for worker in self._workers:
             worker.listener.close()
