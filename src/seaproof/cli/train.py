@@ -85,7 +85,7 @@ def command(
         raise click.UsageError("--out goes with --target or --stage")
     if target_name or stage:
         target = (folder, as_json, stage, target_name, profile, region)
-        with way(*target, config=config, channels=given, hyperparameters=hyperparameters) as found:
+        with way(*target, config=config, channels=given, hyperparameters=hyperparameters, changes=True) as found:
             train_away.train(found, as_json, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
