@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from seaproof import errors
-from seaproof.api import coverage
+from seaproof.api import coverage, moto_coverage
 from seaproof.check import catalogue
 from seaproof.check.explanation import explain
 from seaproof.cli.app import COMMANDS, seaproof
@@ -26,7 +26,8 @@ OPERATIONS = """\
 What the local server has of AWS's APIs, as `seaproof operations` lists it: read from dispatch, from what each
 operation does with its request, and from botocore's models. *Ignored* members are taken and have no effect on
 one machine; *refused* ones end in an error that names them. What is not listed is answered with an error that
-names the operation. STS, IAM, ECR, SNS and others are moto's: see its own list.
+names the operation. What is moto's is answered in the same process, as far as moto goes. Resources that are made
+there outlive the server; messages in SQS queues do not, as they come and go.
 """
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n\n"
 
@@ -100,12 +101,19 @@ def _operations() -> str:
     for service in coverage.SERVICES:
         found = coverage.of_service(service)
         here = [operation for operation in found if operation.state != coverage.ABSENT]
-        lines += [f"## {service}: {len(here)} operations\n", "| operation | | ignored | refused |", "|---|---|---|---|"]
-        for one in here:
+        of_moto = [one.name for one in here if one.state == coverage.MOTO]
+        own = [one for one in here if one.state != coverage.MOTO]
+        lines.append(f"## {service}: {len(here)} operations\n")
+        if of_moto:
+            lines.append(f"By moto: {', '.join(of_moto)}.\n")
+        if own:
+            lines += ["| operation | | ignored | refused |", "|---|---|---|---|"]
+        for one in own:
             ignored, refused = (", ".join(f"`{path}`" for path in paths) for paths in (one.ignored, one.refused))
             lines.append(f"| {one.name} | {one.state} | {ignored} | {refused} |")
         lines.append("")
-    return "\n".join(lines)
+    lines += ["## Other services, by moto\n", f"By moto's names: {', '.join(moto_coverage.others())}."]
+    return "\n".join(lines) + "\n"
 
 
 def _checks() -> str:

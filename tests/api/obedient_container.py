@@ -43,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "parts" in order:
             return self.stream(order, headers)
         shown = {"name": NAME, "me": ME, "peak": PEAK[0], "headers": dict(self.headers), "said": order.get("say", "")}
+        shown["path"] = self.path
         body = order["answer"].encode() if "answer" in order else json.dumps(shown).encode()
         return self.answer(order.get("status", 200), body, headers)
 

@@ -1,9 +1,11 @@
 """InvokeEndpointAsync with boto3: input and output in buckets, every way to fail, and a queue that nothing loses."""
 
+import filecmp
 import http.server
 import json
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -195,6 +197,73 @@ def test_what_cannot_be_accepted_is_refused_at_once(lab):
         runtime.invoke_endpoint_with_response_stream(EndpointName=lab.endpoint, Body=b"1")
 
 
+def test_large_bodies_pass_without_being_held_in_memory(lab):
+    size = 200 * 1024 * 1024
+    source = lab.file("s3://async/in/large")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("wb") as file:
+        file.truncate(size)
+
+    def peak():
+        lines = Path(f"/proc/{lab.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+    # The peak so far counts from here on.
+    Path(f"/proc/{lab.process.pid}/clear_refs").write_text("5")
+    before = peak()
+    accepted = invoke(lab, InputLocation="s3://async/in/large", ContentType="application/octet-stream")
+    written = until(lambda: lab.file(accepted["OutputLocation"]).exists() and lab.file(accepted["OutputLocation"]))
+    grown = peak() - before
+
+    assert filecmp.cmp(source, written, shallow=False)
+    assert grown < size / 3
+    assert list((lab.root / ".seaproof" / "async").iterdir()) == []
+    source.unlink()
+    written.unlink()
+
+
+def test_the_topics_of_an_endpoint_tell_who_has_subscribed(lab):
+    sns, sqs = lab.aws("sns"), lab.aws("sqs")
+    arns = {}
+    for name in ("good-news", "bad-news"):
+        arns[name] = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName="news")["QueueUrl"]
+    about = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    for arn in arns.values():
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=about["QueueArn"])
+    topics = {"SuccessTopic": arns["good-news"], "ErrorTopic": arns["bad-news"]}
+    endpoint = an_endpoint(lab, 1, NotificationConfig=topics)
+    accepted = [invoke(lab, endpoint, Body=order(status=status)) for status in (200, 400)]
+    news = []
+
+    def all_came():
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        news.extend(json.loads(message["Body"]) for message in found)
+        return len(news) == 2
+
+    until(all_came)
+    told = {note["TopicArn"]: json.loads(note["Message"]) for note in news}
+
+    assert [told[arn]["invocationStatus"] for arn in arns.values()] == ["Completed", "Failed"]
+    assert {one["inferenceId"] for one in told.values()} == {one["InferenceId"] for one in accepted}
+
+
+def test_a_topic_that_is_not_there_is_said_once(lab):
+    topics = {"SuccessTopic": "arn:aws:sns:us-east-1:000000000000:nobody"}
+    endpoint = an_endpoint(lab, 1, NotificationConfig=topics)
+    for _ in range(2):
+        result(lab, invoke(lab, endpoint, Body=b"1")["OutputLocation"])
+
+    def said():
+        events = lab.client.events("endpoint", endpoint)
+        return [event["message"] for event in events if event["type"] == "async-notice"]
+
+    until(said)
+    result(lab, invoke(lab, endpoint, Body=b"1")["OutputLocation"])
+
+    assert said() == [f"Nobody is told through {topics['SuccessTopic']}: Endpoint does not exist"]
+
+
 def test_what_waits_too_long_expires_and_a_deleted_endpoint_answers_no_more(plane):
     def an_accepted(name, ttl):
         plan = {"variants": [], "async": {"OutputConfig": OUTPUT}}
@@ -202,7 +271,7 @@ def test_what_waits_too_long_expires_and_a_deleted_endpoint_answers_no_more(plan
         plane.fleets.routes.publish(Routing(name, (), asynchronous=1))
         return accept(plane, name, {"EndpointName": name, "Body": b"1", "RequestTTLSeconds": ttl})
 
-    queue = AsyncQueue(plane, lambda outcome: None)
+    queue = AsyncQueue(plane, lambda outcome: None, lambda topic, message: "")
     late, orphan = an_accepted("late", 0), an_accepted("orphan", 60)
     plane.store.delete("endpoint", "orphan")
     queue.recover()

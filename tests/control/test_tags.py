@@ -8,6 +8,7 @@ import pytest
 
 from seaproof.api.operations import run
 from seaproof.control.plane import Plane
+from seaproof.control.tags import list_tags
 from seaproof.errors import ServiceError
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:model/m"
@@ -39,6 +40,20 @@ def test_a_resource_has_fifty_tags_at_most(plane: Plane) -> None:
     run(plane, "AddTags", {"ResourceArn": ARN, "Tags": tags(x="1", k1="changed")})
 
     assert len(run(plane, "ListTags", {"ResourceArn": ARN})["Tags"]) == 50
+
+
+def test_tags_come_in_pages_as_large_as_is_asked_for(plane: Plane) -> None:
+    a_model(plane, **{f"k{number:02}": "v" for number in range(50)})
+    whole = run(plane, "ListTags", {"ResourceArn": ARN, "MaxResults": 50})
+    rest = run(plane, "ListTags", {"ResourceArn": ARN, "NextToken": "k39"})
+    with pytest.raises(ServiceError, match="Invalid NextToken"):
+        run(plane, "ListTags", {"ResourceArn": ARN, "NextToken": "x"})
+    few = list_tags(plane, {"ResourceArn": ARN, "MaxResults": 40})
+
+    assert (len(whole["Tags"]), "NextToken" in whole) == (50, False)
+    assert [tag["Key"] for tag in rest["Tags"]] == [f"k{number}" for number in range(40, 50)]
+    # The API takes no less than 50, which is all that a resource has.
+    assert (len(few["Tags"]), few["NextToken"]) == (40, "k39")
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,12 @@ class Folder:
         self.root = root
         self.environ = {**os.environ, "SEAPROOF_DRIVER": "process", "SEAPROOF_PORT": "0"}
 
-    def run(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, code: int = 0, typed: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "seaproof.cli", *args],
             cwd=self.root,
             env=self.environ,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,
@@ -88,7 +89,10 @@ def test_a_project_is_shipped_changed_given_back_and_removed(flowers: Folder):
     second = flowers.json("ship")
     back = flowers.json("rollback")
     needed_after_rollback = flowers.steps()
-    flowers.run("unship", "--yes")
+    nobody = flowers.run("unship", code=1)
+    refused = flowers.run("unship", code=1, typed="n\n")
+    before = flowers.json("endpoints", "list")
+    flowers.run("unship", typed="y\n")
 
     assert "left out: autoscaling: the local server has none" in first.stdout
     assert nothing == []
@@ -101,6 +105,9 @@ def test_a_project_is_shipped_changed_given_back_and_removed(flowers: Folder):
     ]
     assert back["EndpointConfigName"] != second["names"]["endpoint config"]
     assert needed_after_rollback == ["sagemaker:UpdateEndpoint"]
+    assert "nobody answered, so nothing is removed. --yes removes" in nobody.stderr
+    assert "nothing is removed, as you said" in refused.stderr
+    assert len(before) == 1
     assert flowers.json("endpoints", "list") == []
 
 

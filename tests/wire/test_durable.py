@@ -84,6 +84,52 @@ def test_after_a_kill_in_the_middle_each_record_is_whole_or_not_there(tmp_path):
     assert all(answer["Tags"] == TAGS for answer in tags.values())
 
 
+def test_what_was_made_in_moto_is_there_after_a_kill_as_it_was(tmp_path):
+    process = start(tmp_path)
+    policy = '{"Version": "2012-10-17", "Statement": []}'
+
+    def seen(client):
+        iam, ecr, sns = (service(name, client.url) for name in ("iam", "ecr", "sns"))
+        return {
+            "role": iam.get_role(RoleName="trainer")["Role"],
+            "unmade": iam.get_role(RoleName="of-a-program")["Role"],
+            "keys": iam.list_access_keys(UserName="ann")["AccessKeyMetadata"],
+            "roles": iam.list_roles()["Roles"],
+            "repositories": ecr.describe_repositories()["repositories"],
+            "topics": sns.list_topics()["Topics"],
+            "subscriptions": sns.list_subscriptions()["Subscriptions"],
+        }
+
+    with wait_until_up(tmp_path, process) as client:
+        iam, ecr, sns = (service(name, client.url) for name in ("iam", "ecr", "sns"))
+        iam.create_role(RoleName="trainer", AssumeRolePolicyDocument=policy, Tags=[{"Key": "k", "Value": "v"}])
+        iam.create_role(RoleName="gone", AssumeRolePolicyDocument=policy)
+        iam.delete_role(RoleName="gone")
+        iam.create_user(UserName="ann")
+        iam.create_access_key(UserName="ann")
+        ecr.create_repository(repositoryName="mine/model")
+        topic = sns.create_topic(Name="news")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ann@localhost")
+        before = seen(client)
+        process.kill()
+        process.wait()
+    journal = tmp_path / ".seaproof" / "moto.jsonl"
+    mode = journal.stat().st_mode & 0o777
+    # The kill may come in the middle of a line.
+    with journal.open("ab") as file:
+        file.write(b'{"time": 17')
+    with local_server(tmp_path) as client:
+        after = seen(client)
+        service("sns", client.url).create_topic(Name="later")
+    with local_server(tmp_path) as client:
+        topics = service("sns", client.url).list_topics()["Topics"]
+
+    assert after == before
+    assert {role["RoleName"] for role in before["roles"]} == {"trainer", "of-a-program"}
+    assert len(topics) == 2
+    assert mode == 0o600
+
+
 def test_buckets_and_objects_written_at_once_are_whole_after_a_kill(tmp_path):
     process = start(tmp_path)
     body = b"0123456789" * 20_000

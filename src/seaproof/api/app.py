@@ -63,7 +63,7 @@ class Application:
         self._shutdown = shutdown
         self._outcomes = Outcomes(plane)
         self.neighbours = Neighbours(plane)
-        self._runtime = Runtime(plane, self._outcomes)
+        self._runtime = Runtime(plane, self._outcomes, self.neighbours.publish)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.guard = make_guard(plane.settings, plane.folder)
@@ -120,6 +120,13 @@ class Application:
         if path.startswith(runtime.PREFIX) and path.count("/") == 3:
             return wire.runtime_error(operations.absent_runtime(path))
         return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
+
+    def takes_stream(self, request: Request) -> bool:
+        """Whether the body of this request goes to its handler as a stream."""
+        if request.path.startswith(runtime.PREFIX):
+            # Where callers sign, what they sign is the whole body.
+            return self.guard is None and self._runtime.takes_stream(request)
+        return self.neighbours.takes_stream(request)
 
     def _root(self, request: Request) -> Response | Awaitable[Response]:
         if request.method == "POST":

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from seaproof.api import operations, runtime, spec
+from seaproof.api import moto_coverage, moto_services, operations, runtime, spec
 from seaproof.api.spec import Shape
-from seaproof.control import fields
+from seaproof.control import async_invocations, fields
+from seaproof.invocations import answers, flow
 
-SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs")
+OURS = ("sagemaker", "sagemaker-runtime", "s3", "logs")
+SERVICES = (*OURS, *moto_coverage.SERVICES)
 REAL, PARTIAL, ABSENT = "real", "partial", "absent"
+MOTO = "moto"
+"""Answered by moto in this process: what its members do there is moto's."""
 _DEEPEST = 6
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of an API: `real` all of it, `partial` but for what is ignored or refused, or `absent`."""
+    """One operation of an API: `real` all of it, `partial` but for what is ignored or refused, `moto` or `absent`."""
 
     service: str
     name: str
@@ -39,7 +43,9 @@ class Operation:
 def of_service(service: str) -> list[Operation]:
     """Every operation of the API, in the order of its names."""
     has = _functions(service)
-    return [_judge(service, name, has.get(name)) for name in sorted(spec.service(service).operation_names)]
+    every = [_judge(service, name, has.get(name)) for name in sorted(spec.service(service).operation_names)]
+    of_moto = moto_coverage.names(service) if service not in OURS else ()
+    return [replace(one, state=MOTO) if one.state == ABSENT and one.name in of_moto else one for one in every]
 
 
 def _functions(service: str) -> dict[str, Callable[..., Any]]:
@@ -51,6 +57,8 @@ def _functions(service: str) -> dict[str, Callable[..., Any]]:
         from seaproof.api.s3 import app
 
         return dict(app.functions())
+    if service != "logs":
+        return {name: function for of, name, function in moto_services.OURS if of == service}
     from seaproof.api import cloudwatch_logs
     from seaproof.api.json_service import functions
 
@@ -79,7 +87,9 @@ def _judge(service: str, name: str, function: Callable[..., Any] | None) -> Oper
     if tables is not None and shape is not None:
         for path, how in _by_tables(shape, "", *tables):
             (ignored if how == "ignored" else refused).append(path)
-    elif service != "sagemaker-runtime" and shape is not None:
+    elif service == "sagemaker-runtime" and shape is not None:
+        ignored, refused = _of_headers(name, shape)
+    elif shape is not None:
         words = _words_of_operation(service, name, function)
         ignored = [member for member, part in shape.members.items() if not _is_read(member, part, words)]
     return Operation(service, name, PARTIAL if ignored or refused else REAL, ignored, refused)
@@ -100,6 +110,33 @@ def _by_tables(
             yield path, "ignored"
         elif path not in honoured:
             yield path, "refused"
+
+
+def _of_headers(name: str, shape: Shape) -> tuple[list[str], list[str]]:
+    """The members of a runtime operation that are ignored, and those that are refused.
+
+    A request of the runtime is its headers; those of another operation are read as InvokeEndpoint has them.
+    """
+    words: set[str] = set()
+    if name == "InvokeEndpointAsync":
+        for function in (async_invocations.accept, vars(async_invocations.Accepted)["headers"].fget):
+            _gather(function, words, set())
+        return [member for member, part in shape.members.items() if not _is_read(member, part, words)], []
+    _gather(flow.invocation, words, set())
+    as_invoked = spec.input_shape("InvokeEndpoint", spec.RUNTIME)
+    assert as_invoked is not None
+    unsupported = {header.decode() for header in answers.NOT_SUPPORTED if header not in flow.DECIDED_LATER}
+    ignored, refused = [], []
+    for member in shape.members:
+        part = as_invoked.members.get(member)
+        header = str(part.serialization.get("name", "")).lower() if part is not None else ""
+        if part is not None and part.serialization.get("location") != "header":
+            continue  # the path and the body
+        if header in unsupported:
+            refused.append(member)
+        elif header not in words:
+            ignored.append(member)
+    return ignored, refused
 
 
 def _is_read(name: str, member: Shape, words: set[str]) -> bool:
@@ -157,6 +194,8 @@ def _refer(value: Any, names: tuple[str, ...], words: set[str], seen: set[Any]) 
 def _texts(value: Any, words: set[str]) -> None:
     if isinstance(value, str):
         words.add(value)
+    elif isinstance(value, bytes):
+        words.add(value.decode("latin-1"))
     elif isinstance(value, (tuple, list, set, frozenset)):
         for part in value:
             _texts(part, words)

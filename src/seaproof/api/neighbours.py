@@ -41,11 +41,15 @@ class Neighbours:
         settings = plane.settings
         self._plane = plane
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="neighbours")
-        self._moto = MotoServices(settings)
+        self._moto = MotoServices(settings, plane.folder)
         self._s3: S3 | None = None
         if isinstance(plane.storage, LocalStorage):
             shelf = Shelf(plane.storage, plane.folder / "s3.db", settings.region, settings.account)
             self._s3 = S3(shelf)
+
+    def publish(self, topic: str, message: str) -> str:
+        """Publish to a topic of SNS, from any thread but an event loop's: "", or why that was not possible."""
+        return self._moto.publish(topic, message)
 
     async def close(self) -> None:
         """Wait for requests under way."""

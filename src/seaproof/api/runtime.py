@@ -19,6 +19,7 @@ from seaproof.api.watchers import Watchers
 from seaproof.contract.http import FAILURE_LOCATION, OUTPUT_LOCATION, STREAM_CONTENT_TYPE
 from seaproof.control import async_invocations
 from seaproof.control.async_invocations import Accepted
+from seaproof.control.async_notices import Publish
 from seaproof.control.async_queue import AsyncQueue
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
@@ -44,12 +45,12 @@ _STREAMED_TYPE = STREAM_CONTENT_TYPE.encode()
 class Runtime:
     """Answers what is asked of endpoints; lives on the coordinator's event loop."""
 
-    def __init__(self, plane: Plane, outcomes: Outcomes) -> None:
+    def __init__(self, plane: Plane, outcomes: Outcomes, publish: Publish) -> None:
         self._plane = plane
         self._outcomes = outcomes
         self._client: Client = send.new_client()
         self._watchers = Watchers(plane, self._client, outcomes)
-        self._queue = AsyncQueue(plane, outcomes.take)
+        self._queue = AsyncQueue(plane, outcomes.take, publish)
         self._queue.recover()
         outcomes.metrics.backlog = self._queue.backlog
         self._threads = ThreadPoolExecutor(ASYNC_THREADS, thread_name_prefix="async-accept")
@@ -73,6 +74,13 @@ class Runtime:
         if request.method != "POST":
             return wire.not_allowed(request, "POST")
         return operation(endpoint, request)
+
+    def takes_stream(self, request: Request) -> bool:
+        """Whether the body of this request, whose path begins with `/endpoints/`, is passed on while it comes."""
+        endpoint, _, ending = request.path[len(PREFIX) :].rpartition("/")
+        if ROUTES.get(ending) != "_invoke" or self._watchers.needs(endpoint):
+            return False
+        return flow.takes_stream(self._plane.fleets.routes, endpoint, request)
 
     def _invoke(self, endpoint: str, request: Request) -> Response | Later:
         plane, begun = self._plane, time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,7 @@ from seaproof.cli.session import show_json
 if TYPE_CHECKING:
     from seaproof.api.coverage import Operation
 
-SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs")
+SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts", "iam", "ecr", "sns", "sqs")
 
 
 @click.command("operations")
@@ -21,13 +22,14 @@ SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs")
 @click.option("--all", "everything", is_flag=True, help="List those too that are absent.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(names: tuple[str, ...], service: str | None, everything: bool, as_json: bool) -> None:
-    """List which operations of AWS the local server has: real, partial or absent.
+    """List which operations of AWS the local server has: real, partial, moto or absent.
 
     Real ones do all that their request can say. Partial ones name the members that they ignore (they are taken, shown
     by Describe, and have no effect on one machine) and those that they refuse by name. An absent operation is
     answered with an error that names it. Name operations, such as CreateModel, to see them whole.
 
-    STS, IAM, ECR, SNS and other services are moto's (pip install "seaproof[neighbours]"), and are not listed.
+    What is moto's is answered by moto in the same process (pip install "seaproof[neighbours]"), as far as moto goes.
+    moto has many more services than are listed; docs/reference/operations.md names them.
     """
     from seaproof.api import coverage
 
@@ -50,7 +52,12 @@ def command(names: tuple[str, ...], service: str | None, everything: bool, as_js
         if every:
             has = sum(operation.state != coverage.ABSENT for operation in every)
             print(f"{one}: {has} of {len(coverage.of_service(one))} operations")
+        of_moto = [operation.name for operation in every if operation.state == coverage.MOTO and not wanted]
+        if of_moto:
+            print(fill(f"moto: {', '.join(of_moto)}", 110, initial_indent="  ", subsequent_indent="        "))
         for operation in every:
+            if operation.name in of_moto:
+                continue
             print(f"  {operation.name:42} {operation.state}")
             for how, paths in (("ignored", operation.ignored), ("refused", operation.refused)):
                 if paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import show_json
 from seaproof.cli.shipping import OnScreen, target_options, way
+from seaproof.errors import SeaproofError
 from seaproof.ship import execute
 
 
@@ -34,8 +36,7 @@ def command(
     with way(folder, as_json, stage, target_name, profile, region) as found:
         titles = [made.title for made in reversed(found.record.made)]
         if not dry_run and titles and not yes and not as_json:
-            click.echo("\n".join(f"  {title}" for title in titles), err=True)
-            click.confirm(f"Take back these {len(titles)} things at {found.target.name}?", abort=True, err=True)
+            _agree(titles, found.target.name)
         if not dry_run:
             with Screen(quiet=as_json) as screen:
                 execute.take_back(found.record, found.target, OnScreen(screen))
@@ -47,3 +48,19 @@ def command(
         print("\n".join(f"would take back: {title}" for title in titles))
     else:
         print(f"{len(titles)} things are removed.")
+
+
+def _agree(titles: list[str], target: str) -> None:
+    """Show what would go and ask; SeaproofError where the answer is no, or nobody is there to answer."""
+    click.echo("\n".join(f"  {title}" for title in titles), err=True)
+    try:
+        agreed = click.confirm(f"Take back these {len(titles)} things at {target}?", err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise SeaproofError(
+            "nobody answered, so nothing is removed", next_step="--yes removes without asking."
+        ) from error
+    if not agreed:
+        raise SeaproofError("nothing is removed, as you said")

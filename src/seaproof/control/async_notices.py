@@ -1,7 +1,7 @@
-"""What is told of an asynchronous invocation that has ended: the message that SNS would carry, posted to a webhook.
+"""What is told of an asynchronous invocation that has ended: through the endpoint's topics of SNS, and to a webhook.
 
-The message is that of the developer guide, "Check prediction results" of asynchronous inference; around it is what SNS
-posts to a subscriber over HTTP. `SEAPROOF_ASYNC_WEBHOOK` says where; without it nobody is told.
+The message is that of the developer guide, "Check prediction results" of asynchronous inference. A topic tells who has
+subscribed to it on this server. `SEAPROOF_ASYNC_WEBHOOK` is told what SNS posts to a subscriber over HTTP, without one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 import time
 import urllib.request
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ from seaproof.contract.http import CONTENT_TYPE
 from seaproof.control.async_invocations import Accepted
 from seaproof.control.containers import KIND as ENDPOINT
 from seaproof.control.plane import Plane
-from seaproof.http.message import Response
+from seaproof.http.message import Headers
 
 ATTEMPTS = 3
 PATIENCE = 5.0
@@ -31,23 +33,38 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _log = logging.getLogger(__name__)
 
 
-def send(plane: Plane, accepted: Accepted, ended: Response | str) -> None:
-    """Tell how it ended: with a response, or with a text that says why not. Never raises."""
+@dataclass(frozen=True)
+class Answer:
+    """What a container answered, as far as it is told."""
+
+    headers: Headers
+    body: bytes | None
+    """None where it has over INLINE_BYTES."""
+
+
+Publish = Callable[[str, str], str]
+"""Publishes a message to a topic of SNS: "", or why that was not possible."""
+
+
+def send(plane: Plane, accepted: Accepted, ended: Answer | str, publish: Publish) -> None:
+    """Tell how it ended: with an answer, or with a text that says why not. Never raises."""
     url = plane.settings.async_webhook
-    if not url:
-        return
     record = plane.store.get(ENDPOINT, accepted.endpoint)
     config = record.body["_plan"].get("async") if record else None
     wanted = config["OutputConfig"].get("NotificationConfig") or {} if config else {}
     topic = wanted.get("ErrorTopic" if isinstance(ended, str) else "SuccessTopic", "")
-    if wanted and not topic:
+    if not topic and (wanted or not url):
         return
     kind = "ERROR_NOTIFICATION_TOPIC" if isinstance(ended, str) else "SUCCESS_NOTIFICATION_TOPIC"
     inline = kind in (wanted.get("IncludeInferenceResponseIn") or [])
-    _post(plane, url, topic, json.dumps(message(plane, accepted, ended, inline=inline)))
+    text = json.dumps(message(plane, accepted, ended, inline=inline))
+    if topic and (problem := publish(topic, text)):
+        _tell_once(plane, accepted.endpoint, f"Nobody is told through {topic}: {problem}")
+    if url:
+        _post(plane, url, topic, text)
 
 
-def message(plane: Plane, accepted: Accepted, ended: Response | str, *, inline: bool) -> dict[str, Any]:
+def message(plane: Plane, accepted: Accepted, ended: Answer | str, *, inline: bool) -> dict[str, Any]:
     """What SageMaker publishes; with the answer itself where that is `inline` and small enough."""
     request = {
         "contentType": accepted.members.get("ContentType"),
@@ -72,9 +89,14 @@ def message(plane: Plane, accepted: Accepted, ended: Response | str, *, inline: 
     else:
         kind = next((v.decode("latin-1") for n, v in ended.headers if n == CONTENT_TYPE.encode()), "")
         answer = {"contentType": kind, "outputLocation": accepted.output}
-        if inline and isinstance(ended.body, bytes) and len(ended.body) <= INLINE_BYTES:
+        if inline and ended.body is not None:
             answer["responseBody"] = {"content": base64.b64encode(ended.body).decode(), "encoding": "BASE64"}
     return {**told, "responseParameters": answer} if answer else told
+
+
+def _tell_once(plane: Plane, endpoint: str, text: str) -> None:
+    if all(event.event["message"] != text for event in plane.store.events(ENDPOINT, endpoint)):
+        plane.store.add_event(ENDPOINT, endpoint, "async-notice", text)
 
 
 def _post(plane: Plane, url: str, topic: str, text: str) -> None:

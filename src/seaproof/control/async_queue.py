@@ -9,22 +9,28 @@ One thread looks after all that waits, and each invocation that runs has one; ne
 from __future__ import annotations
 
 import io
+import shutil
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Condition
 
 from seaproof.contract.limits import ASYNCHRONOUS
 from seaproof.control import async_notices
 from seaproof.control.async_invocations import KIND, Accepted, read
+from seaproof.control.async_notices import INLINE_BYTES, Answer, Publish
 from seaproof.control.containers import KIND as ENDPOINT
 from seaproof.control.plane import Plane
-from seaproof.errors import SeaproofError, ServiceError, StorageError
+from seaproof.errors import HttpError, SeaproofError, ServiceError, StorageError
 from seaproof.http.message import Request
 from seaproof.invocations import flow
+from seaproof.invocations.stored_body import StoredBody
+from seaproof.invocations.streaming import to_file
 from seaproof.invocations.terms import asynchronous
-from seaproof.storage.storage import parse_address
+from seaproof.storage.storage import Address, parse_address
 
 TICK = 0.25
 """Seconds between two looks at what has to wait for an instance."""
@@ -43,9 +49,10 @@ class _NotNow(Exception):
 class AsyncQueue:
     """All asynchronous invocations of one coordinator. Usable from any thread."""
 
-    def __init__(self, plane: Plane, report: flow.Report) -> None:
+    def __init__(self, plane: Plane, report: flow.Report, publish: Publish) -> None:
         self._plane = plane
         self._report = report
+        self._publish = publish
         self._changed = Condition()
         self._waiting: dict[str, deque[Accepted]] = {}
         self._running: Counter[str] = Counter()
@@ -54,6 +61,7 @@ class AsyncQueue:
 
     def recover(self) -> None:
         """Take up what is on record; called once, before anything else is put in."""
+        shutil.rmtree(_folder(self._plane), ignore_errors=True)
         for record in self._plane.store.records(KIND):
             self.put(read(record))
 
@@ -155,7 +163,9 @@ class AsyncQueue:
             _log(plane, accepted, outcome)
 
         try:
-            request = Request("POST", "", headers=accepted.headers, body=_input(plane, accepted))
+            request = Request("POST", "", headers=accepted.headers, body=accepted.body or b"")
+            # Up to 1 GB each: what is sent comes from storage while it goes, and what is answered goes to a file.
+            stored = None if accepted.body is not None else _input(plane, accepted)
             steps = flow.invocation(
                 plane.fleets.routes,
                 accepted.endpoint,
@@ -163,17 +173,35 @@ class AsyncQueue:
                 plane.settings,
                 terms=asynchronous(accepted.timeout),
                 report=report,
+                stored=stored,
             )
-            response = plane.sender.invoke(steps)
-            assert isinstance(response.body, bytes)
-            _write(plane, accepted.output, response.body)
+            answer = self._ask(steps, accepted)
         except ServiceError as error:
             self._refused(accepted, error)
         except Failed as error:
             self._end(accepted, error.what)
         else:
-            async_notices.send(plane, accepted, response)
+            async_notices.send(plane, accepted, answer, self._publish)
             plane.store.delete(KIND, accepted.id)
+
+    def _ask(self, steps: flow.Steps, accepted: Accepted) -> Answer:
+        """Drive the steps, with the answer as an object at last."""
+        plane = self._plane
+        path = _folder(plane) / f"{accepted.id}.part"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            response = plane.sender.run(lambda client: to_file(client, steps, path, ASYNCHRONOUS.value))
+            body = path.read_bytes() if path.stat().st_size <= INLINE_BYTES else None
+            _write(accepted.output, lambda address: plane.storage.move(path, address), plane)
+        except HttpError as error:
+            if error.kind != "oversize":
+                raise _NotNow from error  # the server ends
+            raise Failed(f"The answer is over {ASYNCHRONOUS}.") from error
+        except (StorageError, OSError) as error:
+            raise Failed(f"The input cannot be read, or the answer cannot be kept: {error}") from error
+        finally:
+            path.unlink(missing_ok=True)
+        return Answer(response.headers, body)
 
     def _refused(self, accepted: Accepted, error: ServiceError) -> None:
         """The invocation has failed, unless nothing was wrong with it."""
@@ -186,15 +214,16 @@ class AsyncQueue:
         """It has failed: the text is written where failures go, and told."""
         plane = self._plane
         if accepted.failure:
+            said = why.encode()
             try:
-                _write(plane, accepted.failure, why.encode())
+                _write(accepted.failure, lambda address: plane.storage.write(address, io.BytesIO(said)), plane)
             except Failed as error:
                 why = f"{why} That could not be written: {error.what}"
         # What a container answered is explained by an event anyhow; here it is told where nobody would find it.
         if not (explained and accepted.failure) and plane.store.get(ENDPOINT, accepted.endpoint):
             text = f"Asynchronous invocation {accepted.inference_id}: {why}"
             plane.store.add_event(ENDPOINT, accepted.endpoint, "async-failed", text)
-        async_notices.send(plane, accepted, why)
+        async_notices.send(plane, accepted, why, self._publish)
         plane.store.delete(KIND, accepted.id)
 
 
@@ -209,24 +238,29 @@ def _log(plane: Plane, accepted: Accepted, outcome: flow.Outcome) -> None:
             file.write(f"{moment}: [{accepted.inference_id}] {how}; output {accepted.output}\n")
 
 
-def _input(plane: Plane, accepted: Accepted) -> bytes:
-    if accepted.body is not None:
-        return accepted.body
+def _input(plane: Plane, accepted: Accepted) -> StoredBody:
     where = accepted.members["InputLocation"]
+    address = parse_address(where)
     try:
-        with plane.storage.open(parse_address(where)) as file:
-            body = file.read(ASYNCHRONOUS.value + 1)
-    except (StorageError, OSError) as error:
+        # Where there is none, opening it says so best.
+        plane.storage.open(address).close()
+        size = next(found.size for found in plane.storage.list(address) if found.address == address)
+    except (StorageError, OSError, StopIteration) as error:
         raise Failed(f"The input cannot be read from {where}: {error}") from error
-    if len(body) > ASYNCHRONOUS.value:
+    if size > ASYNCHRONOUS.value:
         raise Failed(f"The input at {where} is over {ASYNCHRONOUS}.")
-    return body
+    return StoredBody(lambda: plane.storage.open(address), size)
 
 
-def _write(plane: Plane, where: str, body: bytes) -> None:
+def _folder(plane: Plane) -> Path:
+    """Where answers are that are not whole yet."""
+    return plane.folder / "async"
+
+
+def _write(where: str, write: Callable[[Address], None], plane: Plane) -> None:
     for attempt in range(1, WRITES + 1):
         try:
-            plane.storage.write(parse_address(where), io.BytesIO(body))
+            write(parse_address(where))
             return
         except (StorageError, OSError) as error:
             if attempt == WRITES:

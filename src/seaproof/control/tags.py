@@ -24,10 +24,16 @@ def add_tags(plane: Plane, request: Body) -> Body:
 
 
 def list_tags(plane: Plane, request: Body) -> Body:
-    """All tags of a resource, by key; they fit on one page."""
-    if request.get("NextToken"):
-        raise ServiceError("ValidationException", "Invalid NextToken: all tags are on the first page.")
-    return {"Tags": _as_list(plane.store.tags(_find(plane, request["ResourceArn"]).arn))}
+    """The tags of a resource, by key, at most MaxResults of them; a token is the last key of the page before."""
+    tags = _as_list(plane.store.tags(_find(plane, request["ResourceArn"]).arn))
+    after = request.get("NextToken")
+    if after:
+        if after not in (tag["Key"] for tag in tags):
+            raise ServiceError("ValidationException", "Invalid NextToken: it must come from an answer to this request.")
+        tags = [tag for tag in tags if tag["Key"] > after]
+    count = request.get("MaxResults", MAX_TAGS)
+    more = {"NextToken": tags[count - 1]["Key"]} if len(tags) > count else {}
+    return {"Tags": tags[:count], **more}
 
 
 def delete_tags(plane: Plane, request: Body) -> Body:

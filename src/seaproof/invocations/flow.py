@@ -28,11 +28,15 @@ from seaproof.contract.http import (
     TARGET_MODEL,
     TARGET_VARIANT,
 )
+from seaproof.http import reply as http_reply
 from seaproof.http.message import Headers, Request, Response
+from seaproof.http.reply import StreamedReply
 from seaproof.invocations import answers, target_model
 from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
+from seaproof.invocations.hop_body import LARGE, HopBody
 from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
 from seaproof.invocations.sessions import NEW, Sessions
+from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.terms import Terms, of_variant, real_time
 from seaproof.invocations.tracing import Span
 from seaproof.settings import Settings
@@ -46,7 +50,8 @@ _PLATFORM = b"x-amzn-sagemaker-"
 _SESSION_ID = SESSION_ID.lower().encode()
 _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
-_DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
+"""Headers (lower case) that some endpoints take: whether this one does is found with its instance."""
 _TARGET_MODEL_LIMIT = 1024  # API model: TargetModelHeader maximum
 
 
@@ -148,6 +153,7 @@ def invocation(
     *,
     terms: Terms | None = None,
     report: Report | None = None,
+    stored: StoredBody | None = None,
     chance: random.Random = _CHANCE,
     now: Callable[[], float] = time.monotonic,
 ) -> Steps:
@@ -156,11 +162,13 @@ def invocation(
 
     A connection that is refused is tried again on each other instance, since nothing was sent. Whatever happens
     after a container took the request is answered and not repeated here: the container may have done its work.
-    `report` is told once for each instance that was asked.
+    `report` is told once for each instance that was asked. `stored` is sent in place of the request's body.
     """
     terms = terms or real_time(settings)
     asked = _asked_of(request.headers)
-    _check(routes, endpoint, request, asked, settings, terms)
+    body = request.body if request.stream is None else HopBody(request.stream, _length(request))
+    size = len(stored or body) if isinstance(body, bytes) else body.length or 0
+    _check(routes, endpoint, size, asked, settings, terms)
     session = asked.get(_SESSION_ID, "")
     session = "" if session == NEW else session
     choice = _Choice(routes, endpoint, asked.get(_TARGET_VARIANT, ""), session, settings, chance)
@@ -176,10 +184,14 @@ def invocation(
         try:
             answer = partial(_answer, choice.sessions, variant.name, instance.id)
             terms = of_variant(terms, variant)
-            if len(request.body) > terms.request_bytes:
+            if size > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
-            opened = answer if terms.streamed else None
-            reply, trace = yield from _through(instance, endpoint, request, asked, terms, begun, now, opened)
+            opened = None
+            if terms.streamed or terms.asynchronous:
+                opened = partial(_opened, choice.sessions, variant.name, instance.id)
+            reply, trace = yield from _through(
+                instance, endpoint, request, body, stored, asked, terms, begun, now, opened
+            )
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -194,6 +206,23 @@ def invocation(
                 report(Outcome(endpoint, variant.name, instance.id, trace, now() - begun, failed))
 
 
+def takes_stream(routes: Routes, endpoint: str, request: Request) -> bool:
+    """Whether the body of this request can be passed on while it comes: it is large, and no container needs it whole.
+
+    A model that turns out to be lost is loaded, and asked once more with the same body.
+    """
+    if _length(request) <= LARGE:
+        return False
+    routing = routes.get(endpoint)
+    first = [i.containers[: None if i.direct else 1] for v in routing.variants for i in v.instances] if routing else []
+    return bool(first) and not any(container.models for containers in first for container in containers)
+
+
+def _length(request: Request) -> int:
+    """What the caller says of its body's length; 0 where it says nothing."""
+    return int(request.header(b"content-length") or 0)
+
+
 def _asked_of(headers: Headers) -> dict[bytes, str]:
     """The headers that are for the platform: what of the request decides where it goes. The first of each name."""
     found: dict[bytes, str] = {}
@@ -203,19 +232,17 @@ def _asked_of(headers: Headers) -> dict[bytes, str]:
     return found
 
 
-def _check(
-    routes: Routes, endpoint: str, request: Request, asked: dict[bytes, str], settings: Settings, terms: Terms
-) -> None:
+def _check(routes: Routes, endpoint: str, size: int, asked: dict[bytes, str], settings: Settings, terms: Terms) -> None:
     routing = routes.get(endpoint)
     if routing is not None and (routing.asynchronous > 0) != terms.asynchronous:
         raise answers.wrong_kind(endpoint, asynchronous=routing.asynchronous > 0)
-    if len(request.body) > terms.request_bytes:
+    if size > terms.request_bytes:
         raise answers.oversize(settings, endpoint)
     for name, value in asked.items():
         if name == _CUSTOM_ATTRIBUTES and len(value) > settings.profile.custom_attributes.value:
             raise answers.too_long("customAttributes", settings.profile.custom_attributes.value)
         # Whether a container or a model may be named is a matter of the instance's model, and decided there.
-        if name in answers.NOT_SUPPORTED and name not in _DECIDED_LATER:
+        if name in answers.NOT_SUPPORTED and name not in DECIDED_LATER:
             raise answers.not_supported(endpoint, name)
 
 
@@ -223,6 +250,8 @@ def _through(
     instance: Instance,
     endpoint: str,
     request: Request,
+    body: bytes | HopBody,
+    stored: StoredBody | None,
     asked: dict[bytes, str],
     terms: Terms,
     begun: float,
@@ -239,7 +268,8 @@ def _through(
     return chain(
         [step_to(container, target) for container in containers],
         _forwarded(request.headers),
-        request.body,
+        body,
+        stored=stored,
         deadline=begun + terms.timeout,
         hop_limit=terms.hop_bytes,
         reply_limit=terms.reply_bytes,
@@ -283,7 +313,7 @@ def step_to(container: Container, target: str) -> Step:
     if container.models is None:
         return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
-    return Step(container.name, container.host, container.port, exchange=exchange)
+    return Step(container.name, container.host, container.port, exchange=exchange, repeats=True)
 
 
 def _span(headers: Headers, containers: int) -> Span | None:
@@ -303,6 +333,11 @@ def _answer(sessions: Sessions | None, variant: str, instance: str, reply: Reply
     if sessions is not None:
         sessions.heard(reply.headers, instance)
     return Response(reply.status, _returned(reply.headers, variant), reply.body)
+
+
+def _opened(sessions: Sessions | None, variant: str, instance: str, reply: StreamedReply) -> Response:
+    """The head of the answer to whoever takes the reply as it comes."""
+    return _answer(sessions, variant, instance, http_reply.Reply(reply.status, reply.headers))
 
 
 def _returned(headers: Headers, variant: str) -> Headers:

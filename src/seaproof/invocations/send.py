@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from seaproof.contract.http import PING, is_healthy
 from seaproof.errors import HttpError
 from seaproof.http import client as http_client
-from seaproof.http.client import Client
+from seaproof.http.client import Body, Client
 from seaproof.http.message import Headers, Response
 from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
@@ -63,27 +63,42 @@ async def invoke(client: Client, steps: Steps) -> Response:
     return await drive(client, steps)
 
 
-async def request(client: Client, call: Call) -> http_client.Reply:
-    """Send one call; its reply, whole. HttpError where there is none."""
-    return await client.request(
+async def request(client: Client, call: Call) -> http_client.Reply | http_client.StreamedReply:
+    """Send one call; its reply, whole or as the call allows it. HttpError where there is none."""
+    headers, body = framed(call)
+    return await client.ask(
         call.host,
         call.port,
         call.method,
         call.target,
-        call.headers,
-        call.body,
+        headers,
+        body,
         timeout=call.timeout,
         max_body=call.max_body,
+        stream_over=call.stream_over,
         # What killed one container is not sent to the next.
         resend=False,
     )
 
 
-async def drive(client: Client, steps: Generator[Call | Wait, Any, Result], first: Call | Wait | None = None) -> Result:
+def framed(call: Call) -> tuple[Headers, Body]:
+    """Headers and body of a call as a client takes them: what lies in storage goes out in parts, of known length."""
+    if call.stored is None:
+        return call.headers, call.body
+    return [*call.headers, (b"Content-Length", b"%d" % len(call.stored))], call.stored.parts()
+
+
+async def drive(
+    client: Client,
+    steps: Generator[Call | Wait, Any, Result],
+    first: Call | Wait | None = None,
+    begun: http_client.StreamedReply | None = None,
+) -> Result:
     """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result.
 
-    `first` is what they have yielded, where they are under way already.
+    `first` is what they have yielded, where they are under way already, and `begun` what came of it.
     """
+    reply: http_client.Reply | http_client.StreamedReply
     try:
         call = first or next(steps)
         while True:
@@ -93,7 +108,7 @@ async def drive(client: Client, steps: Generator[Call | Wait, Any, Result], firs
                 call = steps.send(None)
                 continue
             try:
-                reply = await request(client, call)
+                reply, begun = begun or await request(client, call), None
             except HttpError as error:
                 call = steps.throw(error)
             else:
