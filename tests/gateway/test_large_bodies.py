@@ -213,7 +213,7 @@ def test_the_step_that_stalls_is_blamed_and_not_the_one_that_waits_for_it():
 
         return Response(200, framing(request), parts())
 
-    with gateway(*three(passes_on, stalls, whole), settings=Settings(invocation_timeout=1.0)) as front:
+    with gateway(*three(passes_on, stalls, whole), settings=Settings(invocation_timeout=2.5)) as front:
         got = front.post("", BODY, Content_Type="text/csv")
 
     assert got.status == 504
@@ -226,8 +226,8 @@ def test_a_step_that_does_not_read_is_blamed_and_not_the_one_that_cannot_send():
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    with gateway(*three(passes_on, never, whole), settings=Settings(invocation_timeout=1.0)) as front:
-        got = front.post("", BODY * 4, Content_Type="text/csv")
+    with gateway(*three(passes_on, never, whole), settings=Settings(invocation_timeout=2.5)) as front:
+        got = front.post("", BODY, Content_Type="text/csv")
 
     assert got.status == 504
     assert (got.json["step"]["name"], got.json["cause"]) == ("second", "timeout")
