@@ -105,6 +105,16 @@ def caller(front: Front) -> Iterator[tuple[socket.socket, http.client.HTTPRespon
         yield connection, answer
 
 
+def test_a_caller_that_sends_all_before_it_reads_gets_its_answer():
+    body = BODY * 20
+
+    with gateway(*three(passes_on, passes_on, passes_on)) as front:
+        got = front.post("", body, Content_Type="text/csv")
+
+    assert got.status == 200
+    assert got.body == body
+
+
 def test_what_is_small_goes_on_whole_with_its_length_even_where_it_came_in_chunks():
     seen: list[str] = []
 

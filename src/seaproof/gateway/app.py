@@ -96,7 +96,7 @@ class Gateway:
             return self._pipeline(request)
         if request.path == METRICS:
             return self._metrics.response()
-        return self._ping() if request.path == PING else self._page()
+        return self._ping() if request.path == PING else self._page(request.header(b"host", "localhost:9001"))
 
     def close(self) -> None:
         """No models are loaded any more; who waits for one is told."""
@@ -195,7 +195,7 @@ class Gateway:
             return seat.problem
         return str(await ping(self._client, place.host, place.port, self._settings.profile.ping_timeout.value))
 
-    def _page(self) -> Response:
+    def _page(self, host: str) -> Response:
         many = any(seat.container.multi for seat in self._chain)
         query = "?model=NAME" if many else ""
         usual = {self._manner.replies: " (the default here)"}
@@ -204,7 +204,7 @@ class Gateway:
             "configuration": self._manner.about,
             "containers": [_described(seat) for seat in self._chain],
             "call": {
-                f"POST /pipeline{query}": f"curl 'localhost:9001/pipeline{query}' --data-binary @FILE "
+                f"POST /pipeline{query}": f"curl '{host}/pipeline{query}' --data-binary @FILE "
                 "-H 'Content-Type: text/csv'",
                 "?replies=all": f"the replies of all containers in one JSON object{usual.get(asking.ALL, '')}",
                 "?replies=last": f"the reply of the last container as it is{usual.get(asking.LAST, '')}",

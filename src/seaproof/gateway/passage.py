@@ -52,6 +52,8 @@ class Passage:
     hazal_headers: bool = False
     loads: list[Load] = field(default_factory=list)
     """The loads that this request waited for."""
+    sent: HopBody | None = None
+    """The caller's body, where it is passed on while it comes."""
     places: list[Place] = field(default_factory=list)
     loaded: dict[int, Loaded] = field(default_factory=dict)
     """The models of the multi-model containers, by the number of the step, from 0."""
@@ -88,6 +90,7 @@ class Passage:
         if request.stream is not None:
             length = request.header(b"content-length")
             body = await held(request.stream, int(length) if length else None, whole=asked.models[0] != "")
+            self.sent = body if isinstance(body, HopBody) else None
         steps = self._chain(asked, request, body)
         return await self.go_on(steps, next(steps))
 
@@ -153,7 +156,7 @@ class Passage:
                     reply, met = await self._reply(call, met), None
                     if call.opened is not None and isinstance(reply, StreamedReply):
                         deadline = time.monotonic() + call.timeout
-                        return await pass_on(steps, call, reply, deadline, self._ended, self._broken)
+                        return await pass_on(steps, call, reply, deadline, self._ended, self._broken, self._sends)
                 except HttpError as error:
                     met = None
                     call = steps.throw(error)
@@ -165,6 +168,9 @@ class Passage:
         except BaseException:
             steps.close()
             raise
+
+    def _sends(self) -> bool:
+        return self.sent is not None and not self.sent.ended_at
 
     def _ended(self, came: Came) -> None:
         self._correct(came[1])
