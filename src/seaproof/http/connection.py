@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
     @property
     def _receives(self) -> bool:
         """Whether a body still comes as a stream: a client may send all of it before it reads any of the answer."""
-        return self._unread is not None and not self._unread.complete
+        return self._unread is not None and not self._unread.complete and not self._finished
 
     def _begin(self, request: Request, keep_alive: bool, old: bool) -> None:
         if request.stream is not None:
@@ -349,9 +349,12 @@ class Connection(asyncio.Protocol):
 
     def _break_off(self, head: encode.StreamHead) -> None:
         """End a stream so that the client cannot take it for whole; what was made of it still goes out."""
-        self._finished = True
+        may_not_read, self._finished = self._receives, True
         self._pending.clear()
         self._held.clear()
+        if may_not_read:
+            self._transport.abort()
+            return
         if head.chunked or head.length is not None:
             self._transport.close()
             return

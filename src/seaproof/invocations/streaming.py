@@ -95,7 +95,7 @@ async def pass_on(
     to send, where it does so while its answer begins.
     """
     assert call.opened is not None
-    answer = call.opened(reply)
+    answer = call.opened(call, reply)
     body = cast(HopBody, answer.body)
     timer = asyncio.get_running_loop().call_later(max(0.0, deadline - time.monotonic()), reply.expire)
     try:
