@@ -1,7 +1,9 @@
 """[ship] and [stage.NAME] of seaproof.toml -> Shipment: what goes to AWS, where, and how. Read once, frozen.
 
-A stage is [ship] with what [stage.NAME] says laid over it, table by table. Keys are the short words below; what they do
-not cover is written in SageMaker's own words in a `request` table, which is laid over the request that it names.
+A stage is [ship] with what [stage.NAME] says laid over it, table by table. Its endpoint, and the prefix of its data,
+end in its name unless it names others itself, so that no stage touches what another has. Keys are the short words
+below; what they do not cover is written in SageMaker's own words in a `request` table, which is laid over the request
+that it names.
 """
 
 from __future__ import annotations
@@ -158,7 +160,7 @@ def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
     over = project.stages.get(stage, {})
     if not isinstance(over, dict):
         raise ProjectError("a table is expected here", where=f"{file}, stage.{stage}")
-    values = laid_over(project.ship, over)
+    values = laid_over(project.ship, _of_its_own(project, stage, over) if stage else over)
     values.update({name: value for name, value in given.items() if value})
     return _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
 
@@ -169,6 +171,17 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     for key, value in above.items():
         under = result.get(key)
         result[key] = laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _of_its_own(project: Project, stage: str, over: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage says, with a prefix and an endpoint of its own where it names none."""
+    endpoint, common = over.get("endpoint", {}), project.ship.get("endpoint", {})
+    prefix = str(project.ship.get("prefix") or project.name).strip("/")
+    result = {"prefix": f"{prefix}-{stage}", **over}
+    if isinstance(endpoint, Mapping) and isinstance(common, Mapping):
+        name = common.get("name") or project.endpoint.name or project.name
+        result["endpoint"] = {"name": f"{name}-{stage}", **endpoint}
     return result
 
 

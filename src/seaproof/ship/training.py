@@ -18,7 +18,10 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
     or whose model was removed, is run again under the next name: names are taken for good.
     """
     request = job_request(draft, channels)
-    name = name_of(draft.project.name, {**request, "data": {key: held for key, (_, held) in channels.items()}})
+    made_of: dict[str, Any] = {"data": {key: held for key, (_, held) in channels.items()}}
+    if draft.image_content:
+        made_of["image"] = draft.image_content
+    name = name_of(draft.base_name, {**request, **made_of})
     job, status = next_job(
         draft,
         "TrainingJob",

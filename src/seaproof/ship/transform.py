@@ -24,7 +24,7 @@ def add(draft: Draft, source: str, model: str, bucket_is_there: bool) -> str:
         held = data.add_files(draft, files, key, bucket_is_there)
         uri = f"s3://{draft.place.bucket}/{key}"
     request = job_request(draft, uri, model)
-    wanted = name_of(draft.project.name, {**request, "data": held})
+    wanted = name_of(draft.base_name, {**request, "data": held})
     name, status = next_job(draft, "TransformJob", wanted, lambda _, status: status in GONE)
     output = f"{draft.place.root}/predictions/{name}/"
     draft.names.update({"transform job": name, "predictions": output})
