@@ -145,9 +145,12 @@ class Shipment:
         return self.stage or "default"
 
 
-def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
+def read(
+    project: Project, stage: str = "", over: Mapping[str, Any] | None = None, **given: str | None
+) -> Shipment:
     """The shipment of one stage; `given` are options that come before the file (target, profile, region).
 
+    `over` is laid over the stage as a stage is laid over [ship]: options that say more than that.
     ProjectError names a stage that is not there, an unknown key, a value of the wrong kind.
     """
     file = str(project.file or project.root)
@@ -160,7 +163,7 @@ def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
         if not isinstance(over, dict):
             raise ProjectError("a table is expected here", where=f"{file}, stage.{other}")
         _shipment(Table(over, file, f"stage.{other}"), project, other, alone=True)
-    values = laid_over(project.ship, project.stages.get(stage, {}))
+    values = laid_over(laid_over(project.ship, project.stages.get(stage, {})), over or {})
     values.update({name: value for name, value in given.items() if value})
     shipment = _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
     rules.check(shipment, project)

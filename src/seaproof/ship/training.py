@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seaproof.ship.draft import GONE, Draft, name_of, next_job
+from seaproof.ship.draft import GONE, Draft, free_name, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.requests import training_job
 from seaproof.ship.shipment import laid_over
 
 
-def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
-    """Add the job that makes the model, or the wait for it; its name.
+def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") -> str:
+    """Add the job that makes the model, or the wait for it; its name, which is `wanted` where that is given.
 
     A job that has completed for the same image, data, hyperparameters and settings is taken as it is. One that failed,
     or whose model was removed, is run again under the next name: names are taken for good.
     """
     request = job_request(draft, channels)
+    if wanted:
+        draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
+        draft.steps.append(step(draft, {**named(request, wanted), "Tags": draft.tag_list()}))
+        return wanted
     name = name_of(draft.project.name, {**request, "data": {key: held for key, (_, held) in channels.items()}})
     job, status = next_job(
         draft,

@@ -43,8 +43,28 @@ class EndedBadly(SeaproofError):
         self.reason = reason
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while something was waited for, which runs on; `kind` is as in `Step.waits_for`."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name}")
+        self.kind, self.name = kind, name
+
+
 def wait(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
-    """Until what the step began has come to its end; its last description. EndedBadly where that is no good one."""
+    """Until what the step began has come to its end; its last description.
+
+    EndedBadly where that is no good one, Interrupted on Ctrl-C.
+    """
+    try:
+        return _waited(step, target, watcher)
+    except KeyboardInterrupt as error:
+        named = ("TrainingJobName", "TransformJobName", "EndpointName")
+        name = next(str(step.call.request[member]) for member in named if member in step.call.request)
+        raise Interrupted(step.waits_for, name) from error
+
+
+def _waited(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
     request = step.call.request
     if step.waits_for == "training job":
         return job(target, watcher, "TrainingJob", str(request["TrainingJobName"]))
