@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find src examples/income -type f -not -path '*/__pycache__/*' -not -path '*/.seaproof/*')
 
-.PHONY: help demo test lint types docs bench bench-batch soak clean classic-env
+.PHONY: help demo test lint types docs bench soak clean classic-env
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -32,9 +32,6 @@ bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes;
 
 classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a folder, in an environment of its own
 	@$(BIN)/python tests/examples/classic_environment.py
-
-bench-batch: $(VENV)/.test  ## measure batch transform against SageMaker SDK v2, the limit, and Ray
-	@$(BIN)/python benchmarks/batch.py $(ARGS)
 
 soak: $(VENV)/.test  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -1,6 +1,9 @@
 """Batch transform: a job against the splitter and sender of SageMaker SDK v2, and against the limit; memory; Ray.
 
 python benchmarks/batch.py [--megabytes 500] [--rounds 5] [--only echo,header,logreg,catboost,sparse,ray]
+python benchmarks/batch.py --quick          30 MB, one round, the logistic regression and the header
+
+Every side of a comparison asks the same server, round by round in turn, and medians are compared.
 """
 
 from __future__ import annotations
@@ -20,59 +23,67 @@ from rival import SERVED, Rival
 
 HERE = Path(__file__).resolve().parent
 DATA = CACHE / "models"
+PARTS = ("echo", "header", "logreg", "catboost", "sparse", "ray")
+QUICK = (30, 1, ("logreg", "header"))
 SDK = REPOSITORY / ".cache" / "clients" / "sdk-v2"
 PINS = REPOSITORY / "tests" / "wire" / "clients" / "sdk-v2.txt"
 MAKE = REPOSITORY / "tests" / "examples" / "classic_environment.py"
 WORKERS = os.cpu_count() or 1
+AT_ONCE = 2 * WORKERS
+"""Requests under way: what the container answers on /execution-parameters."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument(
         "--sdk-megabytes", type=int, default=2, help="what the SDK is given, in payloads of 1 MB; see README.md"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="echo,header,logreg,catboost,sparse,ray")
+    parser.add_argument("--only", default=",".join(PARTS), help="separated by commas; default: %(default)s")
     asked = parser.parse_args()
-    only = asked.only.split(",")
+    megabytes, rounds, only = QUICK if asked.quick else (asked.megabytes, asked.rounds, asked.only.split(","))
+    if unknown := sorted(set(only) - set(PARTS)):
+        parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     ours = Rival("seaproof")
     env = ours.install()
-    subprocess.run([env / "bin" / "python", HERE / "batch_data.py", DATA, str(asked.megabytes)], check=True)
+    subprocess.run([env / "bin" / "python", HERE / "batch_data.py", DATA, str(megabytes)], check=True)
+    rows = DATA / f"rows-{megabytes}.csv"
     SDK.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, MAKE, SDK, PINS], check=True)
     (DATA / "echo" / "model").mkdir(parents=True, exist_ok=True)
     for name in only:
         if name in ("echo", "logreg", "catboost"):
-            against_the_sdk_and_the_limit(ours, name, env, asked.rounds, part_of_it(asked.sdk_megabytes))
+            against_the_sdk_and_the_limit(ours, name, env, rounds, rows, part_of_it(rows, asked.sdk_megabytes))
         elif name == "header":
-            with_a_header(ours, asked.rounds)
+            with_a_header(ours, rounds, DATA / f"header-{megabytes}.csv")
         elif name == "sparse":
-            memory_of_a_sparse_input()
+            memory_of_a_sparse_input(rows)
         elif name == "ray":
-            subprocess.run([sys.executable, HERE / "batch_ray.py", str(DATA), str(asked.rounds)], check=True)
+            subprocess.run([sys.executable, HERE / "batch_ray.py", str(DATA), str(rows), str(rounds)], check=True)
 
 
-def part_of_it(megabytes: int) -> Path:
+def part_of_it(rows: Path, megabytes: int) -> Path:
     """The beginning of the data, for the SDK: it copies all of a payload for each line that it adds to it."""
     path = DATA / "part.csv"
-    with (DATA / "rows.csv").open("rb") as file:
+    with rows.open("rb") as file:
         data = file.read(megabytes * 10**6)
     path.write_bytes(data[: data.rfind(b"\n") + 1])
     return path
 
 
-def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int, part: Path) -> None:
+def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int, data: Path, part: Path) -> None:
     """Round by round, in turn: ours, the SDK's on a part of the data, and for a model the limit."""
-    model, data = name if name == "echo" else f"income-{name}", DATA / "rows.csv"
+    model = name if name == "echo" else f"income-{name}"
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": []}
-    for _ in range(rounds):
-        with rival.serving(model, WORKERS) as server:
-            runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, WORKERS]))
+    with rival.serving(model, WORKERS) as server:
+        for _ in range(rounds):
+            runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, AT_ONCE]))
+            if name != "echo":
+                limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
+                runs["limit"].append(figures(limit))
             runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, part, 1]))
-        if name != "echo":
-            limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
-            runs["limit"].append(figures(limit))
     ours, sdk = middle(runs["ours"]), middle(runs["sdk"])
     rate = data.stat().st_size / ours["seconds"] / 1e6
     sdk_rate = part.stat().st_size / sdk["seconds"] / 1e6
@@ -93,15 +104,15 @@ def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: in
     show(name, told)
 
 
-def with_a_header(rival: Rival, rounds: int) -> None:
+def with_a_header(rival: Rival, rounds: int, data: Path) -> None:
     """The header repeated in each request, through the echo server."""
     with rival.serving("echo", WORKERS) as server:
-        command = [sys.executable, HERE / "batch_ours.py", server.port, DATA / "header.csv", WORKERS, "--header"]
+        command = [sys.executable, HERE / "batch_ours.py", server.port, data, AT_ONCE, "--header"]
         ours = middle([figures(command) for _ in range(rounds)])
     show("header repeated, echo", {"ours, s": ours["seconds"], "coordinator CPU, s": ours["cpu"]})
 
 
-def memory_of_a_sparse_input() -> None:
+def memory_of_a_sparse_input(small: Path) -> None:
     """10 GB with a line end in each MiB, to a server that answers one line to each request."""
     path = DATA / "sparse"
     with path.open("wb") as file:
@@ -113,9 +124,8 @@ def memory_of_a_sparse_input() -> None:
     try:
         environ = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
         with running([sys.executable, str(HERE / "batch_null.py"), str(port)], environ, folder, port, "/ping"):
-            found = figures([sys.executable, HERE / "batch_ours.py", port, path, WORKERS])
-            small = DATA / "rows.csv"
-            other = figures([sys.executable, HERE / "batch_ours.py", port, small, WORKERS])
+            found = figures([sys.executable, HERE / "batch_ours.py", port, path, AT_ONCE])
+            other = figures([sys.executable, HERE / "batch_ours.py", port, small, AT_ONCE])
     finally:
         path.unlink()
     megabytes = small.stat().st_size // 10**6

@@ -1,6 +1,7 @@
 """The data and models of batch.py: the demo's real rows as numbers, repeated; runs in the environment of `seaproof`.
 
-python batch_data.py FOLDER MEGABYTES    rows.csv, header.csv, income-logreg/model, income-catboost/model below FOLDER
+python batch_data.py FOLDER MEGABYTES    rows-MEGABYTES.csv, header-MEGABYTES.csv, income-logreg/model and
+                                         income-catboost/model below FOLDER
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ def main(folder: Path, megabytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names, labels, table = encoded()
     block = "".join(",".join(f"{value:g}" for value in row) + "\n" for row in table).encode()
-    for name, head in (("rows.csv", b""), ("header.csv", ",".join(names).encode() + b"\n")):
-        path = folder / name
-        if not path.exists() or path.stat().st_size < megabytes * 10**6:
-            with path.open("wb") as file:
+    for name, head in (("rows", b""), ("header", ",".join(names).encode() + b"\n")):
+        path = folder / f"{name}-{megabytes}.csv"
+        if not path.exists():
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
                 file.write(head)
                 for _ in range(megabytes * 10**6 // len(block) + 1):
                     file.write(block)
+            part.replace(path)
     models = {"logreg": make_pipeline(StandardScaler(), LogisticRegression())}
     for name, model in models.items():
         target = folder / f"income-{name}" / "model" / "model.joblib"

@@ -1,6 +1,6 @@
 """A transform job on a Ray of one and of two nodes with a core each; whole jobs, started through the local server.
 
-python batch_ray.py FOLDER ROUNDS    FOLDER has rows.csv and income-logreg/model
+python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 300 MB are used
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from rival import HERE, SERVED
 
 from seaproof.api.client import Client, find
 
-MEGABYTES = 100
+MEGABYTES = 300
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-def main(folder: Path, rounds: int) -> None:
+def main(folder: Path, rows: Path, rounds: int) -> None:
     seconds: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         root = Path(work)
-        prepare(root, folder)
+        prepare(root, folder, rows)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
-            nodes = []
-            for count in (1, 2):
-                nodes.append(cluster.add_node(num_cpus=1))
-                for number in range(rounds):
-                    seconds[count].append(one_job(root, cluster.address, count, f"job-{count}-{number}"))
+            cluster.add_node(num_cpus=1)
+            for number in range(rounds):
+                seconds[1].append(one_job(root, cluster.address, 1, f"job-1-{number}"))
+                second = cluster.add_node(num_cpus=1)
+                seconds[2].append(one_job(root, cluster.address, 2, f"job-2-{number}"))
+                cluster.remove_node(second)
         finally:
             cluster.shutdown()
     one, two = statistics.median(seconds[1]), statistics.median(seconds[2])
     print(f"ray: 1 node, s {one:.3g}, 2 nodes, s {two:.3g}, 1 / 2 {one / two:.3g}")
 
 
-def prepare(root: Path, folder: Path) -> None:
+def prepare(root: Path, folder: Path, rows: Path) -> None:
     """A project whose image is the benchmark's own container with one worker, its model, and the input."""
     bucket = root / ".seaproof" / "s3" / "b"
     (bucket / "in").mkdir(parents=True)
-    with (folder / "rows.csv").open("rb") as file:
+    with rows.open("rb") as file:
         data = file.read(MEGABYTES * 10**6)
     (bucket / "in" / "rows.csv").write_bytes(data[: data.rfind(b"\n") + 1])
     with tarfile.open(bucket / "model.tar.gz", "w:gz") as tar:
@@ -104,4 +105,4 @@ def run_job(client: Client, instances: int, name: str) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import boto3
 import pytest
@@ -100,7 +105,51 @@ int main(void) {
     }
 }
 """
+# Reads and writes piece by piece, as ACTS says.
+PARTS = """#!/usr/bin/env python3
+import http.server, os, time
+MB = 2**20
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def begin(self, length):
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+    def do_GET(self):
+        self.begin(0)
+    def do_POST(self):
+        left, acts, passed = int(self.headers["Content-Length"]), os.environ["ACTS"], 0
+        print("told of", left, flush=True)
+        if acts != "count":
+            self.begin(4 * MB)
+        while left:
+            part = self.rfile.read(min(left, MB))
+            if not part:
+                print("broken off", flush=True)
+                return self.connection.close()
+            if not passed:
+                print("begun", flush=True)
+            left -= len(part)
+            if acts != "count" and passed < 4 * MB:
+                self.wfile.write(part)
+            passed += len(part)
+            if acts == "break" and passed == 2 * MB:
+                self.wfile.flush()
+                while not os.path.exists(os.environ["GO"]):
+                    time.sleep(0.02)
+                os._exit(3)
+        if acts == "count":
+            self.begin(len(str(passed)))
+            self.wfile.write(str(passed).encode())
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
 PROJECT = """
+[images.parts]
+folder = "parts"
+accept_bind_to_port = true
+
 [images.doubles]
 folder = "doubles"
 serve = ["seaproof-container", "serve"]
@@ -120,11 +169,12 @@ accept_bind_to_port = true
 def server(tmp_path_factory):
     """A coordinator in a project with the three images."""
     root = tmp_path_factory.mktemp("pipelines")
-    for name in ("doubles", "exact", "appends"):
+    for name in ("doubles", "exact", "appends", "parts"):
         (root / name).mkdir()
     (root / "doubles" / "inference.py").write_text(DOUBLES)
-    (root / "exact" / "serve").write_text(EXACT)
-    (root / "exact" / "serve").chmod(0o755)
+    for name, program in (("exact", EXACT), ("parts", PARTS)):
+        (root / name / "serve").write_text(program)
+        (root / name / "serve").chmod(0o755)
     (root / "server.c").write_text(APPENDS)
     subprocess.run(["cc", "-O1", "-o", root / "appends" / "serve", root / "server.c"], check=True)
     (root / "seaproof.toml").write_text(PROJECT)
@@ -136,7 +186,7 @@ def server(tmp_path_factory):
             assert process.poll() is None, (root / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        client.root = root
+        client.root, client.pid = root, process.pid
         yield client
         client.close()
         process.send_signal(signal.SIGTERM)
@@ -161,7 +211,7 @@ def deployed(server):
     """Deploys containers under a name; all of it is gone after the test."""
     sagemaker, names = aws(server, "sagemaker"), []
 
-    def deploy(name, *containers, mode="Serial"):
+    def deploy(name, *containers, mode="Serial", capture=""):
         sagemaker.create_model(
             ModelName=name,
             ExecutionRoleArn=ROLE,
@@ -169,7 +219,13 @@ def deployed(server):
             InferenceExecutionConfig={"Mode": mode},
         )
         variant = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        options = {
+            "InitialSamplingPercentage": 100,
+            "CaptureOptions": [{"CaptureMode": "Input"}],
+            "EnableCapture": True,
+        }
+        more = {"DataCaptureConfig": {"DestinationS3Uri": capture, **options}} if capture else {}
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
         names.append(name)
         until(lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] != "Creating")
@@ -272,3 +328,70 @@ def test_a_container_that_is_killed_is_explained_and_its_instance_replaced(serve
     until(lambda: sum(e["type"] == "ready" for e in server.events("endpoint", "killed")) == 2)
     answer = runtime.invoke_endpoint(EndpointName="killed", Body=b"1,1\n", ContentType="text/csv")
     assert answer["Body"].read() == b"1,1\n0,1\n"
+
+
+def parts(acts, **more):
+    return {"Image": "parts", "Environment": {"ACTS": acts, **more}}
+
+
+def printed(server, endpoint, container):
+    names = [name for name in server.log_streams("Endpoints", endpoint) if name.endswith(f"/{container}")]
+    return "".join(server.logs("Endpoints", name, 0)[0].decode() for name in names)
+
+
+def most_memory(server):
+    status = (Path("/proc") / str(server.pid) / "status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def test_a_large_body_goes_on_while_it_comes_and_is_not_held(server, deployed):
+    deployed("large", parts("cut"), parts("cut"), parts("count"))
+    body, before = b"0123456789abcdef" * 2**20, most_memory(server)
+    address = urllib.parse.urlsplit(server.url)
+
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        head = f"POST /endpoints/large/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body[: len(body) // 2])
+        # The last container works on it, and the second half has not been sent.
+        until(lambda: "begun" in printed(server, "large", "container-3"))
+        connection.sendall(body[len(body) // 2 :])
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        said = answer.read()
+
+    assert (answer.status, said) == (200, b"%d" % (4 * 2**20))
+    assert "told of 16777216" in printed(server, "large", "container-1")
+    assert most_memory(server) - before < len(body) // 2
+
+
+def test_a_step_that_breaks_off_while_the_next_one_works_on_its_reply_is_the_one_that_is_named(
+    server, deployed, tmp_path
+):
+    go = tmp_path / "go"
+    runtime = deployed("torn", parts("cut"), parts("break", GO=str(go)), parts("count"))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(runtime.invoke_endpoint, EndpointName="torn", Body=b"x" * (8 * 2**20))
+        until(lambda: "begun" in printed(server, "torn", "container-3"))
+        go.touch()
+        with pytest.raises(ClientError) as caught:
+            answer.result()
+
+    found = until(lambda: [e for e in server.events("endpoint", "torn") if e["type"] == "invocation-failed"])
+
+    assert caught.value.response["Error"]["Code"] == "ModelError"
+    assert "container-2" in caught.value.response["Error"]["Message"]
+    assert "broken off" in printed(server, "torn", "container-3")
+    text = found[0]["message"]
+    assert "Step 2, container-2 " in text
+    assert "then it broke off: the connection was closed before the reply was complete" in text
+
+
+def test_a_large_body_that_is_captured_is_captured_whole(server, deployed):
+    runtime = deployed("kept", parts("count"), parts("count"), capture="s3://kept/large")
+
+    runtime.invoke_endpoint(EndpointName="kept", Body=b"x" * 2**20, ContentType="text/csv")
+    folder = server.root / ".seaproof" / "s3" / "kept" / "large"
+    (file,) = until(lambda: [path for path in folder.rglob("*.jsonl") if path.stat().st_size])
+
+    assert len(json.loads(file.read_text())["captureData"]["endpointInput"]["data"]) >= 2**20

@@ -4,59 +4,75 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import tfrecord
+from tfrecord import example_pb2
 from transform_lab import Asked, close_plane, get, open_plane, put, request, transform
 
 from seaproof.control.plane import Plane
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 MAKE = ROOT / "tests" / "examples" / "classic_environment.py"
+PINS = ROOT / "tests" / "wire" / "clients" / "sdk-v2.txt"
+Read = Callable[[Path], float]
+Writer = Callable[[Path], AbstractContextManager[Read]]
 
-RECORDIO = """
-import io, sys
+# Writes a file, then reads the records whose files it is told. One process for both, as its import takes seconds.
+SDK = """
+import sys
 import numpy
 from sagemaker.amazon.common import write_numpy_to_dense_tensor
+from sagemaker.amazon.record_pb2 import Record
 rows = numpy.arange(500 * 7, dtype="float32").reshape(500, 7)
 with open(sys.argv[1], "wb") as file:
     write_numpy_to_dense_tensor(file, rows, labels=numpy.arange(500, dtype="float32"))
-"""
-READ_RECORDIO = """
-import sys
-from sagemaker.amazon.common import read_records, RecordDeserializer
-from sagemaker.amazon.record_pb2 import Record
-for path in sys.argv[1:]:
+print("written", flush=True)
+for line in sys.stdin:
     record = Record()
-    record.ParseFromString(open(path, "rb").read())
-    print(list(record.features["values"].float32_tensor.values)[0])
-"""
-TFRECORD = """
-import sys
-import tfrecord
-writer = tfrecord.TFRecordWriter(sys.argv[1])
-for number in range(500):
-    writer.write({"number": (number, "int"), "text": (b"x" * (number % 50), "byte")})
-writer.close()
-"""
-READ_TFRECORD = """
-import sys
-from tfrecord import example_pb2
-for path in sys.argv[1:]:
-    example = example_pb2.Example()
-    example.ParseFromString(open(path, "rb").read())
-    print(list(example.features.feature["number"].int64_list.value)[0])
+    record.ParseFromString(open(line.strip(), "rb").read())
+    print(list(record.features["values"].float32_tensor.values)[0], flush=True)
 """
 
 
-def python_with(name: str, pins: Path) -> Path:
-    """The interpreter of an environment of its own, which is made when it is first needed."""
-    folder = ROOT / ".cache" / "clients" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, MAKE, folder, pins], check=True)
-    return folder / "bin" / "python"
+@contextmanager
+def recordio(path: Path) -> Iterator[Read]:
+    """500 records by SageMaker's SDK, in an environment of its own, and what is in one: the first of its values."""
+    environment = ROOT / ".cache" / "clients" / "sdk-v2"
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, MAKE, environment, PINS], check=True)
+    command = [environment / "bin" / "python", "-c", SDK, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The SDK says on its first lines where its configuration lies.
+        assert any(line == "written\n" for line in process.stdout)
+
+        def read(record: Path) -> float:
+            print(record, file=process.stdin)
+            return float(process.stdout.readline())
+
+        yield read
+        process.stdin.close()
+
+
+@contextmanager
+def tfrecords(path: Path) -> Iterator[Read]:
+    """500 examples, of which each holds its number and a text of another length."""
+    writer = tfrecord.TFRecordWriter(str(path))
+    for number in range(500):
+        writer.write({"number": (number, "int"), "text": (b"x" * (number % 50), "byte")})
+    writer.close()
+
+    def read(record: Path) -> float:
+        example = example_pb2.Example()
+        example.ParseFromString(record.read_bytes())
+        return float(example.features.feature["number"].int64_list.value[0])
+
+    yield read
 
 
 @pytest.fixture
@@ -67,35 +83,24 @@ def lab(tmp_path: Path) -> Iterator[tuple[Plane, Asked]]:
     close_plane(plane)
 
 
-@pytest.mark.parametrize(
-    ("split", "environment", "pins", "write", "read"),
-    [
-        ("RecordIO", "sdk-v2", ROOT / "tests" / "wire" / "clients" / "sdk-v2.txt", RECORDIO, READ_RECORDIO),
-        ("TFRecord", "tfrecord", HERE / "clients" / "tfrecord.txt", TFRECORD, READ_TFRECORD),
-    ],
-)
+@pytest.mark.parametrize(("split", "writer", "last"), [("RecordIO", recordio, 3493.0), ("TFRecord", tfrecords, 499.0)])
 def test_single_records_are_sent_without_their_framing_and_payloads_with_it(
-    lab: tuple[Plane, Asked], tmp_path: Path, split: str, environment: str, pins: Path, write: str, read: str
+    lab: tuple[Plane, Asked], tmp_path: Path, split: str, writer: Writer, last: float
 ) -> None:
     plane, asked = lab
-    python = python_with(environment, pins)
-    path = tmp_path / "records"
-    subprocess.run([python, "-c", write, path], check=True)
-    put(plane, "s3://b/in/records", path.read_bytes())
+    path, first_of, last_of = tmp_path / "records", tmp_path / "first", tmp_path / "last"
     given = {"SplitType": split, "ContentType": "application/octet-stream"}
+    with writer(path) as read:
+        put(plane, "s3://b/in/records", path.read_bytes())
 
-    one = transform(plane, request("m", "one", TransformInput=given, BatchStrategy="SingleRecord"))
-    single = asked.bodies[:]
-    two = transform(plane, request("m", "two", TransformInput=given))
+        one = transform(plane, request("m", "one", TransformInput=given, BatchStrategy="SingleRecord"))
+        single = asked.bodies[:]
+        two = transform(plane, request("m", "two", TransformInput=given))
+        first_of.write_bytes(single[0])
+        last_of.write_bytes(single[-1])
 
+        assert (read(first_of), read(last_of)) == (0, last)
     assert one["TransformJobStatus"] == two["TransformJobStatus"] == "Completed", (one, two)
     assert len(single) == 500
     assert b"".join(asked.bodies[500:]) == path.read_bytes()
     assert get(plane, "s3://b/out/records.out") == b"%d\n" % path.stat().st_size
-    shown = [tmp_path / "first", tmp_path / "last"]
-    for file, body in zip(shown, (single[0], single[-1]), strict=True):
-        file.write_bytes(body)
-    done = subprocess.run([python, "-c", read, *shown], check=True, capture_output=True, text=True)
-    last = {"RecordIO": 3493.0, "TFRecord": 499}[split]
-    # The SDK says on its first lines where its configuration lies.
-    assert [float(line) for line in done.stdout.split()[-2:]] == [0, last]

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from transform_lab import (
     MIB,
     Asked,
+    Lab,
     close_plane,
     get,
     log,
@@ -27,21 +27,10 @@ from transform_lab import (
     transform,
 )
 
-from seaproof.control.plane import Plane
 from seaproof.control.transform_jobs import create_transform_job
 from seaproof.drivers.fake import Run
 from seaproof.errors import ServiceError
 from seaproof.http.message import Request, Response
-
-Lab = tuple[Plane, Asked]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    asked = Asked()
-    plane = open_plane(tmp_path, {"m": asked})
-    yield plane, asked
-    close_plane(plane)
 
 
 def test_a_full_disk_fails_the_object_with_nothing_stored_and_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -177,6 +166,30 @@ def test_records_over_the_limit_and_records_that_a_filter_does_not_fit_are_put_a
     ]
 
 
+def test_with_quarantine_a_row_that_is_taken_for_a_header_is_put_aside_and_not_lost(lab: Lab) -> None:
+    plane, asked = lab
+
+    def answer(body: bytes) -> bytes | tuple[int, bytes]:
+        first, *others = body.splitlines(keepends=True)
+        given = others if first.startswith(b"x") else [first, *others]
+        return (400, b"no") if any(not line.strip().isdigit() for line in given) else b"".join(given)
+
+    asked.answer = answer
+    lines = [b"%d\n" % number for number in range(40)]
+    lines[7], lines[20] = b"x,y\n", b"bad\n"
+    put(plane, "s3://b/in/a", b"".join(lines))
+
+    transform(plane, request("m", options={"quarantine": "true"}))
+
+    found = outputs(plane)
+    aside = [json.loads(line) for line in found["a.quarantine.jsonl"].splitlines()]
+    assert [(entry["line"], entry["reason"]) for entry in aside] == [
+        (8, "the container answered 0 lines to 1 record"),
+        (21, "ClientError: 400: no"),
+    ]
+    assert found["a.out"] == b"".join(line for line in lines if line.strip().isdigit())
+
+
 def test_with_more_bad_records_than_exceptions_the_object_fails(lab: Lab) -> None:
     plane, asked = lab
     asked.answer = lambda body: (400, b"no")
@@ -200,6 +213,23 @@ def test_a_repeated_header_is_sent_with_each_payload_and_is_not_in_the_output(la
     assert len(asked.requests) == 4
     assert all(body.startswith(b"left,right\n0") and len(body) <= MIB for body in asked.bodies)
     assert get(plane, "s3://b/out/a.out") == b"".join(rows)
+
+
+def test_a_quoted_line_end_ends_neither_a_header_nor_a_record(lab: Lab) -> None:
+    plane, asked = lab
+    asked.answer = lambda body: (400, b"no") if b"bad" in body else body
+    header, rows = b'"left\nside",right\n', [b'"%d\n",%d\n' % (number, number) for number in range(8)]
+    rows[5] = b'"bad\n",5\n'
+    put(plane, "s3://b/in/a", header + b"".join(rows))
+    options = {"repeat-header": "true", "quoted-newlines": "true", "quarantine": "true"}
+
+    job = transform(plane, request("m", options=options, MaxPayloadInMB=1))
+
+    found = outputs(plane)
+    assert job["TransformJobStatus"] == "Completed", job
+    assert found["a.out"] == b"".join(row for row in rows if b"bad" not in row)
+    assert json.loads(found["a.quarantine.jsonl"])["record"] == '"bad\n",5\n'
+    assert "b/in/a: done: 8 records" in log(plane)
 
 
 def test_requests_of_one_object_are_spread_over_instances_and_stay_in_order(lab: Lab) -> None:

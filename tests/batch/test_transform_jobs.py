@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from transform_lab import (
     MIB,
     Asked,
+    Lab,
     close_plane,
     describe,
     get,
@@ -26,21 +26,9 @@ from transform_lab import (
     zipped,
 )
 
-from seaproof.control.plane import Plane
 from seaproof.control.transform_jobs import create_transform_job, list_transform_jobs, stop_transform_job
 from seaproof.errors import ServiceError
 from seaproof.http.message import Response
-
-Lab = tuple[Plane, Asked]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A plane, and what its model `m` is asked; it answers with what it got."""
-    asked = Asked()
-    plane = open_plane(tmp_path, {"m": asked})
-    yield plane, asked
-    close_plane(plane)
 
 
 def rows(count: int, width: int = 40) -> bytes:

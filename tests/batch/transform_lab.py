@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import io
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jobs import get as get
+from jobs import put as put
+from jobs import until as until
+from jobs import wait_for_end
 from seaproof.control.models import create_model
 from seaproof.control.plane import Plane
 from seaproof.control.store import Store
 from seaproof.control.transform_jobs import create_transform_job, describe_transform_job
+from seaproof.control.transform_record import KIND
 from seaproof.drivers.driver import Driver
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.http.message import Request, Response
@@ -24,7 +27,6 @@ from seaproof.storage.storage import parse_address
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 MIB = 1024 * 1024
-ENDED = ("Completed", "Failed", "Stopped")
 Serve = Callable[[Run, Request], Response]
 
 
@@ -63,6 +65,9 @@ class Asked:
         return Response(status, [(b"content-type", b"text/csv")], body)
 
 
+Lab = tuple[Plane, Asked]
+
+
 def open_plane(
     folder: Path, models: Mapping[str, Serve] | None = None, driver: Driver | None = None, **knobs: Any
 ) -> Plane:
@@ -94,15 +99,6 @@ def close_plane(plane: Plane) -> None:
 def make_model(plane: Plane, name: str, *containers: dict[str, Any]) -> None:
     given = {"PrimaryContainer": containers[0]} if len(containers) == 1 else {"Containers": list(containers)}
     create_model(plane, {"ModelName": name, "ExecutionRoleArn": ROLE, **given})
-
-
-def put(plane: Plane, uri: str, content: bytes = b"x") -> None:
-    plane.storage.write(parse_address(uri), io.BytesIO(content))
-
-
-def get(plane: Plane, uri: str) -> bytes:
-    with plane.storage.open(parse_address(uri)) as stream:
-        return stream.read()
 
 
 def outputs(plane: Plane, uri: str = "s3://b/out/") -> dict[str, bytes]:
@@ -137,24 +133,10 @@ def describe(plane: Plane, name: str = "job") -> dict[str, Any]:
     return describe_transform_job(plane, {"TransformJobName": name})
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 def end_of(plane: Plane, name: str = "job", seconds: float = 60) -> dict[str, Any]:
     """The job once it has ended and its thread is done."""
-
-    def ended() -> dict[str, Any] | None:
-        job = describe(plane, name)
-        busy = any(thread.name == f"transform job {name}" for thread in list(plane.threads))
-        return job if job["TransformJobStatus"] in ENDED and not busy else None
-
-    return until(ended, f"the end of {name}", seconds)
+    wait_for_end(plane, KIND, name, seconds)
+    return describe(plane, name)
 
 
 def transform(plane: Plane, given: dict[str, Any], seconds: float = 60) -> dict[str, Any]:

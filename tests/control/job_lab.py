@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from jobs import get as get
+from jobs import put as put
+from jobs import until as until
+from jobs import wait_for_end
 from seaproof.control.plane import Plane
 from seaproof.control.store import Store
 from seaproof.control.training_jobs import create_training_job, describe_training_job
+from seaproof.control.training_status import KIND
 from seaproof.drivers.driver import Driver
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.invocations.send import Sender
@@ -20,7 +24,6 @@ from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
 ROLE = "arn:aws:iam::000000000000:role/anyone"
-ENDED = ("Completed", "Failed", "Stopped")
 
 
 def open_plane(
@@ -71,15 +74,6 @@ def channel(name: str, uri: str, **source: Any) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": data}, **more}
 
 
-def put(plane: Plane, uri: str, content: bytes = b"x") -> None:
-    plane.storage.write(parse_address(uri), io.BytesIO(content))
-
-
-def get(plane: Plane, uri: str) -> bytes:
-    with plane.storage.open(parse_address(uri)) as stream:
-        return stream.read()
-
-
 def keys(plane: Plane, uri: str) -> list[str]:
     return [str(found.address) for found in plane.storage.list(parse_address(uri))]
 
@@ -94,24 +88,10 @@ def describe(plane: Plane, name: str = "job") -> dict[str, Any]:
     return describe_training_job(plane, {"TrainingJobName": name})
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 def end_of(plane: Plane, name: str = "job", seconds: float = 20) -> dict[str, Any]:
     """The job once it has ended and its thread is done."""
-
-    def ended() -> dict[str, Any] | None:
-        job = describe(plane, name)
-        busy = any(thread.name == f"training job {name}" for thread in list(plane.threads))
-        return job if job["TrainingJobStatus"] in ENDED and not busy else None
-
-    return cast(dict[str, Any], until(ended, f"the end of {name}: {describe(plane, name)}", seconds))
+    wait_for_end(plane, KIND, name, seconds)
+    return describe(plane, name)
 
 
 def train(plane: Plane, given: dict[str, Any], seconds: float = 20) -> dict[str, Any]:

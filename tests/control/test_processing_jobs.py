@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_lab import ENDED, ROLE, close_plane, get, keys, open_plane, put, until
+from job_lab import ROLE, close_plane, get, keys, open_plane, put, until
 from killed_coordinator import process_driver
 
+from jobs import wait_for_end
 from seaproof.api import operations
 from seaproof.control.plane import Plane
 from seaproof.control.processing_jobs import recover_processing_jobs
@@ -88,12 +89,8 @@ def call(plane: Plane, operation: str, given: dict[str, Any] | None = None) -> d
 
 
 def end_of(plane: Plane) -> dict[str, Any]:
-    def ended() -> dict[str, Any] | None:
-        job = call(plane, "DescribeProcessingJob")
-        busy = any(thread.name == "processing job job" for thread in list(plane.threads))
-        return job if job["ProcessingJobStatus"] in ENDED and not busy else None
-
-    return until(ended, "the end of the job")
+    wait_for_end(plane, "processing-job", "job")
+    return call(plane, "DescribeProcessingJob")
 
 
 def process(plane: Plane, given: dict[str, Any]) -> dict[str, Any]:

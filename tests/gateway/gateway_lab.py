@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from seaproof.inference_pipeline import PipelineContainer
 from seaproof.invocations.send import new_client
 from seaproof.settings import Settings
 
-Answer = Callable[[Request], Response]
+Answer = Callable[[Request], "Response | Awaitable[Response]"]
 
 
 def reply(body: bytes = b"", kind: str = "application/json", status: int = 200) -> Response:
@@ -49,6 +49,8 @@ class Container:
     """What it was asked, pings and lists left out."""
     loaded: set[str] = field(default_factory=set)
     needs_load: bool = True
+    streams: bool = False
+    """Whether bodies come to it as streams."""
     server: Server | None = None
     moves_to: Container | None = None
     seat: Seat | None = None
@@ -155,7 +157,7 @@ def gateway(
 
     async def start() -> tuple[Gateway, Server, Any]:
         for container in every:
-            container.server = await serve(container.handle, limits=limits)
+            container.server = await serve(container.handle, limits=limits, stream_bodies=container.streams)
         seats = []
         for container in containers:
             assert container.server is not None
@@ -166,7 +168,7 @@ def gateway(
         client = new_client()
         manner = Manner("containers.jdn", replies, hazal, hazal_headers)
         front = Gateway(seats, client, settings, manner, reports.append)
-        return front, await serve(front.handle, limits=limits), client
+        return front, await serve(front.handle, limits=limits, stream_bodies=front.takes_stream), client
 
     def stop(container: Container) -> None:
         if container.server is not None:

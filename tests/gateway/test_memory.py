@@ -1,13 +1,14 @@
-"""What a gateway holds of large bodies: it grows with the requests under way, and not with the steps."""
+"""What a gateway holds of large bodies: it grows with the requests under way, not with the steps or the bodies."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline_process import pipeline
 
@@ -22,18 +23,22 @@ AT_ONCE, REQUESTS = 16, 96
 
 
 @contextmanager
-def an_echo() -> Iterator[int]:
-    """A container that gives every body back; its port."""
+def an_echo(*, while_it_comes: bool = False) -> Iterator[int]:
+    """A container that gives every body back, whole or while it comes; its port."""
 
     def handle(request: Request) -> Response:
-        return Response(200, [(b"Content-Type", b"text/csv")], request.body)
+        headers = [
+            (b"Content-Type", b"text/csv"),
+            (b"Content-Length", (request.header(b"content-length") or "0").encode()),
+        ]
+        return Response(200, headers, request.body if request.stream is None else request.stream)
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
 
     async def start() -> Server:
-        return await serve(handle, limits=ServerLimits(body_bytes=2 * len(BODY)))
+        return await serve(handle, limits=ServerLimits(body_bytes=100 * len(BODY)), stream_bodies=while_it_comes)
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
@@ -60,6 +65,30 @@ def _load(port: int) -> int:
         left = list(range(REQUESTS))
         return sum(await asyncio.gather(*(one(client, left) for _ in range(AT_ONCE))))
 
+    return _on_a_client(run)
+
+
+def _through(port: int, times: int) -> int:
+    """One request whose body is so many times `BODY`; how many bytes came back as they were."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(times):
+            yield BODY
+
+    async def run(client: Client) -> int:
+        length = [(b"Content-Length", b"%d" % (times * len(BODY)))]
+        reply = await client.stream("127.0.0.1", port, "POST", "/pipeline", length, body(), timeout=60)
+        assert reply.status == 200
+        good, at = 0, 0
+        async for part in reply:
+            good += len(part) * (part == (BODY + BODY)[at : at + len(part)])
+            at = (at + len(part)) % len(BODY)
+        return good
+
+    return _on_a_client(run)
+
+
+def _on_a_client(run: Callable[[Client], Coroutine[Any, Any, int]]) -> int:
     sender = Sender()
     try:
         return sender.run(run)
@@ -67,7 +96,7 @@ def _load(port: int) -> int:
         sender.close()
 
 
-def _peak(folder: Path, steps: int, port: int) -> int:
+def _peak(folder: Path, steps: int, port: int, send: Callable[[int], int], expected: int) -> int:
     """Bytes that the gateway's memory grew by at most, under that load."""
     folder.mkdir()
     entries = [{"container": f"echo-{number}", "port": port} for number in range(steps)]
@@ -75,9 +104,9 @@ def _peak(folder: Path, steps: int, port: int) -> int:
     with pipeline(folder, "--quiet") as front:
         status = Path(f"/proc/{front.process.pid}/status")
         before = _kib(status, "VmRSS")
-        good = _load(int(front.url.split(":")[2].split("/")[0]))
+        good = send(int(front.url.split(":")[2].split("/")[0]))
         after = _kib(status, "VmHWM")
-    assert good == REQUESTS
+    assert good == expected
     return (after - before) * 1024
 
 
@@ -87,8 +116,19 @@ def _kib(status: Path, name: str) -> int:
 
 def test_bodies_are_let_go_step_by_step(tmp_path: Path):
     with an_echo() as port:
-        two, eight = _peak(tmp_path / "two", 2, port), _peak(tmp_path / "eight", 8, port)
+        two = _peak(tmp_path / "two", 2, port, _load, REQUESTS)
+        eight = _peak(tmp_path / "eight", 8, port, _load, REQUESTS)
 
     # Six more steps that kept their bodies would be 6 * AT_ONCE of them.
     assert eight < two + AT_ONCE * len(BODY)
-    assert eight < 5 * AT_ONCE * len(BODY)
+    assert eight < 3 * AT_ONCE * len(BODY)
+
+
+def test_a_body_of_50_mb_through_three_steps_costs_no_more_memory_than_one_of_5(tmp_path: Path):
+    small, large = 5 * len(BODY), 50 * len(BODY)
+    with an_echo(while_it_comes=True) as port:
+        five = _peak(tmp_path / "five", 3, port, lambda gateway: _through(gateway, 5), small)
+        fifty = _peak(tmp_path / "fifty", 3, port, lambda gateway: _through(gateway, 50), large)
+
+    assert fifty < five + 2 * len(BODY)
+    assert fifty < 8 * len(BODY)

@@ -8,32 +8,60 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from seaproof.errors import HttpError
-from seaproof.http.client import Client, Reply
+from seaproof.http.client import Client, Reply, StreamedReply
 from seaproof.http.message import Request, Response
 from seaproof.http.server import run, serve
 
-Outcome = asyncio.Future["Reply | BaseException | None"]
+Outcome = asyncio.Future["Reply | StreamedReply | BaseException | None"]
 
 
 def _begin(
-    client: Client, port: int, target: str, timeout: float = 5.0, max_body: int | None = None
+    client: Client,
+    port: int,
+    target: str,
+    timeout: float = 5.0,
+    max_body: int | None = None,
+    stream_over: int | None = None,
 ) -> tuple[Outcome, Callable[[], object]]:
     """One request that has begun: what becomes of it, and what gives it up."""
     outcome: Outcome = asyncio.get_running_loop().create_future()
 
-    def answered(reply: Reply | None, error: BaseException | None) -> None:
+    def answered(reply: Reply | StreamedReply | None, error: BaseException | None) -> None:
         outcome.set_result(error or reply)
 
     drop = client.begin(
-        "127.0.0.1", port, "POST", target, [], b"x", timeout=timeout, max_body=max_body, answered=answered
+        "127.0.0.1",
+        port,
+        "POST",
+        target,
+        [],
+        b"x",
+        timeout=timeout,
+        max_body=max_body,
+        stream_over=stream_over,
+        answered=answered,
     )
     return outcome, drop
 
 
 def _handle(request: Request) -> Response:
+    if request.path.startswith("/parts/"):
+        _, _, status, framing, size = request.path.split("/")
+        length = [(b"Content-Length", size.encode())] if framing == "length" else []
+        return Response(int(status), length, _parts(int(size)))
     if request.path == "/never":
         return Response(200, [(b"Content-Length", b"5")], _silence())
     return Response(200, [], request.path.encode())
+
+
+async def _parts(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 10):
+        yield b"0123456789"
+        await asyncio.sleep(0)
+
+
+async def _read(reply: StreamedReply) -> bytes:
+    return b"".join([part async for part in reply])
 
 
 async def _silence() -> AsyncIterator[bytes]:
@@ -125,3 +153,62 @@ def test_what_was_given_up_is_not_answered_and_its_connection_not_used_again() -
         assert not outcome.done()
 
     _against_server(test)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new connection", "kept connection"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_reply_over_a_size_is_read_as_it_comes_and_any_other_is_whole(framing: str, warm: bool) -> None:
+    async def test(client: Client, port: int) -> None:
+        for size, status, streamed in ((100, 200, False), (110, 200, True), (0, 200, False), (110, 500, False)):
+            if warm:
+                await _begin(client, port, "/a")[0]
+            reply = await _begin(client, port, f"/parts/{status}/{framing}/{size}", stream_over=100)[0]
+            assert isinstance(reply, StreamedReply if streamed else Reply)
+            if isinstance(reply, StreamedReply):
+                assert reply.length == (size if framing == "length" else None)
+                body = await _read(reply)
+            else:
+                assert isinstance(reply, Reply)
+                body = reply.body
+            assert body == b"0123456789" * (size // 10)
+        assert len(client._busy) == 0
+
+    _against_server(test)
+
+
+def test_a_length_over_the_limit_is_known_before_a_byte_of_the_body_is_passed_on() -> None:
+    async def test(client: Client, port: int) -> None:
+        error = await _begin(client, port, "/parts/200/length/1000", max_body=500, stream_over=100)[0]
+        assert isinstance(error, HttpError)
+        assert error.kind == "oversize"
+
+        reply = await _begin(client, port, "/parts/200/chunked/1000", max_body=500, stream_over=100)[0]
+        assert isinstance(reply, StreamedReply)
+        with pytest.raises(HttpError, match="over 500 bytes"):
+            await _read(reply)
+
+    _against_server(test)
+
+
+def test_what_comes_behind_a_whole_reply_does_not_keep_it_from_its_caller() -> None:
+    async def surplus(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\nx")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + b"garbage" * (_ > 0))
+        await reader.read()
+        writer.close()
+
+    async def main() -> None:
+        server, client = await asyncio.start_server(surplus, "127.0.0.1"), Client()
+        port = server.sockets[0].getsockname()[1]
+        first = await _begin(client, port, "/")[0]
+        second = await _begin(client, port, "/", timeout=2.0)[0]
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+        assert isinstance(first, Reply)
+        assert isinstance(second, Reply)
+        assert second.body == b"ok"
+
+    run(main())

@@ -76,7 +76,7 @@ def test_execution_parameters_come_from_the_environment(echo: Container) -> None
     reply = echo.get("/execution-parameters")
 
     assert reply.status == 200
-    assert reply.json == {"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
+    assert reply.json == {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
 
 
 def test_a_query_does_not_hide_a_route(echo: Container) -> None:

@@ -14,15 +14,15 @@ PREDICT = "def predict_fn(data, model):\n    return [1]\n"
 @pytest.mark.parametrize(
     ("environ", "seen"),
     [
-        ({}, (1, "MULTI_RECORD", 6)),
-        ({"SAGEMAKER_MODEL_SERVER_WORKERS": "8"}, (8, "MULTI_RECORD", 6)),
+        ({}, (2, "MULTI_RECORD", 6)),
+        ({"SAGEMAKER_MODEL_SERVER_WORKERS": "8"}, (16, "MULTI_RECORD", 6)),
         ({"SAGEMAKER_MODEL_SERVER_WORKERS": "64"}, (16, "MULTI_RECORD", 6)),
         ({"SAGEMAKER_MODEL_SERVER_WORKERS": "8", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "30"}, (3, "MULTI_RECORD", 30)),
         ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "4096"}, (1, "MULTI_RECORD", 100)),
-        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}, (1, "MULTI_RECORD", 6)),
-        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0.5"}, (1, "MULTI_RECORD", 1)),
-        ({"SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD"}, (1, "SINGLE_RECORD", 6)),
-        ({"SAGEMAKER_BATCH_STRATEGY": "SingleRecord"}, (1, "SINGLE_RECORD", 6)),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}, (2, "MULTI_RECORD", 6)),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0.5"}, (2, "MULTI_RECORD", 1)),
+        ({"SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD"}, (2, "SINGLE_RECORD", 6)),
+        ({"SAGEMAKER_BATCH_STRATEGY": "SingleRecord"}, (2, "SINGLE_RECORD", 6)),
         ({"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "12"}, (12, "MULTI_RECORD", 6)),
     ],
 )

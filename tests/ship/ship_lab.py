@@ -18,7 +18,7 @@ import boto3
 
 from seaproof.project import Project, load_project
 from seaproof.settings import Settings
-from seaproof.ship import drawing, execute, record, shipment
+from seaproof.ship import drawing, execute, record, shipment, taking_back
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan, Step
 from seaproof.ship.target import Target
@@ -169,7 +169,7 @@ def record_of(project: Project, account: Account, stage: str = "") -> record.Rec
 
 def unshipped(project: Project, account: Account, stage: str = "") -> list[str]:
     watcher = Quiet()
-    execute.take_back(record_of(project, account, stage), account.target, watcher)
+    taking_back.take_back(record_of(project, account, stage), account.target, watcher)
     return watcher.said
 
 

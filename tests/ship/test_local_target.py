@@ -111,6 +111,21 @@ def test_a_project_is_shipped_changed_given_back_and_removed(flowers: Folder):
     assert flowers.json("endpoints", "list") == []
 
 
+def test_another_checkout_gives_the_endpoint_back_when_it_is_taken_back(flowers: Folder):
+    first = flowers.json("ship")["names"]
+    (flowers.root / ".seaproof" / "ship").rename(flowers.root / "the first checkout's")  # which this one does not know
+    (flowers.root / "train.py").write_text((flowers.root / "train.py").read_text() + "\n# changed\n")
+    needed = flowers.steps()
+    second = flowers.json("ship")["names"]
+    flowers.run("unship", "--yes")
+    served = flowers.json("endpoints", "describe", "flowers")
+
+    assert needed[0] == "sagemaker:CreateTrainingJob"  # the image is this folder: other code is another image
+    assert second["model"] != first["model"]
+    assert served["EndpointConfigName"] == first["endpoint config"]
+    assert json.loads(flowers.run("predict", "data/sample.csv").stdout)[0] == "setosa"
+
+
 def test_a_container_that_fails_says_why_and_what_to_do(flowers: Folder):
     (flowers.root / "inference.py").write_text("import no_such_module\n")
     done = flowers.run("ship", code=3)

@@ -121,6 +121,13 @@ class Application:
             return wire.runtime_error(operations.absent_runtime(path))
         return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
 
+    def takes_stream(self, request: Request) -> bool:
+        """Whether the body of this request goes to its handler as a stream."""
+        if request.path.startswith(runtime.PREFIX):
+            # Where callers sign, what they sign is the whole body.
+            return self.guard is None and self._runtime.takes_stream(request)
+        return self.neighbours.takes_stream(request)
+
     def _root(self, request: Request) -> Response | Awaitable[Response]:
         if request.method == "POST":
             return self._operate(request)

@@ -108,7 +108,7 @@ async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say
 async def listen(app: Application, settings: Settings, listener: socket.socket | None = None) -> Server:
     """Answer what comes to this socket; without one, to a free port of this machine."""
     limits = ServerLimits(body_bytes=2 * settings.profile.request_body.value, streamed_bytes=OBJECT_BYTES)
-    return await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.neighbours.takes_stream)
+    return await serve(app.handle, sock=listener, limits=limits, stream_bodies=app.takes_stream)
 
 
 async def _end_when_idle(plane: Plane, app: Application) -> None:

@@ -75,6 +75,13 @@ class Runtime:
             return wire.not_allowed(request, "POST")
         return operation(endpoint, request)
 
+    def takes_stream(self, request: Request) -> bool:
+        """Whether the body of this request, whose path begins with `/endpoints/`, is passed on while it comes."""
+        endpoint, _, ending = request.path[len(PREFIX) :].rpartition("/")
+        if ROUTES.get(ending) != "_invoke" or self._watchers.needs(endpoint):
+            return False
+        return flow.takes_stream(self._plane.fleets.routes, endpoint, request)
+
     def _invoke(self, endpoint: str, request: Request) -> Response | Later:
         plane, begun = self._plane, time.monotonic()
 

@@ -35,10 +35,14 @@ class Watchers:
         """Give up on shadows that have not answered."""
         await self._mirror.close()
 
+    def needs(self, endpoint: str) -> bool:
+        """Whether requests to this endpoint are looked at, for which their bodies have to be whole."""
+        return self._watched(endpoint) is not None
+
     def answered(self, endpoint: str, request: Request, response: Response, begun: float) -> None:
         """The caller gets this answer."""
         routing = self._watched(endpoint)
-        if routing is not None:
+        if routing is not None and request.stream is None:  # else this has begun since the request came
             self._saw(routing, request, response, begun)
 
     def failed(self, endpoint: str, request: Request, error: ServiceError, begun: float) -> None:

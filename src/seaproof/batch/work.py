@@ -52,11 +52,10 @@ def run(job: Job, send: Send, payload: Payload, stopped: Callable[[], bool] = la
         data = payload.read()
         if payload.is_chunked:
             done.stop = payload.start + len(data)
-        if job.processing.before or job.processing.after or job.quarantine or payload.header:
+        if job.processing.before or job.processing.after:
             _run_records(attempt, data, done)
         else:
-            done.data = _ended(job, attempt.send(data))
-            _count(payload, data, done, job)
+            _run_whole(attempt, payload, data, done)
     except (SendFailed, RecordError) as error:
         done.failure = explain(error)
     except (SeaproofError, OSError) as error:
@@ -67,9 +66,10 @@ def run(job: Job, send: Send, payload: Payload, stopped: Callable[[], bool] = la
 def unreadable(error: SeaproofError | OSError) -> Failure:
     """The input cannot be read on."""
     if isinstance(error, FramingError):
-        return Failure("ClientError", [f"ClientError: {error}"], str(error))
+        return Failure("ClientError", [f"ClientError: {error}"], str(error), unreadable=True)
     text = str(error) if isinstance(error, SeaproofError) else f"{error.strerror or error}"
-    return Failure("ClientError", [f"Unable to read the input: {text}"], f"the input cannot be read: {text}")
+    lines = [f"Unable to read the input: {text}"]
+    return Failure("ClientError", lines, f"the input cannot be read: {text}", unreadable=True)
 
 
 def explain(error: SendFailed | RecordError) -> Failure:
@@ -125,13 +125,31 @@ def _run_chunked(job: Job, send: Send, payload: Payload, done: Outcome, stopped:
     return done
 
 
-def _run_records(attempt: _Attempt, data: bytes, done: Outcome) -> None:
-    """A payload of which the single records are looked at."""
+def _run_whole(attempt: _Attempt, payload: Payload, data: bytes, done: Outcome) -> None:
+    """A payload whose records nobody has to look at, unless it fails and they are to be put aside."""
+    job = attempt.job
+    try:
+        answer = attempt.send(data)
+    except SendFailed as error:
+        if not job.quarantine:
+            raise
+        _run_records(attempt, data, done, error)
+        return
+    if payload.header:
+        done.records = _lines(data, job)
+        done.data = _ended(job, _without_header(answer, done.records, job))
+    else:
+        done.data = _ended(job, answer)
+        _count(payload, data, done, job)
+
+
+def _run_records(attempt: _Attempt, data: bytes, done: Outcome, failed: SendFailed | None = None) -> None:
+    """A payload of which the single records are looked at. `failed`: how all of them did together."""
     job = attempt.job
     processing = job.processing
     given = records.split_records(data, lines=processing.lines, quoted=processing.quoted)
     done.records = len(given)
-    done.data = _halve(attempt, given, done) if job.quarantine and given else _exchange(attempt, given)
+    done.data = _halve(attempt, given, done, failed) if job.quarantine and given else _exchange(attempt, given)
 
 
 def _exchange(attempt: _Attempt, given: list[bytes], retries: int | None = None) -> bytes:
@@ -144,7 +162,7 @@ def _exchange(attempt: _Attempt, given: list[bytes], retries: int | None = None)
     return _ended(job, answer)
 
 
-def _halve(attempt: _Attempt, given: list[bytes], done: Outcome) -> bytes:
+def _halve(attempt: _Attempt, given: list[bytes], done: Outcome, failed: SendFailed | None) -> bytes:
     """The answers in order, without the records that fail alone: these become `bad`."""
     parts: list[bytes] = []
     left = [(0, len(given))]
@@ -153,8 +171,14 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome) -> bytes:
         # Of halves one try tells enough; a record that fails alone has had all its retries.
         retries = None if end - begin in (1, len(given)) else 0
         try:
-            parts.append(_exchange(attempt, given[begin:end], retries))
+            if failed is not None:
+                raise failed
+            part = _exchange(attempt, given[begin:end], retries)
+            if end - begin < len(given):
+                _check_answered(part, end - begin, attempt.job)
+            parts.append(part)
         except (SendFailed, RecordError) as error:
+            failed = None
             if attempt.stopped() or len(done.bad) >= BAD_LIMIT:
                 raise
             if end - begin == 1:
@@ -163,6 +187,17 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome) -> bytes:
                 at = begin + _split_at(error, end - begin)
                 left += [(at, end), (begin, at)]
     return b"".join(parts)
+
+
+def _check_answered(answer: bytes, count: int, job: Job) -> None:
+    """RecordError where one of so many records may have no part in the answer, which looks at them one by one.
+
+    A row of names, for one, is taken for a header where it comes first, and then has no line in the answer.
+    """
+    lines = _lines(answer, job)
+    if lines == count or (count == 1 and lines):
+        return
+    raise RecordError(f"the container answered {lines:,} lines to {count:,} record{'s' * (count != 1)}", -1)
 
 
 def _split_at(error: SendFailed | RecordError, count: int) -> int:
@@ -197,8 +232,10 @@ def _oversize(job: Job, payload: Payload, done: Outcome) -> Outcome:
 
 def _without_header(answer: bytes, count: int, job: Job) -> bytes:
     """The answer without the header line that some containers give back: one line more than there are records."""
-    found = records.split_records(answer, quoted=job.processing.quoted)
-    return answer[len(found[0]) :] if len(found) == count + 1 else answer
+    if _lines(answer, job) != count + 1:
+        return answer
+    line = records.split_records(answer, quoted=True)[0] if job.processing.quoted else answer[: answer.find(b"\n") + 1]
+    return answer[len(line) :]
 
 
 def _ended(job: Job, answer: bytes) -> bytes:
@@ -217,4 +254,6 @@ def _count(payload: Payload, data: bytes, done: Outcome, job: Job) -> None:
 def _lines(data: bytes, job: Job) -> int:
     if not job.processing.lines:
         return 1
+    if job.processing.quoted and b'"' in data:
+        return len(records.split_records(data, quoted=True))
     return data.count(b"\n") + (not data.endswith(b"\n") if data else 0)

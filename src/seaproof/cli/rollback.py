@@ -30,7 +30,10 @@ def command(
 
     `seaproof ship` then brings back what seaproof.toml says.
     """
-    with way(folder, as_json, stage, target_name, profile, region) as found, Screen(quiet=as_json) as screen:
+    with (
+        way(folder, as_json, stage, target_name, profile, region, changes=True) as found,
+        Screen(quiet=as_json) as screen,
+    ):
         name = endpoint or drawing.endpoint_name(found.draft)
         step = traffic.returned(found.target, name, found.record, config, found.shipment.endpoint)
         described = traffic.do(step, found.target, OnScreen(screen))

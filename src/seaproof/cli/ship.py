@@ -40,7 +40,7 @@ def command(
       seaproof ship --dry-run
       seaproof ship --stage prod
     """
-    with way(folder, as_json, stage, target_name, profile, region) as found:
+    with way(folder, as_json, stage, target_name, profile, region, changes=not dry_run) as found:
         plan = drawing.everything(found.draft)
         if dry_run:
             if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -92,8 +92,9 @@ def way(
     config: Path | None = None,
     channels: Mapping[str, str] | None = None,
     hyperparameters: Mapping[str, str] | None = None,
+    changes: bool = False,
 ) -> Iterator[Way]:
-    """Read the stage, open its target, and load its record.
+    """Read the stage, open its target, and load its record; with `changes`, nobody else changes the stage meanwhile.
 
     What `channels` and `hyperparameters` say comes before the file. A training config, of the project or in the file
     `config`, becomes what the training job is told.
@@ -107,9 +108,11 @@ def way(
     if wanted.target == "local":
         with coordinator(session) as client:
             here = target.local(client.url, session.settings.region, session.settings.account)
-            yield _way(session, wanted, here)
+            with _way(session, wanted, here, changes) as found:
+                yield found
     else:
-        yield _way(session, wanted, target.aws(wanted.profile, wanted.region))
+        with _way(session, wanted, target.aws(wanted.profile, wanted.region), changes) as found:
+            yield found
 
 
 def _told(session: Session, channels: dict[str, str], hyperparameters: dict[str, str]) -> Session:
@@ -123,10 +126,12 @@ def _told(session: Session, channels: dict[str, str], hyperparameters: dict[str,
     return replace(session, project=replace(session.project, training=training))
 
 
-def _way(session: Session, wanted: Shipment, found: Target) -> Way:
+@contextmanager
+def _way(session: Session, wanted: Shipment, found: Target, changes: bool) -> Iterator[Way]:
     path = record.path_of(session.state, found.name, found.account, found.region, wanted.label)
-    draft = drawing.open_draft(session.project, session.settings, wanted, found)
-    return Way(session, wanted, found, draft, record.load(path, found.account, found.region))
+    with record.alone(path) if changes else nullcontext():
+        draft = drawing.open_draft(session.project, session.settings, wanted, found)
+        yield Way(session, wanted, found, draft, record.load(path, found.account, found.region))
 
 
 def show_plan(plan: Plan) -> None:

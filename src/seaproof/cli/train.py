@@ -85,11 +85,11 @@ def command(
         raise click.UsageError("--out goes with --target or --stage")
     if target_name or stage:
         target = (folder, as_json, stage, target_name, profile, region)
-        with way(*target, config=config, channels=given, hyperparameters=hyperparameters) as found:
+        with way(*target, config=config, channels=given, hyperparameters=hyperparameters, changes=True) as found:
             train_away.train(found, as_json, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
-    checked = checked_config(session, config, given, hyperparameters)
+    checked = checked_config(session, config, given, hyperparameters, here=True)
     if checked:
         session, given, hyperparameters = as_project(session, checked), {}, {}
     requests.check_project(session.project)
@@ -168,7 +168,7 @@ def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int]
         piece, offsets[stream] = client.logs(group, stream, offsets.get(stream, 0))
         if piece:
             host = stream.partition("/")[2]
-            if group == "TrainingJobs":
+            if group in ("TrainingJobs", "ProcessingJobs"):
                 host = host.rsplit("-", 1)[0]  # algo-1-<epoch>
             screen.log(piece, prefix=f"  {host} | " if len(streams) > 1 else "  | ")
 

@@ -36,7 +36,7 @@ class Away:
         trained = self.job or (train_away.job_of(self.out) if self.out else model)
         if not source or not trained:
             raise click.UsageError("--target and --stage need INPUT, and --job NAME or --out FILE of the training")
-        with way(folder, as_json, self.stage, self.target_name, self.profile, self.region) as found:
+        with way(folder, as_json, self.stage, self.target_name, self.profile, self.region, changes=True) as found:
             predict(found, as_json, source, trained, Path(output) if output else None, self.retry)
 
 

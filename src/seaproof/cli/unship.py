@@ -11,7 +11,7 @@ from seaproof.cli.screen import Screen
 from seaproof.cli.session import show_json
 from seaproof.cli.shipping import OnScreen, target_options, way
 from seaproof.errors import SeaproofError
-from seaproof.ship import execute
+from seaproof.ship import taking_back
 
 
 @click.command("unship")
@@ -33,28 +33,36 @@ def command(
     What was there before stays, and so does what others created. Training jobs stay on record, as AWS has it; their
     models are removed.
     """
-    with way(folder, as_json, stage, target_name, profile, region) as found:
-        titles = [made.title for made in reversed(found.record.made)]
-        if not dry_run and titles and not yes and not as_json:
+    with way(folder, as_json, stage, target_name, profile, region, changes=not dry_run) as found:
+        titles = [taking_back.removal(made.title) for made in reversed(found.record.made)]
+        if dry_run or not titles:
+            _nothing_done(titles, as_json, dry_run)
+            return
+        if not yes and not as_json:
             _agree(titles, found.target.name)
-        if not dry_run:
-            with Screen(quiet=as_json) as screen:
-                execute.take_back(found.record, found.target, OnScreen(screen))
+        with Screen(quiet=as_json) as screen:
+            outcome = taking_back.take_back(found.record, found.target, OnScreen(screen))
     if as_json:
-        show_json({"removed" if not dry_run else "would_remove": titles})
-    elif not titles:
-        print("Nothing was created for this stage, or all of it is removed.")
-    elif dry_run:
-        print("\n".join(f"would take back: {title}" for title in titles))
+        show_json({"removed": outcome.removed, "stays": outcome.stays})
+        return
+    count = len(outcome.removed)
+    print(f"{count} thing{' is' if count == 1 else 's are'} removed.")
+    for line in outcome.stays:
+        print(f"stays: {line}")
+
+
+def _nothing_done(titles: list[str], as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        show_json({"would_remove" if dry_run else "removed": titles})
     else:
-        print(f"{len(titles)} things are removed.")
+        print("\n".join(titles) or "Nothing was created for this stage, or all of it is removed.")
 
 
 def _agree(titles: list[str], target: str) -> None:
     """Show what would go and ask; SeaproofError where the answer is no, or nobody is there to answer."""
     click.echo("\n".join(f"  {title}" for title in titles), err=True)
     try:
-        agreed = click.confirm(f"Take back these {len(titles)} things at {target}?", err=True)
+        agreed = click.confirm(f"Do all of this at {target}?", err=True)
     except click.Abort as error:
         if sys.stdin.isatty():
             raise

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from seaproof.control.job_endings import Ending
 from seaproof.control.job_record import JobRecord
@@ -22,13 +21,8 @@ from seaproof.drivers.driver import Handle
 
 @dataclass(frozen=True)
 class ContainerJob(JobRecord):
-    """One job under way."""
+    """One job under way. Its `noun` is also the step that runs the containers."""
 
-    noun: ClassVar[str]
-    """`Training` or `Processing`, as the API's members have it: TrainingJobName. It is also the step that runs the
-    containers."""
-    absent: ClassVar[str] = "Requested resource not found."
-    """What is answered where there is no such job; `{}` is its name."""
     living: Mapping[str, Handle] = field(default_factory=dict)
     """Workload name -> handle of what the driver found after a restart of the coordinator."""
 

@@ -1,12 +1,12 @@
-"""What the operations on jobs that run containers have in common, whatever the job is for."""
+"""What the operations on jobs have in common, whatever the job is for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
 from seaproof.contract.opt_ml import host_names
-from seaproof.control.container_job import ContainerJob
 from seaproof.control.job_endings import ENDED, STOPPING
+from seaproof.control.job_record import JobRecord
 from seaproof.control.job_steps import Course, J, clear, start
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
@@ -20,7 +20,7 @@ def started(request: Body, hosts: int, ignored: list[str]) -> Body:
     return {**given, "_ignored": ignored, "_step": "Starting", "_hosts": list(host_names(hosts)), "_exits": {}}
 
 
-def find(plane: Plane, job: type[ContainerJob], request: Body) -> Record:
+def find(plane: Plane, job: type[JobRecord], request: Body) -> Record:
     """The record that a request names. ValidationException where there is none."""
     name = request[f"{job.noun}JobName"]
     record = plane.store.get(job.kind, name)
@@ -31,11 +31,11 @@ def find(plane: Plane, job: type[ContainerJob], request: Body) -> Record:
 
 def shown(record: Record, hidden: Collection[str]) -> Body:
     """What Describe answers: all of the record but the members that it does not have."""
-    body = {key: value for key, value in record.body.items() if not key.startswith("_") and key not in hidden}
-    return {**body, "CreationTime": record.created, "LastModifiedTime": record.modified}
+    body = {**record.body, "CreationTime": record.created, "LastModifiedTime": record.modified}
+    return {key: value for key, value in body.items() if not key.startswith("_") and key not in hidden}
 
 
-def summary(job: type[ContainerJob], record: Record, *more: str) -> Body:
+def summary(job: type[JobRecord], record: Record, *more: str) -> Body:
     """What List answers for one job, with `more` members of its record, where it has them."""
     return {
         f"{job.noun}JobName": record.name,
@@ -47,7 +47,7 @@ def summary(job: type[ContainerJob], record: Record, *more: str) -> Body:
     }
 
 
-def stop(plane: Plane, job: type[ContainerJob], request: Body, ask: Callable[[Body], None]) -> None:
+def stop(plane: Plane, job: type[JobRecord], request: Body, ask: Callable[[Body], None]) -> None:
     """Ask a job to stop, once; `ask` changes its record's body. ValidationException where it has ended."""
     with plane.store.transaction():
         record = find(plane, job, request)

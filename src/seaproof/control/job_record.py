@@ -20,6 +20,10 @@ class JobRecord:
     """One job under way."""
 
     kind: ClassVar[str]
+    noun: ClassVar[str]
+    """`Training`, `Processing` or `Transform`, as the API's members have it: TrainingJobName."""
+    absent: ClassVar[str] = "Requested resource not found."
+    """What is answered where there is no such job; `{}` is its name."""
     plane: Plane
     name: str
 

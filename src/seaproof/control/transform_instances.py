@@ -21,8 +21,8 @@ from seaproof.control.health import describe_exit
 from seaproof.control.instances import occupy
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body
+from seaproof.control.transform_record import KIND
 from seaproof.control.transform_request import client_config, container_environment, read_preferences
-from seaproof.control.transform_status import KIND
 from seaproof.control.transform_stop import Stop
 from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.http.message import Headers

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from seaproof.control import fields, plans, tags, transform_request
+from seaproof.control import fields, job_operations, plans, tags, transform_request
 from seaproof.control.fleet import Plan
+from seaproof.control.job_endings import COMPLETED, ENDED, IN_PROGRESS, STOPPING
 from seaproof.control.listing import FIELDS, page
 from seaproof.control.models import find as find_model
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
 from seaproof.control.transform_options import Options
-from seaproof.control.transform_record import WORK, Job, job_folder
-from seaproof.control.transform_status import COMPLETED, ENDED, IN_PROGRESS, KIND, STOPPING
+from seaproof.control.transform_record import KIND, WORK, Job, job_folder
 from seaproof.control.transform_steps import start
 from seaproof.errors import ServiceError
 
@@ -35,7 +35,7 @@ _IGNORED = (
     "TransformResources.{VolumeKmsKeyId,TransformAmiVersion}",
     "ExperimentConfig",
 )
-_NOT_SHOWN = ("Tags",)
+_NOT_SHOWN = ("Tags", "LastModifiedTime")
 
 
 def create_transform_job(plane: Plane, request: Body) -> Body:
@@ -63,9 +63,7 @@ def create_transform_job(plane: Plane, request: Body) -> Body:
 
 def describe_transform_job(plane: Plane, request: Body) -> Body:
     """The job as the platform shows it; what is absent is left out, never empty."""
-    record = _find(plane, request)
-    shown = {key: value for key, value in record.body.items() if not key.startswith("_") and key not in _NOT_SHOWN}
-    return {**shown, "CreationTime": record.created}
+    return job_operations.shown(job_operations.find(plane, Job, request), _NOT_SHOWN)
 
 
 def list_transform_jobs(plane: Plane, request: Body) -> Body:
@@ -76,17 +74,7 @@ def list_transform_jobs(plane: Plane, request: Body) -> Body:
 
 def stop_transform_job(plane: Plane, request: Body) -> Body:
     """Ask the job to stop; objects that are whole stay, the rest is kept for a job that resumes this one."""
-    with plane.store.transaction():
-        record = _find(plane, request)
-        if record.status in ENDED:
-            raise ServiceError(
-                "ValidationException",
-                f"The request was rejected because the transform job is in status {record.status}.",
-            )
-        if record.status != STOPPING:
-            plane.store.update(
-                KIND, record.name, lambda body: body.update(TransformJobStatus=STOPPING), status=STOPPING
-            )
+    job_operations.stop(plane, Job, request, lambda body: body.update(TransformJobStatus=STOPPING))
     return {}
 
 
@@ -158,24 +146,5 @@ def _new_body(request: Body, arn: str, ignored: list[str], options: Options, pla
     }
 
 
-def _find(plane: Plane, request: Body) -> Record:
-    record = plane.store.get(KIND, request["TransformJobName"])
-    if record is None:
-        raise ServiceError(
-            "ValidationException", "Could not find requested job with name: " + request["TransformJobName"]
-        )
-    return record
-
-
 def _summary(record: Record) -> Body:
-    summary = {
-        "TransformJobName": record.name,
-        "TransformJobArn": record.arn,
-        "CreationTime": record.created,
-        "LastModifiedTime": record.modified,
-        "TransformJobStatus": record.status,
-    }
-    for key in ("TransformEndTime", "FailureReason"):
-        if key in record.body:
-            summary[key] = record.body[key]
-    return summary
+    return job_operations.summary(Job, record, "TransformEndTime", "FailureReason")

@@ -20,8 +20,8 @@ from seaproof.control.fleet import Adopted
 from seaproof.control.job_record import JobRecord
 from seaproof.control.plane import Plane
 from seaproof.control.transform_options import Options
-from seaproof.control.transform_status import KIND
 
+KIND = "transform-job"
 WORK = ("TransformInput", "TransformOutput", "DataProcessing", "ModelName")
 """What is the same in jobs that make the same output."""
 
@@ -36,6 +36,8 @@ class Job(JobRecord):
     """One transform job under way."""
 
     kind: ClassVar[str] = KIND
+    noun: ClassVar[str] = "Transform"
+    absent: ClassVar[str] = "Could not find requested job with name: {}"
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     """Its instances that outlived the coordinator before, by the names of their variants."""
 

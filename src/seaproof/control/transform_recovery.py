@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from seaproof.control import adoption, transform_instances, transform_unfinished
 from seaproof.control.fleet import Adopted
+from seaproof.control.job_endings import ENDED, IN_PROGRESS
 from seaproof.control.plane import Plane
 from seaproof.control.store import Record
-from seaproof.control.transform_record import Job
-from seaproof.control.transform_status import ENDED, IN_PROGRESS, KIND
+from seaproof.control.transform_record import KIND, Job
 from seaproof.control.transform_steps import start
 from seaproof.drivers.driver import Handle
 

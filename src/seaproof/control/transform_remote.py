@@ -20,12 +20,12 @@ from seaproof.batch.engine import Work
 from seaproof.batch.payload import Outcome, Payload
 from seaproof.batch.work import Job as WorkJob
 from seaproof.control import transform_instances
+from seaproof.control.job_endings import IN_PROGRESS
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Store
 from seaproof.control.transform_instances import Place
 from seaproof.control.transform_options import Options
-from seaproof.control.transform_record import Job
-from seaproof.control.transform_status import IN_PROGRESS, KIND
+from seaproof.control.transform_record import KIND, Job
 from seaproof.control.transform_stop import Stop
 from seaproof.drivers.driver import Driver
 from seaproof.invocations.send import Sender

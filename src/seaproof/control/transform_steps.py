@@ -1,5 +1,7 @@
 """A transform job as a list of steps: Starting, Transforming, Completed.
 
+TransformJobStatus   InProgress -> Completed | Failed;  InProgress -> Stopping -> Stopped
+
 A coordinator that was killed is followed by one that goes on: it adopts the containers that live and starts those that
 are missing, objects that are whole stay, and the one that was under way goes on after its last mark.
 """
@@ -20,6 +22,7 @@ from seaproof.batch.ray_engine import RayEngine
 from seaproof.batch.transform import transform
 from seaproof.batch.work import Send
 from seaproof.control import transform_instances, transform_remote, transform_request, transform_unfinished
+from seaproof.control.job_endings import COMPLETE, ENDED, STOP, STOPPING, Ending
 from seaproof.control.job_record import explain
 from seaproof.control.store import Body
 from seaproof.control.transform_instances import NoInstance, Place
@@ -28,7 +31,6 @@ from seaproof.control.transform_objects import StoredObject, find_objects
 from seaproof.control.transform_reasons import reason
 from seaproof.control.transform_record import Job
 from seaproof.control.transform_request import Parameters
-from seaproof.control.transform_status import COMPLETED, ENDED, STOPPED, STOPPING, Ending, finish
 from seaproof.control.transform_stop import Stop
 from seaproof.errors import ImageNotFound, SeaproofError, StorageError
 
@@ -48,7 +50,7 @@ def run(job: Job) -> None:
         ending = None if job.plane.closing.is_set() else _broken(job, error)
     if job.plane.closing.is_set():
         return
-    _complete(job, ending or Ending(COMPLETED))
+    _complete(job, ending or COMPLETE)
 
 
 def _transform(job: Job) -> Ending | None:
@@ -94,7 +96,7 @@ def _run_on_ray(job: Job, body: Body, objects: Sequence[StoredObject], teller: T
     engine = RayEngine(job.plane.settings.ray_address, stopped)
     with engine.open(transform_remote.elsewhere(job), body["TransformResources"]["InstanceCount"]) as map:
         job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
-        parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1)))
+        parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1), {}))
         teller.log(str(parameters))
         shared = transform_request.work(body, job.options, parameters)
 
@@ -170,11 +172,18 @@ def _complete(job: Job, ending: Ending) -> None:
             record = job.record()
             if record.status in ENDED:
                 return
-            last = Ending(STOPPED) if record.status == STOPPING else ending
-            job.plane.store.update(job.kind, job.name, partial(finish, ending=last), status=last.status)
+            last = STOP if record.status == STOPPING else ending
+            job.plane.store.update(job.kind, job.name, partial(_finish, ending=last), status=last.status)
 
     job.insist(write)
     transform_unfinished.settle(job)
+
+
+def _finish(body: Body, ending: Ending) -> None:
+    body["TransformJobStatus"] = ending.status
+    body["TransformEndTime"] = time.time()
+    if ending.reason:
+        body["FailureReason"] = ending.reason
 
 
 def _broken(job: Job, error: Exception) -> Ending:

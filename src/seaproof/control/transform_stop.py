@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from seaproof.control.job_endings import IN_PROGRESS
 from seaproof.control.transform_record import Job
-from seaproof.control.transform_status import IN_PROGRESS
 
 _SECONDS = 0.1
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 
 from seaproof.batch.journal import remove_untouched
+from seaproof.control.job_endings import COMPLETED, ENDED
 from seaproof.control.plane import Plane
-from seaproof.control.transform_record import WORK, Job
-from seaproof.control.transform_status import COMPLETED, ENDED, KIND
+from seaproof.control.transform_record import KIND, WORK, Job
 
 _DAY = 86_400.0
 

@@ -28,6 +28,7 @@ from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
 from seaproof.invocations.chain import Reply, StepFailed, Trace
 from seaproof.invocations.counters import as_json
+from seaproof.invocations.hop_body import LARGE
 from seaproof.invocations.metrics import Metrics
 from seaproof.invocations.send import ping
 from seaproof.settings import Settings
@@ -36,6 +37,7 @@ _FAILURES = (NotThere, LoadFailed, StepFailed)
 _METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), METRICS: ("GET", "HEAD"), "/": ("GET", "HEAD")}
 _PIPELINE = ("pipeline", "AllTraffic")
 """Endpoint and variant of its metrics."""
+_BROKEN_OFF = "The last container's reply had begun to go to the caller, and was broken off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +104,70 @@ class Gateway:
             if seat.loaded is not None:
                 seat.loaded.loader.close()
 
+    def takes_stream(self, request: Request) -> bool:
+        """Whether the body of this request comes while it is passed on: it is large, or nobody knows."""
+        if request.path != "/pipeline" or request.method != "POST":
+            return False
+        return int(request.header(b"content-length") or LARGE + 1) > LARGE
+
     def _pipeline(self, request: Request) -> Response | Later | Awaitable[Response]:
         begun, manner = time.monotonic(), self._manner
-        passage = Passage(self._chain, self._client, self._settings.invocation_timeout, manner.hazal_headers)
 
-        def told(response: Response, trace: Trace | None, text: str = "") -> Response:
+        def told(status: int, trace: Trace | None, text: str = "") -> None:
             steps = tuple([(step.name, step.status, step.total) for step in trace.steps]) if trace else ()
             seconds = time.monotonic() - begun
-            self._report(Report(request.query, response.status, seconds, steps, tuple(passage.loads), text))
-            return response
+            self._report(Report(request.query, status, seconds, steps, tuple(passage.loads), text))
 
-        try:
-            asked = asking.read(request, self._chain, manner.replies, manner.hazal_headers)
-        except RequestError as error:
-            return told(failures.refusal(error.status, error.what, error.next_step), None, str(error))
+        def count(trace: Trace, failed: StepFailed | None) -> None:
+            self._metrics.count(*_PIPELINE, trace, time.monotonic() - begun, failed)
+
+        def ended(came: Came) -> None:
+            count(came[1], None)
+            told(came[0].status, came[1])
 
         def finish(came: Came) -> Response:
-            reply, trace = came
-            self._metrics.count(*_PIPELINE, trace, time.monotonic() - begun, None)
-            return told(_answer(asked, reply, trace, passage.loads, begun), trace)
+            count(came[1], None)
+            response = _answer(asked, *came, passage.loads, begun)
+            told(response.status, came[1])
+            return response
+
+        async def explain(error: NotThere | LoadFailed | StepFailed) -> failures.Explained:
+            if isinstance(error, StepFailed):
+                count(error.trace, error)
+            else:
+                self._metrics.refused(*_PIPELINE, error.seat.name, error.status)
+            return await self._explained(error, begun)
+
+        async def broken(error: Exception) -> Exception:
+            if not isinstance(error, StepFailed):
+                return error
+            response, text = await explain(error)
+            told(response.status, error.trace, f"{_BROKEN_OFF}\n{text}")
+            return RequestError(response.status, str(error))
 
         async def go(going: Going) -> Response:
             try:
-                return finish(await going())
+                came = await going()
+                return came if isinstance(came, Response) else finish(came)
             except _FAILURES as error:
-                if isinstance(error, StepFailed):
-                    self._metrics.count(*_PIPELINE, error.trace, time.monotonic() - begun, error)
-                else:
-                    self._metrics.refused(*_PIPELINE, error.seat.name, error.status)
-                response, text = await self._explained(error, begun)
-                return told(response, error.trace if isinstance(error, StepFailed) else None, text)
+                response, text = await explain(error)
+                told(response.status, error.trace if isinstance(error, StepFailed) else None, text)
+                return response
+            except RequestError as error:
+                return refuse(error)
 
-        steps = passage.begin(asked, request)
+        def refuse(error: RequestError) -> Response:
+            told(error.status, None, str(error))
+            return failures.refusal(error.status, error.what, error.next_step)
+
+        passage = Passage(
+            self._chain, self._client, self._settings.invocation_timeout, ended, broken, manner.hazal_headers
+        )
+        try:
+            asked = asking.read(request, self._chain, manner.replies, manner.hazal_headers)
+        except RequestError as error:
+            return refuse(error)
+        steps = passage.begin(asked, request) if request.stream is None else None
         if steps is None:
             return go(lambda: passage.go(asked, request))
         return Passing(passage, steps, finish, go).begin()

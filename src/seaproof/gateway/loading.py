@@ -60,7 +60,7 @@ class LoadFailed(SeaproofError):
         """What is known of it, without log and end; `number` is that of the step, from 1."""
         headers = dict(self.reply.headers) if self.reply else {}
         body = self.reply.body if self.reply else b""
-        sent = load_call(self.place, self.model).body
+        sent = _load_body(self.place, self.model)
         return Evidence(
             step=self.seat.name,
             number=number,
@@ -174,8 +174,11 @@ class Asking:
 
 def load_call(place: Place, model: str) -> Call:
     """POST /models for this model, whose files the container has below its folder of models."""
-    body = json.dumps({"model_name": model, "url": f"{place.models}/{model}/model"}).encode()
-    return Call(place.host, place.port, _HEADERS, body, SECONDS, _MOST, target=MODELS)
+    return Call(place.host, place.port, _HEADERS, _load_body(place, model), SECONDS, _MOST, target=MODELS)
+
+
+def _load_body(place: Place, model: str) -> bytes:
+    return json.dumps({"model_name": model, "url": f"{place.models}/{model}/model"}).encode()
 
 
 async def models_of(client: Client, seat: Seat, place: Place) -> Loaded:

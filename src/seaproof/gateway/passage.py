@@ -1,24 +1,30 @@
-"""One request on its way: each container's place, the models first, then the chain."""
+"""One request on its way: each container's place, the models first, then the chain.
+
+What is large goes from hop to hop, and to the caller, while it comes, unless the caller wants every reply.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any
 
 from seaproof.contract.http import INVOCATIONS, TARGET_MODEL
 from seaproof.errors import HttpError
-from seaproof.gateway import asking, loading
+from seaproof.gateway import asking, loading, replies
 from seaproof.gateway.asking import Asked
 from seaproof.gateway.failures import NotThere
 from seaproof.gateway.loading import Load, Loaded
 from seaproof.gateway.seats import Place, Seat
-from seaproof.http.client import Client
-from seaproof.http.message import Headers, Request
+from seaproof.http import reply as http_reply
+from seaproof.http.client import Client, StreamedReply
+from seaproof.http.message import Headers, Request, Response
+from seaproof.invocations import send
 from seaproof.invocations.chain import Call, Chain, Exchange, Reply, Step, StepFailed, Trace, Wait, chain
+from seaproof.invocations.hop_body import LARGE, HopBody, held
+from seaproof.invocations.streaming import pass_on
 from seaproof.invocations.target_model import invoke_path
 from seaproof.invocations.tracing import Span
 
@@ -39,6 +45,10 @@ class Passage:
     client: Client
     timeout: float
     """Seconds for all containers together; loads have their own time."""
+    ended: Callable[[Came], object]
+    """Told of a chain whose last reply was passed on while it came."""
+    broken: Callable[[Exception], Awaitable[Exception]]
+    """The same where that reply broke off; what it gives is raised where the reply is read."""
     hazal_headers: bool = False
     loads: list[Load] = field(default_factory=list)
     """The loads that this request waited for."""
@@ -57,10 +67,11 @@ class Passage:
                     return None
                 self.loaded[number] = loaded
             self.places.append(place)
-        return self._chain(asked, request)
+        body, request.body = request.body, b""
+        return self._chain(asked, request, body)
 
-    async def go(self, asked: Asked, request: Request) -> Came:
-        """The last reply, and the trace. NotThere, LoadFailed, StepFailed."""
+    async def go(self, asked: Asked, request: Request) -> Came | Response:
+        """The last reply, and the trace; or the answer that passes it on. NotThere, LoadFailed, StepFailed."""
         self.places.clear()
         for number, seat in enumerate(self.seats, 1):
             if seat.place is None:
@@ -72,23 +83,31 @@ class Passage:
             if model:
                 loaded = self.loaded[number] = await loading.models_of(self.client, seat, place)
                 await loading.ensure_loaded(self.client, loading.Asking(seat, place, loaded, self.loads), model)
-        steps = self._chain(asked, request)
+        body: bytes | HopBody
+        body, request.body = request.body, b""
+        if request.stream is not None:
+            length = request.header(b"content-length")
+            body = await held(request.stream, int(length) if length else None, whole=asked.models[0] != "")
+        steps = self._chain(asked, request, body)
         return await self.go_on(steps, next(steps))
 
-    async def go_on(self, steps: Chain, call: Call | Wait, error: HttpError | None = None) -> Came:
-        """As `go`, from this call on, which has met the error if there is one."""
+    async def go_on(
+        self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None = None
+    ) -> Came | Response:
+        """As `go`, from this call on, which has met an error or a reply that has begun if there is one."""
         try:
-            reply, trace = await self._drive(steps, call, error)
+            came = await self._drive(steps, call, met)
         except StepFailed as failed:
             self._correct(failed.trace)
             raise
-        self._correct(trace)
-        return reply, trace
+        if not isinstance(came, Response):
+            self._correct(came[1])
+        return came
 
-    def _chain(self, asked: Asked, request: Request) -> Chain:
+    def _chain(self, asked: Asked, request: Request, body: bytes | HopBody) -> Chain:
+        """The request lives until it is answered; its body, which is given apart, is let go with the first step."""
         span = Span.given(request.headers)
-        # The request lives until it is answered; its body is let go with the first step.
-        body, request.body = request.body, b""
+        keeps = asked.trace or asked.replies == asking.ALL
         return chain(
             [self._step(number, model) for number, model in enumerate(asked.models)],
             asked.headers,
@@ -97,7 +116,9 @@ class Passage:
             hop_limit=LARGEST,
             reply_limit=LARGEST,
             span=span or (Span.new() if asked.trace else None),
-            keep_replies=asked.trace or asked.replies == asking.ALL,
+            keep_replies=keeps,
+            opened=None if keeps else replies.begun,
+            opened_over=LARGE,
         )
 
     def _step(self, number: int, model: str) -> Step:
@@ -113,14 +134,14 @@ class Passage:
                 headers.append((_TARGET_MODEL, model.encode()))
         if self.hazal_headers:
             exchange = partial(_with_form, exchange)
-        return Step(seat.name, place.host, place.port, target, tuple(headers), exchange)
+        return Step(seat.name, place.host, place.port, target, tuple(headers), exchange, repeats=model != "")
 
     def _correct(self, trace: Trace) -> None:
         """With hazal's headers, every step was sent that one type."""
         for step in trace.steps if self.hazal_headers else ():
             step.sent_type = asking.FORM.decode()
 
-    async def _drive(self, steps: Chain, call: Call | Wait, met: HttpError | None) -> Came:
+    async def _drive(self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None) -> Came | Response:
         """As `send.drive`; and a container that moved (a restart gives another port) is followed: nothing was sent."""
         try:
             while True:
@@ -129,15 +150,10 @@ class Passage:
                     call = steps.send(None)
                     continue
                 try:
-                    try:
-                        if met is not None:
-                            raise met
-                        reply = await self._request(call, call.host, call.port, call.timeout)
-                    except HttpError as error:
-                        if error.kind != "refused":
-                            raise
-                        met = None
-                        reply = await self._followed(call, error)
+                    reply, met = await self._reply(call, met), None
+                    if call.opened is not None and isinstance(reply, StreamedReply):
+                        deadline = time.monotonic() + call.timeout
+                        return await pass_on(steps, call, reply, deadline, self._ended, self._broken)
                 except HttpError as error:
                     met = None
                     call = steps.throw(error)
@@ -146,10 +162,33 @@ class Passage:
         except StopIteration as end:
             result: Came = end.value
             return result
-        finally:
+        except BaseException:
             steps.close()
+            raise
 
-    async def _followed(self, call: Call, error: HttpError) -> Reply:
+    def _ended(self, came: Came) -> None:
+        self._correct(came[1])
+        self.ended(came)
+
+    async def _broken(self, error: Exception) -> Exception:
+        if isinstance(error, StepFailed):
+            self._correct(error.trace)
+        return await self.broken(error)
+
+    async def _reply(self, call: Call, met: HttpError | StreamedReply | None) -> http_reply.Reply | StreamedReply:
+        """What comes of this call, or has come of it; HttpError."""
+        if isinstance(met, StreamedReply):
+            return met
+        try:
+            if met is not None:
+                raise met
+            return await self._request(call, call.host, call.port, call.timeout)
+        except HttpError as error:
+            if error.kind != "refused":
+                raise
+            return await self._followed(call, error)
+
+    async def _followed(self, call: Call, error: HttpError) -> http_reply.Reply | StreamedReply:
         """The reply of a container that is no longer where it was; else the error."""
         begun = time.monotonic()
         number = [place.peer for place in self.places].index((call.host, call.port))
@@ -159,19 +198,8 @@ class Passage:
             raise error
         return await self._request(call, place.host, place.port, left)
 
-    def _request(self, call: Call, host: str, port: int, timeout: float) -> Coroutine[Any, Any, Reply]:
-        return self.client.request(
-            host,
-            port,
-            call.method,
-            call.target,
-            call.headers,
-            call.body,
-            timeout=timeout,
-            max_body=call.max_body,
-            # What killed one container is not sent to the next.
-            resend=False,
-        )
+    async def _request(self, call: Call, host: str, port: int, timeout: float) -> http_reply.Reply | StreamedReply:
+        return await send.request(self.client, replace(call, host=host, port=port, timeout=timeout))
 
 
 @lru_cache(256)

@@ -1,4 +1,5 @@
-"""One request on its way without a task: sent, called back, sent on. What takes longer than that goes to a task."""
+"""One request on its way without a task: sent, called back, sent on. What takes longer than that, or is large enough to
+be passed on while it comes, goes to a task."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from typing import Any
 
 from seaproof.errors import HttpError
 from seaproof.gateway.passage import Came, Passage
+from seaproof.http.client import Reply, StreamedReply
 from seaproof.http.later import Later
 from seaproof.http.message import Response
-from seaproof.invocations.chain import Call, Chain, Reply, Wait
+from seaproof.invocations.chain import Call, Chain, Wait
 
-Going = Callable[[], Awaitable[Came]]
+Going = Callable[[], Awaitable[Came | Response]]
 
 
 class Passing:
@@ -55,14 +57,17 @@ class Passing:
                 call.body,
                 timeout=call.timeout,
                 max_body=call.max_body,
+                stream_over=call.stream_over,
                 answered=self._answered,
             )
         except HttpError as error:
             self._go_on(partial(self._passage.go_on, self._steps, call, error))
 
-    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+    def _answered(self, reply: Reply | StreamedReply | None, error: BaseException | None) -> None:
         assert self._call is not None
-        if isinstance(error, HttpError):
+        if isinstance(reply, StreamedReply):
+            self._go_on(partial(self._passage.go_on, self._steps, self._call, reply))
+        elif isinstance(error, HttpError):
             self._go_on(partial(self._passage.go_on, self._steps, self._call, error))
         elif error is not None:
             self._steps.close()
@@ -109,5 +114,5 @@ class Passing:
         self._later.fail(asyncio.CancelledError())
 
 
-async def _raise(error: Exception) -> Came:
+async def _raise(error: Exception) -> Came | Response:
     raise error

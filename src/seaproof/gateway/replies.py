@@ -14,6 +14,7 @@ from dataclasses import asdict
 from seaproof.contract.http import CONTENT_TYPE, RETURNED_TO_CALLER, parse_media_type
 from seaproof.gateway.loading import Load
 from seaproof.http.message import Headers, Response
+from seaproof.http.reply import StreamedReply
 from seaproof.invocations.chain import Reply, Trace
 
 _RETURNED = {name.lower().encode(): name.encode() for name in RETURNED_TO_CALLER}
@@ -24,8 +25,15 @@ _NEVER_JSON = ("text/csv",)
 
 def last(reply: Reply) -> Response:
     """The reply of the last container: status, type and body as it gave them."""
-    headers = [(_RETURNED[name], value) for name, value in reply.headers if name in _RETURNED]
-    return Response(reply.status, headers, reply.body)
+    return Response(reply.status, _returned(reply.headers), reply.body)
+
+
+def begun(reply: StreamedReply) -> Response:
+    """The same without its body, which is still to come; with its length, where the container has said it."""
+    headers = _returned(reply.headers)
+    if reply.length is not None:
+        headers.append((b"Content-Length", b"%d" % reply.length))
+    return Response(reply.status, headers)
 
 
 def every(trace: Trace) -> Response:
@@ -57,6 +65,10 @@ def embedded(body: bytes, content_type: str) -> bytes:
     if parse_media_type(content_type).essence not in _NEVER_JSON and _is_json(text):
         return body
     return json.dumps(text, ensure_ascii=False).encode()
+
+
+def _returned(headers: Headers) -> Headers:
+    return [(_RETURNED[name], value) for name, value in headers if name in _RETURNED]
 
 
 def _entries(trace: Trace) -> bytes:

@@ -59,7 +59,11 @@ async def _run(
     gateway = Gateway(containers.chain, client, settings, manner, report)
     try:
         server = await serve(
-            gateway.handle, host=settings.host, port=settings.port, limits=ServerLimits(body_bytes=LARGEST)
+            gateway.handle,
+            host=settings.host,
+            port=settings.port,
+            limits=ServerLimits(body_bytes=LARGEST),
+            stream_bodies=gateway.takes_stream,
         )
     except OSError as error:
         await client.close()

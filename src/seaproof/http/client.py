@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from time import monotonic
+from typing import cast
 
 from seaproof.errors import HttpError
 from seaproof.http import encode
@@ -25,7 +26,7 @@ _REMEMBERED = 512
 
 Body = bytes | AsyncIterator[bytes]
 Peer = tuple[str, int]
-Answered = Callable[["Reply | None", "BaseException | None"], None]
+Answered = Callable[["Reply | StreamedReply | None", "BaseException | None"], None]
 
 _heads: dict[tuple[str, int, str, str, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 """Heads of requests whose body is bytes, but for what comes after `Content-Length: `."""
@@ -61,11 +62,50 @@ class Client:
         a byte of the reply came is sent once more, on a new connection, if its body is bytes and `resend` is left True.
         HttpError where there is no reply, or one of over `max_body` bytes.
         """
+        reply = await self.ask(
+            host, port, method, target, headers, body, timeout=timeout, max_body=max_body, resend=resend
+        )
+        return cast(Reply, reply)
+
+    async def ask(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: Body = b"",
+        *,
+        timeout: float,
+        max_body: int | None = None,
+        stream_over: int | None = None,
+        resend: bool = True,
+    ) -> Reply | StreamedReply:
+        """As `request`, but the body of a 2xx reply with more than `stream_over` bytes is read as it comes.
+
+        The caller reads a StreamedReply to its end or closes it; `timeout` then holds for each of its parts anew.
+        """
         started = monotonic()
+        peer = (host, port)
         head, length = _head(host, port, method, target, headers, body)
         wire, connected = await self._exchange(
-            (host, port), head, body, length, started, timeout, max_body, resend, method == "HEAD", False
+            peer, head, body, length, started, timeout, max_body, resend, method == "HEAD", stream_over
         )
+        return self._reply(peer, wire, timeout, started, connected)
+
+    def _reply(
+        self, peer: Peer, wire: Wire, timeout: float, started: float, connected: float = 0.0
+    ) -> Reply | StreamedReply:
+        """What came on this wire, which is let go once all of it is read."""
+        if wire.stream is not None:
+            return StreamedReply(
+                wire,
+                _where(peer),
+                timeout,
+                lambda wire: self._release(peer, wire, monotonic()),
+                connected,
+                wire.answered_at - started,
+            )
         now = monotonic()
         parts = wire.parts
         reply = Reply(
@@ -76,7 +116,7 @@ class Client:
             wire.answered_at - started,
             now - started,
         )
-        self._release((host, port), wire, now)
+        self._release(peer, wire, now)
         return reply
 
     def begin(
@@ -86,13 +126,14 @@ class Client:
         method: str,
         target: str,
         headers: Sequence[tuple[bytes, bytes]],
-        body: bytes,
+        body: Body,
         *,
         timeout: float,
         max_body: int | None,
         answered: Answered,
+        stream_over: int | None = None,
     ) -> Callable[[], object]:
-        """As `request` with `resend=False`, for callers without a task: `answered` gets the reply or the error, once.
+        """As `ask` with `resend=False`, for callers without a task: `answered` gets the reply or the error, once.
 
         It is called from the event loop, after this has returned, and must not raise. What is returned gives up:
         `answered` is then not called, or, with a CancelledError, when the connection that was being made is closed.
@@ -100,29 +141,34 @@ class Client:
         """
         peer, started = (host, port), monotonic()
         head, _ = _head(host, port, method, target, headers, body)
-        wire = self._take(peer, started) if len(body) < _LARGE and not self._closed else None
+        is_small = isinstance(body, bytes) and len(body) < _LARGE
+        wire = self._take(peer, started) if is_small and not self._closed else None
         if wire is None:
             task = asyncio.ensure_future(
-                self.request(
-                    host, port, method, target, headers, body, timeout=timeout, max_body=max_body, resend=False
+                self.ask(
+                    host,
+                    port,
+                    method,
+                    target,
+                    headers,
+                    body,
+                    timeout=timeout,
+                    max_body=max_body,
+                    stream_over=stream_over,
+                    resend=False,
                 )
             )
-            task.add_done_callback(partial(_on_requested, answered))
+            task.add_done_callback(partial(_on_asked, answered))
             return task.cancel
         self._busy.add(wire)
 
         def notify(error: BaseException | None) -> None:
             if error is not None:
                 answered(None, error)
-                return
-            now = monotonic()
-            parts = wire.parts
-            body = parts[0] if len(parts) == 1 else b"".join(parts)
-            reply = Reply(wire.status, wire.headers, body, 0.0, wire.answered_at - started, now - started)
-            self._release(peer, wire, now)
-            answered(reply, None)
+            else:
+                answered(self._reply(peer, wire, timeout, started), None)
 
-        wire.post(head + body, method == "HEAD", max_body, notify)
+        wire.post(head + cast(bytes, body), method == "HEAD", max_body, stream_over, notify)
         wire.expire_at(started + timeout, timeout)
         return wire.drop
 
@@ -140,12 +186,10 @@ class Client:
         resend: bool = True,
     ) -> StreamedReply:
         """As `request`, but return when status and headers are there; `timeout` then holds for each part anew."""
-        head, length = _head(host, port, method, target, headers, body)
-        wire, _ = await self._exchange(
-            (host, port), head, body, length, monotonic(), timeout, max_body, resend, method == "HEAD", True
+        reply = await self.ask(
+            host, port, method, target, headers, body, timeout=timeout, max_body=max_body, stream_over=0, resend=resend
         )
-        peer = (host, port)
-        return StreamedReply(wire, _where(peer), timeout, lambda wire: self._release(peer, wire, monotonic()))
+        return cast(StreamedReply, reply)
 
     async def close(self) -> None:
         """Close every connection; requests under way fail with HttpError `closed`."""
@@ -168,7 +212,7 @@ class Client:
         max_body: int | None,
         resend: bool,
         head_only: bool,
-        streamed: bool,
+        stream_over: int | None,
     ) -> tuple[Wire, float]:
         """Send on a connection of the pool or a new one; the wire that holds the reply, and seconds to connect."""
         wire = self._take(peer, started)
@@ -179,7 +223,7 @@ class Client:
                 wire = await self._connect(peer, started + timeout - begun)
                 connected = monotonic() - begun
             self._busy.add(wire)
-            done = wire.send(head, body, length, head_only=head_only, max_body=max_body, streamed=streamed)
+            done = wire.send(head, body, length, head_only=head_only, max_body=max_body, stream_over=stream_over)
             wire.expire_at(started + timeout, timeout)
             try:
                 await done
@@ -284,7 +328,7 @@ def _may_resend(error: BaseException, wire: Wire, body: Body) -> bool:
     return closed and wire.reused and not wire.answered and isinstance(body, bytes)
 
 
-def _on_requested(answered: Answered, done: asyncio.Future[Reply]) -> None:
+def _on_asked(answered: Answered, done: asyncio.Future[Reply | StreamedReply]) -> None:
     if done.cancelled():
         answered(None, asyncio.CancelledError())
     elif (error := done.exception()) is not None:

@@ -35,10 +35,23 @@ class StreamedReply:
     within the `timeout` given to the request.
     """
 
-    def __init__(self, wire: Wire, where: str, timeout: float, release: Callable[[Wire], None]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        where: str,
+        timeout: float,
+        release: Callable[[Wire], None],
+        connect_seconds: float = 0.0,
+        first_byte_seconds: float = 0.0,
+    ) -> None:
         assert wire.stream is not None
         self.status = wire.status
         self.headers = wire.headers
+        self.length = wire.length
+        """Bytes of the body; None where the peer did not say."""
+        self.connect_seconds = connect_seconds
+        self.first_byte_seconds = first_byte_seconds
+        """As those of `Reply`."""
         self._wire: Wire | None = wire
         self._body = wire.stream
         self._where = where
@@ -60,7 +73,7 @@ class StreamedReply:
             self._let_go()
             raise
         except BaseException:
-            await self.aclose()
+            self.close()
             raise
         finally:
             timer.cancel()
@@ -76,17 +89,21 @@ class StreamedReply:
         if wire is not None:
             self._release(wire)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Stop reading; a body that was not read to its end costs the connection."""
         if self._wire is not None:
             self._wire.reusable = False
             self._let_go()
 
+    async def aclose(self) -> None:
+        """As `close`, for what is closed as an async iterator."""
+        self.close()
+
     async def __aenter__(self) -> StreamedReply:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        await self.aclose()
+        self.close()
 
 
 def _header(headers: Headers, name: bytes, default: str) -> str:

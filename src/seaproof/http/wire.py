@@ -18,8 +18,6 @@ _HEAD_BYTES = 64 * 1024
 _STREAM_BYTES = 256 * 1024
 _EARLY = 0.002
 """Seconds that a timer may fire before its time: the clock of a loop is coarse."""
-_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
-
 _REMEMBERED = 512
 _LONGEST_HEAD = 1024
 
@@ -54,12 +52,14 @@ class Wire(asyncio.Protocol):
         self._due: Notify | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = self._deadline = self._patience = 0.0
-        self._reset(False, None, False)
+        self._reset(False, None, None)
 
-    def _reset(self, head_only: bool, max_body: int | None, streamed: bool) -> None:
+    def _reset(self, head_only: bool, max_body: int | None, stream_over: int | None) -> None:
         self.status = 0
         self.headers: Headers = []
         self.parts: list[bytes] = []
+        self.length: int | None = None
+        """Bytes of the body, where the reply has said so."""
         self.stream: BodyStream | None = None
         self.answered = False
         """Whether a byte of the reply has come."""
@@ -67,7 +67,7 @@ class Wire(asyncio.Protocol):
         self.complete = self._keep_alive = False
         self.reusable = False
         self._head_only = head_only
-        self._streamed = streamed
+        self._stream_over = stream_over
         self._max_body = max_body
         self._size = self._head_fed = 0
         self._head_done = self._framed = self._until_close = self._surplus = False
@@ -82,13 +82,15 @@ class Wire(asyncio.Protocol):
         *,
         head_only: bool,
         max_body: int | None,
-        streamed: bool,
+        stream_over: int | None,
     ) -> asyncio.Future[None]:
-        """Send one request; the future is done when the reply is there (its head, where `streamed`).
+        """Send one request; the future is done when the reply is there.
 
-        An iterator goes out chunked, or plain where `length` says how long it is. `expire_at` limits the time.
+        Of a reply with more than `stream_over` bytes it is done when that is known, and `stream` has the body as it
+        comes: 0 for a stream at once, whatever the reply is; with any other number only 2xx are. An iterator goes out
+        chunked, or plain where `length` says how long it is. `expire_at` limits the time.
         """
-        self._reset(head_only, max_body, streamed)
+        self._reset(head_only, max_body, stream_over)
         self.done = done = self._loop.create_future()
         if self.lost:
             self.fail(HttpError("closed", "the connection is closed", where=self._where))
@@ -104,12 +106,14 @@ class Wire(asyncio.Protocol):
             self._sender.add_done_callback(self._on_sent)
         return done
 
-    def post(self, message: bytes, head_only: bool, max_body: int | None, notify: Notify) -> None:
+    def post(
+        self, message: bytes, head_only: bool, max_body: int | None, stream_over: int | None, notify: Notify
+    ) -> None:
         """As `send`, head and body in one, and without a future.
 
-        `notify` is called once, from within the event loop: with None where the whole reply is there, else the error.
+        `notify` is called once, from within the event loop: with None where the reply is there, else with the error.
         """
-        self._reset(head_only, max_body, False)
+        self._reset(head_only, max_body, stream_over)
         self._notify = notify
         if self.lost:
             self.fail(HttpError("closed", "the connection is closed", where=self._where))
@@ -171,7 +175,7 @@ class Wire(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if (self.done is None and self._notify is None) or self.complete:
+        if (self.done is None and self._notify is None and self.stream is None) or self.complete:
             # Nothing was asked: the next request could take this for its reply.
             self._surplus = True
             self._transport.abort()
@@ -187,6 +191,7 @@ class Wire(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete and not self.lost:
                 self.fail(HttpError("malformed", f"the reply is not HTTP/1.1: {error}", where=self._where))
+            self._tell()
             return
         if first:
             self._remember(data)
@@ -203,10 +208,12 @@ class Wire(asyncio.Protocol):
         """Whether this is all of a reply whose head is known; it is then complete, and the parser saw none of it."""
         end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
         known = _heads.get(data[:end])
-        if known is None or self._streamed or self._head_only:
+        if known is None or self._head_only:
             return False
         status, headers, size, keep_alive = known
         if len(data) != end + size or (self._max_body is not None and size > self._max_body):
+            return False
+        if self._stream_over is not None and (size > self._stream_over or not self._stream_over):
             return False
         self.status, self.headers = status, headers.copy()
         if size:
@@ -219,7 +226,7 @@ class Wire(asyncio.Protocol):
     def _remember(self, data: bytes) -> None:
         """Keep the head of a reply that was head and body, nothing else, in this one piece."""
         end, size = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4, self._size
-        is_plain = self.complete and not (self._streamed or self._head_only or self._surplus)
+        is_plain = self.complete and not (self.stream is not None or self._head_only or self._surplus)
         if not is_plain or end < 4 or len(data) != end + size:
             return
         if len(_heads) >= _REMEMBERED:
@@ -259,7 +266,10 @@ class Wire(asyncio.Protocol):
         name = name.lower()
         value = value.rstrip(b" \t")
         self.headers.append((name, value))
-        if name in _FRAMING and (name == b"content-length" or value.lower().endswith(b"chunked")):
+        if name == b"content-length":
+            self._framed = True
+            self.length = int(value) if value.isdigit() else None
+        elif name == b"transfer-encoding" and value.lower().endswith(b"chunked"):
             self._framed = True
 
     def on_headers_complete(self) -> None:
@@ -273,7 +283,7 @@ class Wire(asyncio.Protocol):
         self.status = status
         self._head_done = True
         self._until_close = not self._framed and not self._head_only and not encode.has_no_body(status)
-        if self._streamed:
+        if self._stream_over == 0:
             self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow)
         if self._head_only:
             # The parser cannot know that no body follows: it has served its time.
@@ -282,7 +292,9 @@ class Wire(asyncio.Protocol):
             )
             self._parser = httptools.HttpResponseParser(self)
             self._complete(keep)
-        elif self._streamed:
+        elif self._stream_over is not None and self.length is not None and not self._is_over(self.length):
+            self._stream_if_over(self.length)
+        elif self.stream is not None:
             self._resolve()
 
     def on_body(self, part: bytes) -> None:
@@ -290,12 +302,33 @@ class Wire(asyncio.Protocol):
             self._surplus = True
             return
         self._size += len(part)
-        if self._max_body is not None and self._size > self._max_body:
-            self.fail(HttpError("oversize", f"the reply is over {self._max_body} bytes", where=self._where))
-        elif self.stream is not None:
+        if self._is_over(self._size):
+            return
+        if self.stream is None and self._stream_over is not None:
+            self._stream_if_over(self._size)
+        if self.stream is not None:
             self.stream.feed(part)
         else:
             self.parts.append(part)
+
+    def _is_over(self, size: int) -> bool:
+        """Whether a body of this size is more than was asked for; the exchange has then failed."""
+        if self._max_body is None or size <= self._max_body:
+            return False
+        self.fail(HttpError("oversize", f"the reply is over {self._max_body} bytes", where=self._where))
+        return True
+
+    def _stream_if_over(self, size: int) -> None:
+        """A body of this size is passed on as it comes, from what has come on, where it is large and no error's."""
+        if self.stream is None:
+            if not self._stream_over or size <= self._stream_over or not 200 <= self.status < 300:
+                return
+            self.stream = BodyStream(_STREAM_BYTES, self._on_stream_flow)
+            for part in self.parts:
+                self.stream.feed(part)
+            self.parts = []
+            self._due, self._notify = self._notify, None
+        self._resolve()
 
     def on_message_complete(self) -> None:
         if self._head_done and not self.complete:
@@ -318,7 +351,8 @@ class Wire(asyncio.Protocol):
         self.reusable = keep_alive and not unsent
         if self.stream is not None:
             self.stream.end()
-        self._due, self._notify = self._notify, None
+        if self._notify is not None:
+            self._due, self._notify = self._notify, None
         self._resolve()
 
     def _resolve(self) -> None:
@@ -338,12 +372,17 @@ class Wire(asyncio.Protocol):
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with this error and close the connection."""
-        if self.done is not None and not self.complete:
+        if self.complete:
+            pass
+        elif self.stream is not None:
+            if isinstance(error, Exception):
+                self.stream.end(error)
+            if self.done is not None and not self.done.done():
+                self.done.set_exception(error)
+        elif self.done is not None:
             if not self.done.done():
                 self.done.set_exception(error)
-            elif self.stream is not None and isinstance(error, Exception):
-                self.stream.end(error)
-        elif self._notify is not None and not self.complete:
+        elif self._notify is not None:
             notify, self._notify = self._notify, None
             # Not from within the parser.
             self._loop.call_soon(notify, error)

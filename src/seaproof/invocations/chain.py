@@ -8,6 +8,9 @@ with a `Trace`, or raises `StepFailed`. Whoever drives it does the sending: `sen
     Accept of the caller                -> last container alone
     first status that is not 2xx        -> the end
 
+A large body goes on while it arrives (`hop_body`), so that steps run beside each other. One that breaks off is the
+failure of the step that sent it, however far its first bytes have come.
+
 Source: developer guide, "Host models along with pre-processing logic as serial inference pipeline". What is not
 written there is decided in docs/decisions/serial-inference-pipelines.md.
 """
@@ -17,20 +20,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, INVOCATIONS, is_success
-from seaproof.errors import HttpError, SeaproofError
+from seaproof.errors import HttpError, RequestError, SeaproofError
 from seaproof.http.message import Headers, Response
+from seaproof.http.reply import StreamedReply
+from seaproof.invocations.hop_body import HEAD_BYTES, LARGE, HopBody
 from seaproof.invocations.stored_body import StoredBody
 from seaproof.invocations.tracing import Span
 
-HEAD_BYTES = 512
-"""Bytes of a body that are kept of a step that failed, to be shown."""
+__all__ = ["HEAD_BYTES", "Call", "Chain", "Reply", "Step", "StepFailed", "StepTrace", "Trace", "Wait", "chain"]
 
 _CONTENT_TYPE = CONTENT_TYPE.lower().encode()
 _ACCEPT = ACCEPT.lower().encode()
+_CONTENT_LENGTH = b"Content-Length"
 
 
 @dataclass(slots=True)
@@ -40,16 +46,18 @@ class Call:
     host: str
     port: int
     headers: Headers
-    body: bytes
+    body: bytes | HopBody
     timeout: float
     """Seconds for all of it."""
     max_body: int
     """Bytes that the answer may have."""
     method: str = "POST"
     target: str = INVOCATIONS
-    opened: Opened | None = None
-    """Where the caller takes the reply as it comes: makes the head of his answer out of the head of a 2xx reply. What
-    drives the call passes the body on, and comes back with the reply, without a body, when it has ended."""
+    stream_over: int | None = None
+    """A 2xx reply of more bytes may be answered as a StreamedReply (see `Client.ask`); None: only a whole one."""
+    opened: Callable[[StreamedReply], Response] | None = None
+    """Where the caller takes a streamed reply as it comes: makes his answer out of it. What drives the call passes
+    that on, and comes back with the reply, without a body, when it has ended, or with the error that ended it."""
     stored: StoredBody | None = None
     """What is sent in place of `body`, where it lies in storage."""
 
@@ -69,7 +77,8 @@ class Reply(Protocol):
     def first_byte_seconds(self) -> float: ...
 
 
-Opened = Callable[[Reply], Response]
+Opened = Callable[[StreamedReply], Response]
+"""Makes the head of the caller's answer out of that of the last container's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ class Step:
     exchange: Callable[[Call], Exchange] | None = None
     """In place of one call and its reply: more calls before or after it, such as the load of a model. It is given the
     call, and what it returns counts as the container's reply."""
+    repeats: bool = False
+    """Whether the exchange may send the call a second time, so that its body has to be there whole."""
 
 
 @dataclass(slots=True)
@@ -126,11 +137,13 @@ class Trace:
     """Every reply with its body, where the chain was told to keep them."""
     trace_id: str = ""
     """Of the W3C trace that the containers were told of; "" where they were told of none."""
+    beside: float = 0.0
+    """Seconds in which a step ran beside the one before it, whose reply was still coming."""
 
     @property
     def seconds(self) -> float:
         """All steps together."""
-        return sum(step.total for step in self.steps)
+        return sum(step.total for step in self.steps) - self.beside
 
 
 class StepFailed(SeaproofError):
@@ -152,12 +165,14 @@ class StepFailed(SeaproofError):
         self.step = step
         self.kind = error.kind if error else "status"
         """`status`, `refused`, `timeout`, `closed`, `malformed` or `oversize`."""
-        self.sent = (call.stored or call.body)[:HEAD_BYTES]
+        body = call.stored or call.body
+        self.sent = body.head if isinstance(body, HopBody) else body[:HEAD_BYTES]
         """The first bytes of what the step was sent; type and size are in the trace."""
         self.timeout = call.timeout
         """Seconds that the step was given."""
         self.max_body = call.max_body
         self.reply = reply
+        """With an error: as far as it has come before it broke off; its size is in the trace."""
         self.error = error
         what = error.what if error else f"the reply has status {reply.status if reply else 0}"
         super().__init__(f"step {number + 1}, {step.name}: {what}", where=f"{step.host}:{step.port}")
@@ -168,13 +183,24 @@ class StepFailed(SeaproofError):
         return self.trace.steps[self.number]
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What there is of a reply that broke off."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    connect_seconds: float = 0.0
+    first_byte_seconds: float = 0.0
+
+
 Chain = Generator[Call | Wait, Any, tuple[Reply, Trace]]
 
 
 def chain(
     steps: Sequence[Step],
     headers: Headers,
-    body: bytes,
+    body: bytes | HopBody,
     *,
     stored: StoredBody | None = None,
     deadline: float,
@@ -183,43 +209,139 @@ def chain(
     span: Span | None = None,
     keep_replies: bool = False,
     opened: Opened | None = None,
+    opened_over: int = 0,
     now: Callable[[], float] = time.monotonic,
 ) -> Chain:
     """The calls of one request through the steps; see the module.
 
     `headers` are those that the containers may see. `deadline` is on the clock `now`; limits are the bytes of a reply
     between steps and of the last one. `span` is told to each container as a child of its own. StepFailed where a
-    step has no answer, one that is not 2xx, or one over its limit. `opened` is for the last call and `stored` for the
-    first; see Call.
+    step has no answer, one that is not 2xx, one over its limit, or one that breaks off; RequestError where the body
+    of the caller does. `opened` is for the last call, see Call, and for replies of more than `opened_over` bytes;
+    `stored` is for the first.
     """
-    trace = Trace(trace_id=span.trace_id if span else "")
-    last, sent_type = len(steps) - 1, _type_of(headers)
-    for number, step in enumerate(steps):
-        sent = _headers(headers, step, span, is_last=number == last)
-        limit = reply_limit if number == last else hop_limit
-        begun = now()
-        call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
-        if number == last:
-            call.opened = opened
-        if number == 0:
-            call.stored = stored
-        entry = StepTrace(step.name, sent_type, len(body if call.stored is None else call.stored))
-        trace.steps.append(entry)
-        try:
-            reply = (yield call) if step.exchange is None else (yield from step.exchange(call))
-        except HttpError as error:
+    way = _Way(steps, Trace(trace_id=span.trace_id if span else ""), now)
+    trace, last, sent_type = way.trace, len(steps) - 1, _type_of(headers)
+    try:
+        for number, step in enumerate(steps):
+            sent = _headers(headers, step, span, is_last=number == last)
+            if not isinstance(body, bytes):
+                way.bodies[number] = body
+                sent = _with_length(sent, body.length)
+            begun = now()
+            limit = reply_limit if number == last else hop_limit
+            call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
+            if number < last:
+                if not (keep_replies or step.repeats or steps[number + 1].repeats):
+                    call.stream_over = LARGE
+            elif opened is not None:
+                call.opened, call.stream_over = partial(way.open, opened, call), opened_over
+            if number == 0:
+                call.stored = stored
+            entry = StepTrace(step.name, sent_type, _size(call))
+            trace.steps.append(entry)
+            way.begins.append(begun)
+            try:
+                reply = (yield call) if step.exchange is None else (yield from step.exchange(call))
+            except HttpError as error:
+                entry.total = now() - begun
+                raise way.failure(number, call, error=error) from error
             entry.total = now() - begun
-            raise StepFailed(trace, number, step, call, error=error) from error
-        entry.total = now() - begun
-        _note(entry, reply)
-        if keep_replies:
-            trace.replies.append(reply)
-        if not is_success(reply.status):
-            raise StepFailed(trace, number, step, call, reply=reply)
-        if number < last:
-            headers, body = _next_headers(headers, reply.headers), reply.body
-            sent_type = entry.reply_type
-    return reply, trace
+            _note(entry, reply)
+            if keep_replies:
+                trace.replies.append(reply)
+            if not is_success(reply.status):
+                raise way.failure(number, call, reply=reply)
+            if number < last:
+                body = way.go_on(call, reply) if isinstance(reply, StreamedReply) else reply.body
+                headers = _next_headers(headers, reply.headers)
+                sent_type = entry.reply_type
+        if way.bodies:
+            way.check(last, call)
+        return reply, trace
+    finally:
+        if way.bodies:
+            way.close()
+
+
+class _Way:
+    """How far a request has come, and the bodies that are on their way with it."""
+
+    __slots__ = ("begins", "begun", "bodies", "now", "steps", "trace")
+
+    def __init__(self, steps: Sequence[Step], trace: Trace, now: Callable[[], float]) -> None:
+        self.steps, self.trace, self.now = steps, trace, now
+        self.begins: list[float] = []
+        """When each step was sent its request."""
+        self.bodies: dict[int, HopBody] = {}
+        """What is passed on as it comes, by the number of the step that it is sent to: 0 has the caller's body, and
+        the number after the last step what goes to the caller."""
+        self.begun: dict[int, tuple[Call, StreamedReply]] = {}
+        """By the same number: the call that it answers, of whose body the first bytes are kept, and its head."""
+
+    def go_on(self, call: Call, reply: StreamedReply) -> HopBody:
+        """The body of a reply, for whoever takes it while it comes."""
+        if isinstance(call.body, bytes):
+            call = replace(call, body=call.body[:HEAD_BYTES])
+        to = len(self.begins)
+        self.begun[to] = call, reply
+        body = self.bodies[to] = HopBody(reply, reply.length, now=self.now)
+        return body
+
+    def open(self, head: Opened, call: Call, reply: StreamedReply) -> Response:
+        """The caller's answer to what the last step has begun to reply."""
+        _note(self.trace.steps[-1], reply)
+        answer = head(reply)
+        return Response(answer.status, answer.headers, self.go_on(call, reply))
+
+    def failure(
+        self, number: int, call: Call, *, reply: Reply | None = None, error: HttpError | None = None
+    ) -> Exception:
+        """What ends the request where this step has met an error or given such a reply: it may not be its own."""
+        self._settle()
+        for to, body in sorted(self.bodies.items()):
+            # Where the time is over, what is slow is the first that others wait for.
+            if body.error is None and not (body.waits and error is not None and error.kind == "timeout"):
+                continue
+            if to == 0:
+                if isinstance(body.error, RequestError):
+                    return body.error
+                return RequestError(408, "the body of the request did not arrive in time")
+            number, error = to - 1, body.error if isinstance(body.error, HttpError) else error
+            call, head = self.begun[to]
+            reply = _Begun(head.status, head.headers, body.head)
+            break
+        return StepFailed(self.trace, number, self.steps[number], call, reply=reply, error=error)
+
+    def check(self, last: int, call: Call) -> None:
+        """No answer counts that was made of a body which broke off."""
+        self._settle()
+        if any(body.error for body in self.bodies.values()):
+            raise self.failure(last, call)
+
+    def _settle(self) -> None:
+        """Note of each body what has come of it until now."""
+        steps, now = self.trace.steps, self.now()
+        for to, body in self.bodies.items():
+            if to < len(steps):
+                steps[to].sent_bytes = body.size
+            if to:
+                before = steps[to - 1]
+                before.reply_bytes = body.size
+                before.total = max(before.total, (body.ended_at or now) - self.begins[to - 1])
+        ends = [begun + step.total for begun, step in zip(self.begins, steps, strict=True)]
+        beside = [
+            max(0.0, min(end, after) - begun)
+            for end, after, begun in zip(ends[:-1], ends[1:], self.begins[1:], strict=True)
+        ]
+        self.trace.beside = sum(beside)
+
+    def close(self) -> None:
+        """Nothing is passed on any more. What the caller sends is the server's to end."""
+        self._settle()
+        for to, body in self.bodies.items():
+            if to:
+                body.close()
 
 
 def _headers(headers: Headers, step: Step, span: Span | None, *, is_last: bool) -> Headers:
@@ -236,6 +358,17 @@ def _next_headers(headers: Headers, replied: Headers) -> Headers:
     return [(CONTENT_TYPE.encode(), value) for name, value in replied if name == _CONTENT_TYPE] + kept
 
 
+def _size(call: Call) -> int:
+    """Bytes that are sent, as far as that is known before."""
+    body = call.stored or call.body
+    return 0 if isinstance(body, HopBody) else len(body)
+
+
+def _with_length(headers: Headers, length: int | None) -> Headers:
+    """Of a request whose body is passed on as it comes; without a length it goes out chunked."""
+    return headers if length is None else [*headers, (_CONTENT_LENGTH, b"%d" % length)]
+
+
 def _type_of(headers: Headers) -> str:
     for name, value in headers:
         if name.lower() == _CONTENT_TYPE:
@@ -243,9 +376,10 @@ def _type_of(headers: Headers) -> str:
     return ""
 
 
-def _note(entry: StepTrace, reply: Reply) -> None:
+def _note(entry: StepTrace, reply: Reply | StreamedReply) -> None:
     entry.status = reply.status
     entry.reply_type = _type_of(reply.headers)
-    entry.reply_bytes = len(reply.body)
+    if not isinstance(reply, StreamedReply):
+        entry.reply_bytes = len(reply.body)
     entry.connect = reply.connect_seconds
     entry.first_byte = reply.first_byte_seconds

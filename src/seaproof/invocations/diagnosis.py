@@ -221,6 +221,14 @@ def _timeout(e: Evidence) -> Diagnosis | None:
 def _closed(e: Evidence) -> Diagnosis | None:
     if e.kind != "closed":
         return None
+    if e.status:
+        return Diagnosis(
+            "closed",
+            f"The container broke its reply off after {e.reply_bytes:,} bytes. What came of it went on to the next hop "
+            "while it came, and counts for nothing.",
+            "A worker that crashes while it writes, or that its server ends for taking too long, does this; the "
+            "container's log has it. The request can be sent again.",
+        )
     large = (
         f" The request had {e.sent_bytes:,} bytes: a limit on bodies may have ended it." if e.sent_bytes > 2**20 else ""
     )
@@ -294,6 +302,17 @@ def _body_limit(e: Evidence) -> Diagnosis | None:
     )
 
 
+def _length_required(e: Evidence) -> Diagnosis | None:
+    if e.status != 411:
+        return None
+    origin = e.given_by or "the caller"
+    return Diagnosis(
+        "length-required",
+        f"The container wants a Content-Length: it was sent what {origin} gave as it came, in chunks.",
+        f"Have {origin} say the length of what it sends, or the container take chunked bodies, as HTTP/1.1 has it.",
+    )
+
+
 def _wrong_container(e: Evidence) -> Diagnosis | None:
     if e.status not in (404, 405, 501) or e.target != INVOCATIONS:
         return None
@@ -337,6 +356,7 @@ _RULES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     _oversize,
     _content_type,
     _body_limit,
+    _length_required,
     _wrong_container,
     _proxy,
     _busy,

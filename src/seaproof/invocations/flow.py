@@ -28,9 +28,12 @@ from seaproof.contract.http import (
     TARGET_MODEL,
     TARGET_VARIANT,
 )
+from seaproof.http import reply as http_reply
 from seaproof.http.message import Headers, Request, Response
+from seaproof.http.reply import StreamedReply
 from seaproof.invocations import answers, target_model
 from seaproof.invocations.chain import Call, Chain, Opened, Reply, Step, StepFailed, Trace, Wait, chain
+from seaproof.invocations.hop_body import LARGE, HopBody
 from seaproof.invocations.routing import Container, Instance, Routes, Routing, Variant
 from seaproof.invocations.sessions import NEW, Sessions
 from seaproof.invocations.stored_body import StoredBody
@@ -163,7 +166,8 @@ def invocation(
     """
     terms = terms or real_time(settings)
     asked = _asked_of(request.headers)
-    size = len(request.body if stored is None else stored)
+    body = request.body if request.stream is None else HopBody(request.stream, _length(request))
+    size = len(stored or body) if isinstance(body, bytes) else body.length or 0
     _check(routes, endpoint, size, asked, settings, terms)
     session = asked.get(_SESSION_ID, "")
     session = "" if session == NEW else session
@@ -182,8 +186,12 @@ def invocation(
             terms = of_variant(terms, variant)
             if size > terms.request_bytes:
                 raise answers.oversize_serverless(endpoint, terms.request_bytes)
-            opened = answer if terms.streamed or terms.asynchronous else None
-            reply, trace = yield from _through(instance, endpoint, request, stored, asked, terms, begun, now, opened)
+            opened = None
+            if terms.streamed or terms.asynchronous:
+                opened = partial(_opened, choice.sessions, variant.name, instance.id)
+            reply, trace = yield from _through(
+                instance, endpoint, request, body, stored, asked, terms, begun, now, opened
+            )
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -196,6 +204,23 @@ def invocation(
             instance.leave()
             if report is not None and trace is not None:
                 report(Outcome(endpoint, variant.name, instance.id, trace, now() - begun, failed))
+
+
+def takes_stream(routes: Routes, endpoint: str, request: Request) -> bool:
+    """Whether the body of this request can be passed on while it comes: it is large, and no container needs it whole.
+
+    A model that turns out to be lost is loaded, and asked once more with the same body.
+    """
+    if _length(request) <= LARGE:
+        return False
+    routing = routes.get(endpoint)
+    first = [i.containers[: None if i.direct else 1] for v in routing.variants for i in v.instances] if routing else []
+    return bool(first) and not any(container.models for containers in first for container in containers)
+
+
+def _length(request: Request) -> int:
+    """What the caller says of its body's length; 0 where it says nothing."""
+    return int(request.header(b"content-length") or 0)
 
 
 def _asked_of(headers: Headers) -> dict[bytes, str]:
@@ -225,6 +250,7 @@ def _through(
     instance: Instance,
     endpoint: str,
     request: Request,
+    body: bytes | HopBody,
     stored: StoredBody | None,
     asked: dict[bytes, str],
     terms: Terms,
@@ -242,7 +268,7 @@ def _through(
     return chain(
         [step_to(container, target) for container in containers],
         _forwarded(request.headers),
-        request.body,
+        body,
         stored=stored,
         deadline=begun + terms.timeout,
         hop_limit=terms.hop_bytes,
@@ -287,7 +313,7 @@ def step_to(container: Container, target: str) -> Step:
     if container.models is None:
         return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
-    return Step(container.name, container.host, container.port, exchange=exchange)
+    return Step(container.name, container.host, container.port, exchange=exchange, repeats=True)
 
 
 def _span(headers: Headers, containers: int) -> Span | None:
@@ -307,6 +333,11 @@ def _answer(sessions: Sessions | None, variant: str, instance: str, reply: Reply
     if sessions is not None:
         sessions.heard(reply.headers, instance)
     return Response(reply.status, _returned(reply.headers, variant), reply.body)
+
+
+def _opened(sessions: Sessions | None, variant: str, instance: str, reply: StreamedReply) -> Response:
+    """The head of the answer to whoever takes the reply as it comes."""
+    return _answer(sessions, variant, instance, http_reply.Reply(reply.status, reply.headers))
 
 
 def _returned(headers: Headers, variant: str) -> Headers:

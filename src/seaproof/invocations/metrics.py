@@ -102,10 +102,9 @@ class Metrics:
         with self._lock:
             counts = self._of(endpoint, variant)
             counts.invocations += 1
-            inside = 0.0
             for step in trace.steps:
                 counts.container(step.name).latency.add(step.total)
-                inside += step.total
+            inside = trace.seconds
             counts.model.add(inside)
             counts.overhead.add(max(0.0, seconds - inside))
             if failed is not None:

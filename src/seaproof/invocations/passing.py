@@ -1,6 +1,7 @@
 """An invocation without a task: sent, called back, answered. A task costs an event loop more than all the rest of it.
 
-What has to wait for something else than a container's reply (a model that is loaded) goes on in a task.
+What has to wait for something else than a container's reply (a model that is loaded), and what is passed on while it
+comes, goes on in a task.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from seaproof.errors import HttpError, ServiceError
-from seaproof.http.client import Client, Reply
+from seaproof.http.client import Client, Reply, StreamedReply
 from seaproof.http.later import Later
 from seaproof.http.message import Response
 from seaproof.invocations import send
@@ -22,7 +23,7 @@ Finish = Callable[["Response | ServiceError"], Response]
 class Passing:
     """Drives the steps of one invocation. `finish` makes the answer of what comes of them."""
 
-    __slots__ = ("_client", "_finish", "_later", "_steps", "_stop")
+    __slots__ = ("_call", "_client", "_finish", "_later", "_steps", "_stop")
 
     def __init__(self, client: Client, steps: Steps, finish: Finish) -> None:
         self._client, self._steps, self._finish = client, steps, finish
@@ -40,6 +41,7 @@ class Passing:
         return self._later
 
     def _send(self, call: Call | Wait) -> None:
+        self._call = call
         if isinstance(call, Wait):
             self._go_on(call)
             return
@@ -53,12 +55,16 @@ class Passing:
                 call.body,
                 timeout=call.timeout,
                 max_body=call.max_body,
+                stream_over=call.stream_over,
                 answered=self._answered,
             )
         except HttpError as error:
             self._answered(None, error)
 
-    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+    def _answered(self, reply: Reply | StreamedReply | None, error: BaseException | None) -> None:
+        if isinstance(reply, StreamedReply):
+            self._go_on(self._call, reply)
+            return
         steps = self._steps
         try:
             if error is None:
@@ -86,9 +92,9 @@ class Passing:
         else:
             self._later.answer(response)
 
-    def _go_on(self, call: Call | Wait) -> None:
-        """In a task, from this call on."""
-        task = asyncio.ensure_future(send.drive(self._client, self._steps, call))
+    def _go_on(self, call: Call | Wait, begun: StreamedReply | None = None) -> None:
+        """In a task, from this call on, or from the reply that has begun to come."""
+        task = asyncio.ensure_future(send.drive(self._client, self._steps, call, begun))
         self._later.on_cancel(task.cancel)
         task.add_done_callback(self._on_gone)
 

@@ -30,7 +30,8 @@ def paragraph(e: Evidence, diagnosis: Diagnosis) -> str:
     lines = [f"Step {e.number}, {e.step} ({e.where}), failed after {e.seconds:.3f} s. {diagnosis.summary}"]
     lines.append(f"  sent       {_described(e.sent_type, e.sent_bytes, e.sent)}")
     if e.status:
-        lines.append(f"  came back  {e.status}, {_described(e.reply_type, e.reply_bytes, e.reply)}")
+        then = f"; then it broke off: {e.what}" if e.what else ""
+        lines.append(f"  came back  {e.status}, {_described(e.reply_type, e.reply_bytes, e.reply)}{then}")
     else:
         lines.append(f"  came back  nothing: {e.what}")
     lines.append(f"  cause      {diagnosis.cause}")
@@ -63,7 +64,7 @@ def members(e: Evidence, diagnosis: Diagnosis, trace: Trace | None = None) -> di
             "bytes": e.reply_bytes,
             "first_bytes": shown(e.reply),
         }
-    else:
+    if e.what:
         found["error"] = e.what
     if trace is not None:
         found["trace"] = {"trace_id": trace.trace_id, "steps": [asdict(step) for step in trace.steps]}

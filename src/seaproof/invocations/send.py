@@ -63,10 +63,10 @@ async def invoke(client: Client, steps: Steps) -> Response:
     return await drive(client, steps)
 
 
-async def request(client: Client, call: Call) -> http_client.Reply:
-    """Send one call; its reply, whole. HttpError where there is none."""
+async def request(client: Client, call: Call) -> http_client.Reply | http_client.StreamedReply:
+    """Send one call; its reply, whole or as the call allows it. HttpError where there is none."""
     headers, body = framed(call)
-    return await client.request(
+    return await client.ask(
         call.host,
         call.port,
         call.method,
@@ -75,6 +75,7 @@ async def request(client: Client, call: Call) -> http_client.Reply:
         body,
         timeout=call.timeout,
         max_body=call.max_body,
+        stream_over=call.stream_over,
         # What killed one container is not sent to the next.
         resend=False,
     )
@@ -87,11 +88,17 @@ def framed(call: Call) -> tuple[Headers, Body]:
     return [*call.headers, (b"Content-Length", b"%d" % len(call.stored))], call.stored.parts()
 
 
-async def drive(client: Client, steps: Generator[Call | Wait, Any, Result], first: Call | Wait | None = None) -> Result:
+async def drive(
+    client: Client,
+    steps: Generator[Call | Wait, Any, Result],
+    first: Call | Wait | None = None,
+    begun: http_client.StreamedReply | None = None,
+) -> Result:
     """Send each call that `steps` (a chain, an invocation) yields, give it what comes of it, and return its result.
 
-    `first` is what they have yielded, where they are under way already.
+    `first` is what they have yielded, where they are under way already, and `begun` what came of it.
     """
+    reply: http_client.Reply | http_client.StreamedReply
     try:
         call = first or next(steps)
         while True:
@@ -101,7 +108,7 @@ async def drive(client: Client, steps: Generator[Call | Wait, Any, Result], firs
                 call = steps.send(None)
                 continue
             try:
-                reply = await request(client, call)
+                reply, begun = begun or await request(client, call), None
             except HttpError as error:
                 call = steps.throw(error)
             else:

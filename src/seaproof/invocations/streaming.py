@@ -1,17 +1,18 @@
-"""InvokeEndpointWithResponseStream: the reply of the last container is passed on while it comes.
+"""A reply that is passed on to the caller while it comes: the last container's, of InvokeEndpointWithResponseStream.
 
-The steps are those of any invocation (`flow`). The call of the last container has `opened`: once the head of a 2xx
-reply and its first part are there, the caller gets an answer whose body is the rest, and the steps go on when it has
-ended. What fails before the first part is answered as any other failure; what fails after it is raised by the body.
+The steps are those of any invocation (`flow`), or a chain. The call of the last container has `opened`: once the head
+of a 2xx reply and its first part are there, the caller gets an answer whose body is the rest, and the steps go on when
+it has ended. What fails before the first part is answered as any other failure; what fails after it is raised by the
+body.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from seaproof.contract.http import is_success
 from seaproof.errors import HttpError
@@ -21,6 +22,7 @@ from seaproof.http.outbound import close_body
 from seaproof.invocations import send
 from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
+from seaproof.invocations.hop_body import HopBody
 
 
 async def open_stream(client: Client, steps: Steps) -> Response:
@@ -37,15 +39,13 @@ async def open_stream(client: Client, steps: Steps) -> Response:
                 call = steps.send(None)
                 continue
             try:
+                begun = time.monotonic()
                 reply = await (_open(client, call) if call.opened else send.request(client, call))
+                if call.opened and isinstance(reply, StreamedReply):
+                    return await pass_on(steps, call, reply, begun + call.timeout)
             except HttpError as error:
                 call = steps.throw(error)
                 continue
-            if isinstance(reply, Parts):
-                assert call.opened is not None
-                head = call.opened(reply.reply)
-                reply.steps = steps
-                return Response(head.status, head.headers, cast("AsyncIterator[bytes]", reply))
             call = steps.send(reply)
     except StopIteration as end:
         response: Response = end.value
@@ -78,21 +78,55 @@ async def to_file(client: Client, steps: Steps, path: Path, limit: int) -> Respo
     return Response(response.status, response.headers)
 
 
+async def pass_on(
+    steps: Generator[Call | Wait, Any, Any],
+    call: Call,
+    reply: StreamedReply,
+    deadline: float,
+    ended: Callable[[Any], object] | None = None,
+    broken: Callable[[Exception], Awaitable[Exception]] | None = None,
+) -> Response:
+    """The answer to a caller who takes this reply as it comes. HttpError where nothing of it comes.
+
+    `deadline` is that of its last part (monotonic seconds). `ended` is told what the steps return. What they make of a
+    reply that breaks off is raised by the body, or what `broken` makes of that.
+    """
+    assert call.opened is not None
+    answer = call.opened(reply)
+    body = cast(HopBody, answer.body)
+    timer = asyncio.get_running_loop().call_later(max(0.0, deadline - time.monotonic()), reply.expire)
+    try:
+        first = await anext(body, b"")
+    except BaseException:
+        timer.cancel()
+        raise
+    parts = Parts(steps, reply, body, first, timer, ended, broken)
+    return Response(answer.status, answer.headers, cast("AsyncIterator[bytes]", parts))
+
+
 class Parts:
     """The parts of one reply that has begun. An async iterator; `aclose` at any time, also before the first part.
 
     A generator would not do: one that is closed before its first step never runs its `finally`.
     """
 
-    def __init__(self, source: StreamedReply, first: bytes, deadline: float, begun: float) -> None:
-        now = time.monotonic()
-        self.reply = Reply(source.status, source.headers, b"", 0.0, now - begun, now - begun)
-        """Head and times of the reply."""
-        self.steps: Steps | None = None
-        """What goes on when the reply has ended."""
+    def __init__(
+        self,
+        steps: Generator[Call | Wait, Any, Any],
+        source: StreamedReply,
+        body: HopBody,
+        first: bytes,
+        timer: asyncio.TimerHandle,
+        ended: Callable[[Any], object] | None,
+        broken: Callable[[Exception], Awaitable[Exception]] | None,
+    ) -> None:
+        self._steps: Generator[Call | Wait, Any, Any] | None = steps
         self._source = source
+        self._body = body
         self._first = first
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), source.expire)
+        self._timer = timer
+        self._ended = ended
+        self._broken = broken
 
     def __aiter__(self) -> Parts:
         return self
@@ -102,41 +136,46 @@ class Parts:
             first, self._first = self._first, b""
             return first
         try:
-            return await self._source.__anext__()
+            return await self._body.__anext__()
         except StopAsyncIteration:
             self._timer.cancel()
-            self._go_on(None)
+            await self._go_on(None)
             raise
-        except HttpError as error:
+        except Exception as error:
             self._timer.cancel()
-            self._go_on(error)
+            await self._go_on(error)
             raise
 
-    def _go_on(self, error: HttpError | None) -> None:
-        """Tell the steps how the reply ended; ServiceError where they make one of it."""
-        steps, self.steps = self.steps, None
+    async def _go_on(self, error: Exception | None) -> None:
+        """Tell the steps how the reply ended; raises what they make of one that broke off."""
+        steps, self._steps = self._steps, None
         if steps is None:
             return
+        source = self._source
+        whole = Reply(source.status, source.headers, b"", source.connect_seconds, source.first_byte_seconds)
         try:
             if error is None:
-                steps.send(self.reply)
+                steps.send(whole)
             else:
                 steps.throw(error)
-        except StopIteration:
-            return
+        except StopIteration as end:
+            if self._ended is not None:
+                self._ended(end.value)
+        except Exception as failed:
+            raise (failed if self._broken is None else await self._broken(failed)) from error
         finally:
             steps.close()
 
     async def aclose(self) -> None:
         """Nobody reads any more: the container's connection is closed, unless the reply has ended."""
         self._timer.cancel()
-        await self._source.aclose()
-        if self.steps is not None:
-            self.steps.close()
+        self._body.close()
+        if self._steps is not None:
+            self._steps.close()
 
 
-async def _open(client: Client, call: Call) -> Parts | Reply:
-    """A 2xx reply with its first part, or any other one whole. HttpError where there is none."""
+async def _open(client: Client, call: Call) -> StreamedReply | Reply:
+    """A 2xx reply that has begun, or any other one whole. HttpError where there is none."""
     begun = time.monotonic()
     headers, body = send.framed(call)
     source = await client.stream(
@@ -150,15 +189,16 @@ async def _open(client: Client, call: Call) -> Parts | Reply:
         max_body=None,
         resend=False,
     )
-    deadline = begun + call.timeout
     if is_success(source.status):
-        return Parts(source, await anext(source, b""), deadline, begun)
+        return source
     parts, size = [], 0
     async for part in source:
         parts.append(part)
         size += len(part)
         if size > call.max_body:
-            await source.aclose()
+            source.close()
             raise HttpError("oversize", f"the reply is over {call.max_body} bytes", where=f"{call.host}:{call.port}")
-    now = time.monotonic()
-    return Reply(source.status, source.headers, b"".join(parts), 0.0, now - begun, now - begun)
+    total = time.monotonic() - begun
+    return Reply(
+        source.status, source.headers, b"".join(parts), source.connect_seconds, source.first_byte_seconds, total
+    )

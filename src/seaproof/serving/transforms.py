@@ -21,10 +21,14 @@ _STRATEGIES = {"multirecord": "MULTI_RECORD", "singlerecord": "SINGLE_RECORD"}
 
 
 def execution_parameters(environ: ServingEnviron) -> dict[str, Any]:
-    """What follows from the environment: as many at once as there are workers, as far as their payloads allow."""
+    """What follows from the environment: two at once for each worker, as far as their payloads allow.
+
+    The kernel deals connections out to workers by chance: with one for each, some would often have none. And while
+    one payload is on its way, the worker has another.
+    """
     # Never 0, which would mean a payload without bounds.
     payload = min(IN_FLIGHT_MIB, max(1, environ.max_body // MIB)) if environ.max_body else PAYLOAD_MIB
-    at_once = environ.max_concurrent_transforms or min(environ.workers, max(1, IN_FLIGHT_MIB // payload))
+    at_once = environ.max_concurrent_transforms or min(2 * environ.workers, max(1, IN_FLIGHT_MIB // payload))
     given = environ.batch_strategy.replace("_", "").lower()
     return {
         "MaxConcurrentTransforms": at_once,

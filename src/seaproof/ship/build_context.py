@@ -1,7 +1,7 @@
 """What a build reads: the files whose change makes another image. The rest of a folder may change as it likes.
 
 Only files that the Dockerfile names in COPY or ADD count. Where it names more than that can be told from its text (a
-variable, a mount), the whole folder counts.
+variable, a mount), or there is none, the whole folder counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def digest(context: Path, shape: ImageShape) -> str:
     """A hash over the Dockerfile, the build's arguments, and every file that goes in, with its name and mode."""
     seen = hashlib.sha256(json.dumps([shape.platform, sorted(shape.arguments.items())]).encode())
     dockerfile = context / shape.dockerfile
-    text = dockerfile.read_bytes() if dockerfile.is_file() else b""
+    text = dockerfile.read_bytes() if dockerfile.is_file() else b"COPY . ."
     seen.update(hashlib.sha256(text).digest())
     for path in files(context, text.decode("utf-8", "replace")):
         seen.update(f"{path.relative_to(context).as_posix()}\0{path.stat().st_mode & 0o111}\0".encode())

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seaproof.drivers.docker.engine import find_engine
-from seaproof.errors import SeaproofError
+from seaproof.errors import DriverUnavailable, SeaproofError
 from seaproof.settings import inherited_environ
 from seaproof.ship import refusals
 from seaproof.ship.secrecy import masked
@@ -100,6 +100,22 @@ def push(request: Mapping[str, Any], target: Target, watcher: Watcher) -> None:
     finally:
         client.close()
     check_manifest(about, str(request["image"]), str(request.get("platform", "linux/amd64")))
+
+
+def id_here(image: str) -> str:
+    """The engine's id of an image of this machine; empty where there is no engine, or no such image."""
+    from docker.errors import ImageNotFound
+
+    try:
+        client = find_engine().client()
+    except DriverUnavailable:
+        return ""
+    try:
+        return str(client.inspect_image(image)["Id"])
+    except ImageNotFound:
+        return ""
+    finally:
+        client.close()
 
 
 def is_there(image: str) -> bool:

@@ -1,19 +1,26 @@
-"""The bucket and the data in a plan: what is not there as it is here is uploaded, what is no longer here is removed."""
+"""The bucket and the data in a plan: what is not there as it is here is uploaded, what is no longer here is removed.
+
+Only what carries our own mark (`DIGEST`) is ever replaced or removed: what others put there is refused, by its name.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from seaproof.errors import ProjectError
+from seaproof.errors import ProjectError, SeaproofError
 from seaproof.project import Project
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Call, Step
 
 DIGEST = "sha256"
 """Member of an object's metadata: the hash of its bytes, since an ETag depends on how it was uploaded."""
+LOOKS = 16
+"""Objects that are looked at side by side."""
 
 
 def add_bucket(draft: Draft) -> bool:
@@ -45,37 +52,78 @@ def add_channels(draft: Draft, bucket_is_there: bool) -> dict[str, tuple[str, st
 
 
 def local_files(project: Project, source: str, what: str) -> dict[str, Path]:
-    """The files below a path of the project, by their relative names; ProjectError where there are none."""
+    """The files below a path of the project, by their relative names; ProjectError where there are none.
+
+    Links are followed. What cannot be sent as it is (a link to nothing, a pipe, a name that is no UTF-8) is an error,
+    since a job would silently train on less.
+    """
     path = project.root / source
-    if path.is_file():
-        return {path.name: path}
-    files = {p.relative_to(path).as_posix(): p for p in sorted(path.rglob("*")) if p.is_file()} if path.is_dir() else {}
-    if not files:
+    found = [path] if path.is_file() else sorted(_below(path)) if path.is_dir() else []
+    if not found:
         raise ProjectError(
             f"there is no file at {source!r} for {what}",
             where=str(project.file or project.root),
             next_step="Paths count from the project's folder; s3:// addresses are taken as they are.",
         )
-    return files
+    root = path.parent if path.is_file() else path
+    return {_key(each.relative_to(root).as_posix(), what): each for each in found}
 
 
-def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool) -> str:
-    """Add what makes the objects below `key` the same as these files; a hash over all of them."""
+def _below(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for at, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(at)
+        if real in seen:
+            raise SeaproofError("a link leads back into the folder that it lies in", where=at)
+        seen.add(real)
+        folders.sort()
+        for name in names:
+            path = Path(at, name)
+            if not path.is_file():
+                kind = "a link to nothing" if path.is_symlink() else "no file that can be sent"
+                raise SeaproofError(f"{kind} lies among the data", where=ascii(str(path))[1:-1], next_step="Remove it.")
+            yield path
+
+
+def _key(name: str, what: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise SeaproofError(
+            f"the name of a file for {what} is no UTF-8, as names in S3 are",
+            where=ascii(name)[1:-1],
+            next_step="Give it another name.",
+        ) from None
+    return name
+
+
+def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool, *, alone: bool = True) -> str:
+    """Add what makes the objects below `key` the same as these files; a hash over all of them.
+
+    `alone`: whoever reads the prefix takes all that lies there, so that nothing else may. SeaproofError where an object
+    is in the way that others have put there: it would be lost, or trained on unseen.
+    """
     bucket = draft.place.bucket
     there = {found["Key"]: found["Size"] for found in _listed(draft, key)} if bucket_is_there else {}
+    if not alone:
+        there = {object_key: size for object_key, size in there.items() if object_key.removeprefix(key) in files}
+    marks = _marks(draft, there)
+    _refuse_strangers(f"s3://{bucket}/", [object_key for object_key, mark in marks.items() if not mark])
     whole = hashlib.sha256()
     same = 0
     for name, path in files.items():
         digest, size = file_digest(path), path.stat().st_size
         whole.update(f"{name}\0{digest}\0".encode())
         object_key = key + name
-        if there.pop(object_key, None) == size and _is(draft, object_key, digest):
+        was = marks.pop(object_key, "")
+        if was == digest and there[object_key] == size:
             same += 1
             continue
         call = Call("s3", "PutObject", {"Bucket": bucket, "Key": object_key, "Metadata": {DIGEST: digest}})
-        undo = Call("s3", "DeleteObject", {"Bucket": bucket, "Key": object_key})
+        # One that was there before is replaced, but not ours to take away.
+        undo = None if was else Call("s3", "DeleteObject", {"Bucket": bucket, "Key": object_key})
         draft.steps.append(Step(f"upload {name} to s3://{bucket}/{key}", call, undo, source=str(path), size=size))
-    for stale in sorted(there):
+    for stale in sorted(marks):
         draft.steps.append(
             Step(
                 f"remove s3://{bucket}/{stale}, which is no longer here",
@@ -85,6 +133,28 @@ def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: b
     if same:
         draft.kept.append(f"{same} file{'s' * (same > 1)} below s3://{bucket}/{key}")
     return whole.hexdigest()
+
+
+def _marks(draft: Draft, keys: Iterable[str]) -> dict[str, str]:
+    """Of each object the digest that we noted when it was uploaded; empty where somebody else has put it there."""
+
+    def mark(key: str) -> str:
+        found = draft.find("s3", "HeadObject", Bucket=draft.place.bucket, Key=key) or {}
+        return str(found.get("Metadata", {}).get(DIGEST, ""))
+
+    wanted = list(keys)
+    with ThreadPoolExecutor(LOOKS) as pool:
+        return dict(zip(wanted, pool.map(mark, wanted), strict=True))
+
+
+def _refuse_strangers(root: str, keys: list[str]) -> None:
+    if keys:
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        raise SeaproofError(
+            f"{keys[0]}{more} lies where this project's data goes, and seaproof did not put it there",
+            where=root + keys[0],
+            next_step="Nothing was changed. Move it away, or say prefix = ... under [ship] to use another place.",
+        )
 
 
 def file_digest(path: Path) -> str:
@@ -99,8 +169,3 @@ def file_digest(path: Path) -> str:
 def _listed(draft: Draft, prefix: str) -> Iterator[dict[str, Any]]:
     request = {"Bucket": draft.place.bucket, "Prefix": prefix}
     yield from draft.target.pages("s3", "ListObjectsV2", request, "Contents")
-
-
-def _is(draft: Draft, key: str, digest: str) -> bool:
-    found = draft.find("s3", "HeadObject", Bucket=draft.place.bucket, Key=key)
-    return found is not None and found.get("Metadata", {}).get(DIGEST) == digest

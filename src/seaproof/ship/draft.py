@@ -36,6 +36,13 @@ class Draft:
     """s3:// addresses outside of the project's own, which a job reads."""
     writes: list[str] = field(default_factory=list)
     """Such, which a job writes."""
+    image_content: str = ""
+    """What the image is made of, where its address does not say so: an id or a hash that changes with it."""
+
+    @property
+    def base_name(self) -> str:
+        """What the names of this stage's jobs, models and configurations begin with."""
+        return "-".join(filter(None, (self.project.name, self.shipment.stage)))
 
     @property
     def tags(self) -> dict[str, str]:

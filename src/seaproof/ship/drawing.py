@@ -18,9 +18,8 @@ def open_draft(project: Project, settings: Settings, shipment: Shipment, target:
     """An empty plan of this stage at this target."""
     here = this_machine(project, settings)
     if target.is_local:
-        return Draft(
-            project, shipment, target, Place(here.role, here.image, shipment.bucket or here.bucket, shipment.prefix)
-        )
+        place = Place(here.role, here.image, shipment.bucket or here.bucket, shipment.prefix)
+        return Draft(project, shipment, target, place, image_content=image.content_here(project, shipment))
     place = Place(
         role=role.arn(shipment.role, target.account, target.partition),
         image=image.uri(project, shipment, image.registry(shipment, target)),

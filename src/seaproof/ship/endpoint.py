@@ -11,12 +11,14 @@ from seaproof.ship.shipment import EndpointShape, laid_over
 VARIANT = "AllTraffic"
 SCALING = "application-autoscaling"
 COUNT = "sagemaker:variant:DesiredInstanceCount"
+POLICY = "seaproof"
+"""Name of our scaling policies; others of an endpoint are not touched."""
 
 
 def add(draft: Draft, model: str) -> None:
     """Add the configuration and the endpoint that serve this model."""
     request = config_request(draft, model)
-    config = name_of(draft.project.name, request)
+    config = name_of(draft.base_name, request)
     endpoint = name(draft)
     draft.names.update({"endpoint config": config, "endpoint": endpoint})
     if draft.find("sagemaker", "DescribeEndpointConfig", EndpointConfigName=config):
@@ -27,7 +29,7 @@ def add(draft: Draft, model: str) -> None:
         )
         undo = Call("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": config})
         draft.steps.append(Step(f"create endpoint config {config}", call, undo))
-    _add_endpoint(draft, endpoint, config)
+    _add_endpoint(draft, endpoint, config, request["ProductionVariants"])
     _add_scaling(draft, endpoint, [variant["VariantName"] for variant in request["ProductionVariants"]])
 
 
@@ -36,7 +38,7 @@ def name(draft: Draft) -> str:
     return draft.shipment.endpoint.name or draft.project.endpoint.name or draft.project.name
 
 
-def _add_endpoint(draft: Draft, endpoint: str, config: str) -> None:
+def _add_endpoint(draft: Draft, endpoint: str, config: str, variants: list[dict[str, Any]]) -> None:
     """Create it, update it, or wait for what is being done to it."""
     found = draft.find("sagemaker", "DescribeEndpoint", EndpointName=endpoint)
     status = str(found["EndpointStatus"]) if found else ""
@@ -58,8 +60,35 @@ def _add_endpoint(draft: Draft, endpoint: str, config: str) -> None:
             draft.steps.append(Step(f"wait for endpoint {endpoint}, which is {status}", look, waits_for="endpoint"))
         return
     request = {"EndpointName": endpoint, "EndpointConfigName": config, **deployment(draft.shipment.endpoint)}
-    call = Call("sagemaker", "UpdateEndpoint", request)
-    draft.steps.append(Step(f"update endpoint {endpoint}", call, waits_for="endpoint"))
+    call = Call("sagemaker", "UpdateEndpoint", {**request, **_retained(draft, found, variants)})
+    undo = Call(
+        "sagemaker", "UpdateEndpoint", {"EndpointName": endpoint, "EndpointConfigName": found["EndpointConfigName"]}
+    )
+    draft.steps.append(Step(f"update endpoint {endpoint}", call, undo, waits_for="endpoint"))
+
+
+def _retained(draft: Draft, found: dict[str, Any], variants: list[dict[str, Any]]) -> dict[str, Any]:
+    """What an update keeps: weights that were promoted and instances that were scaled since the last one.
+
+    Only where the file says of them what it said then; a value that was changed in the file holds.
+    """
+    said = draft.find("sagemaker", "DescribeEndpointConfig", EndpointConfigName=found["EndpointConfigName"]) or {}
+    before = {str(variant["VariantName"]): variant for variant in said.get("ProductionVariants", [])}
+    now = {str(variant["VariantName"]): variant for variant in found.get("ProductionVariants", [])}
+    shared = [variant for variant in variants if variant["VariantName"] in before and variant["VariantName"] in now]
+    changed, kept = [], False
+    for member, live in (("InitialInstanceCount", "DesiredInstanceCount"), ("InitialVariantWeight", "DesiredWeight")):
+        pairs = [(each.get(member), before[each["VariantName"]].get(member)) for each in shared]
+        if any(new != old for new, old in pairs):
+            changed.append(live)
+        else:
+            kept = kept or any(
+                now[each["VariantName"]].get(live, each.get(member)) != each.get(member) for each in shared
+            )
+    if not kept:
+        return {}
+    others = [{"VariantPropertyType": name} for name in (*changed, "DataCaptureConfig")]
+    return {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": others}
 
 
 def config_request(draft: Draft, model: str) -> dict[str, Any]:
@@ -130,6 +159,7 @@ def deployment(shape: EndpointShape) -> dict[str, Any]:
 def _add_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
     given = draft.shipment.endpoint.autoscaling
     if not given:
+        _stop_scaling(draft, endpoint, variants)
         return
     if draft.target.is_local:
         draft.left_out.append("autoscaling: the local server has none")
@@ -140,6 +170,20 @@ def _add_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
         bounds = {"MinCapacity": given.get("min", 1), "MaxCapacity": given.get("max", 2)}
         _set_bounds(draft, resource, named, bounds)
         _set_policy(draft, resource, named, _scaling_policy(given))
+
+
+def _stop_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
+    """Where the file no longer asks for it: what was registered by us, as its policy's name says, goes."""
+    if draft.target.is_local or draft.find("sagemaker", "DescribeEndpoint", EndpointName=endpoint) is None:
+        return
+    for variant in variants:
+        resource = f"endpoint/{endpoint}/variant/{variant}"
+        named = {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": COUNT}
+        found = draft.find(SCALING, "DescribeScalingPolicies", **named, PolicyNames=[POLICY]) or {}
+        if found.get("ScalingPolicies"):
+            policy = Call(SCALING, "DeleteScalingPolicy", {"PolicyName": POLICY, **named})
+            draft.steps.append(Step(f"remove the scaling policy of {resource}", policy))
+            draft.steps.append(Step(f"scale {resource} no longer", Call(SCALING, "DeregisterScalableTarget", named)))
 
 
 def _set_bounds(draft: Draft, resource: str, named: dict[str, Any], bounds: dict[str, Any]) -> None:
@@ -155,14 +199,14 @@ def _set_bounds(draft: Draft, resource: str, named: dict[str, Any], bounds: dict
 
 
 def _set_policy(draft: Draft, resource: str, named: dict[str, Any], wanted: dict[str, Any]) -> None:
-    look = {**named, "PolicyNames": ["seaproof"]}
+    look = {**named, "PolicyNames": [POLICY]}
     there = (draft.find(SCALING, "DescribeScalingPolicies", **look) or {}).get("ScalingPolicies", [])
     if there and there[0]["TargetTrackingScalingPolicyConfiguration"] == wanted:
         draft.kept.append(f"scaling policy of {resource}")
         return
-    request = {"PolicyName": "seaproof", **named, "PolicyType": "TargetTrackingScaling"}
+    request = {"PolicyName": POLICY, **named, "PolicyType": "TargetTrackingScaling"}
     request["TargetTrackingScalingPolicyConfiguration"] = wanted
-    undo = None if there else Call(SCALING, "DeleteScalingPolicy", {"PolicyName": "seaproof", **named})
+    undo = None if there else Call(SCALING, "DeleteScalingPolicy", {"PolicyName": POLICY, **named})
     title = f"aim at {wanted['TargetValue']:g} invocations a minute for each instance of {resource}"
     draft.steps.append(Step(title, Call(SCALING, "PutScalingPolicy", request), undo))
 

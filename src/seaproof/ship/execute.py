@@ -6,7 +6,8 @@ Whoever is killed says `ship` again: what is there by then is kept, the rest is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +22,10 @@ SETTLING_SECONDS = 60.0
 """A role that was just created is not known everywhere at once; calls that need it are repeated for so long."""
 CAPACITY_SECONDS = 30.0
 """Between two attempts where there is no capacity."""
-
-
-_FIRST_TO_GO = {"DeleteScalingPolicy": 0, "DeregisterScalableTarget": 1, "DeleteEndpoint": 2}
-
-
-_HELD_BY_OTHERS = {"BucketNotEmpty", "RepositoryNotEmptyException", "DeleteConflict"}
+SIDE_BY_SIDE = 8
+"""Files that are sent at once."""
+TOGETHER = 200
+"""Files between two notes in the record, at most."""
 
 
 class StepFailed(SeaproofError):
@@ -41,22 +40,56 @@ def execute(
     `retries` is how often a step is done again that finds no capacity, `pause` seconds apart.
     """
     described: dict[str, Any] = {}
-    for number, step in enumerate(plan.steps, 1):
-        watcher.step(number, len(plan.steps), step)
-        made = record.will_make(step)
+    for number, steps in _portions(plan.steps):
+        step = steps[0]
+        made = record.will_make(steps)
+        if step.call.operation == "UpdateEndpoint":
+            record.endpoint_was_found(_serves(target, step))
         try:
-            found = _with_retries(step, target, watcher, retries, pause)
+            if step.source:
+                _upload(steps, number, len(plan.steps), target, watcher)
+            else:
+                watcher.step(number, len(plan.steps), step)
+                found = _with_retries(step, target, watcher, retries, pause)
+                if found:
+                    described[step.waits_for] = found
         except SeaproofError as error:
-            if made and isinstance(error, ServiceError):
+            if made and isinstance(error, ServiceError) and not step.source:
                 record.forget(made)  # it was refused: there is nothing to take back
             raise _failed(error, plan, number, step) from error
-        if made:
-            record.has_made(made)
+        record.has_made(made)
         if step.call.operation in ("CreateEndpoint", "UpdateEndpoint"):
             record.endpoint_was_given(str(step.call.request["EndpointConfigName"]))
-        if found:
-            described[step.waits_for] = found
     return described
+
+
+def _portions(steps: Sequence[Step]) -> Iterator[tuple[int, Sequence[Step]]]:
+    """Each step with its number; uploads that follow each other come together."""
+    at = 0
+    while at < len(steps):
+        end = at + 1
+        while steps[at].source and end < min(len(steps), at + TOGETHER) and steps[end].source:
+            end += 1
+        yield at + 1, steps[at:end]
+        at = end
+
+
+def _upload(steps: Sequence[Step], number: int, of: int, target: Target, watcher: Watcher) -> None:
+    """Send files, several at once; the first error, once those under way are done."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        sent = [pool.submit(do, step.call, target, watcher, source=step.source) for step in steps]
+        try:
+            for later, (step, done) in enumerate(zip(steps, sent, strict=True)):
+                watcher.step(number + later, of, step)
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _serves(target: Target, step: Step) -> str:
+    name = step.call.request["EndpointName"]
+    return str(target.call("sagemaker", "DescribeEndpoint", {"EndpointName": name})["EndpointConfigName"])
 
 
 def _with_retries(step: Step, target: Target, watcher: Watcher, retries: int, pause: float) -> dict[str, Any] | None:
@@ -84,7 +117,7 @@ def _again(step: Step, attempt: int) -> Step:
 
 
 def do(call: Call, target: Target, watcher: Watcher, *, source: str = "") -> dict[str, Any]:
-    """One call; those of `docker` and `files` are done here, the rest is the target's."""
+    """One call; those of `docker` are done here, the rest is the target's."""
     own = _OWN.get((call.service, call.operation))
     if own:
         return own(call.request, target, watcher) or {}
@@ -93,35 +126,6 @@ def do(call: Call, target: Target, watcher: Watcher, *, source: str = "") -> dic
         target.upload(source, request["Bucket"], request["Key"], request.get("Metadata", {}))
         return {}
     return _patiently(lambda: target.call(call.service, call.operation, call.request))
-
-
-def take_back(record: Record, target: Target, watcher: Watcher) -> int:
-    """Remove what the record names, newest first; how many things. SeaproofError where something stays."""
-    count = 0
-    # An endpoint goes before all that it stands on, whenever that was made.
-    order = list(reversed(record.made))
-    order.sort(key=lambda made: _FIRST_TO_GO.get(made.undo.operation, len(_FIRST_TO_GO)))
-    for number, made in enumerate(order, 1):
-        watcher.step(number, len(order), Step(f"take back: {made.title}", made.undo))
-        try:
-            do(made.undo, target, watcher)
-        except ServiceError as error:
-            if error.code in _HELD_BY_OTHERS:
-                watcher.note(f"stays, since others have things in it: what this made ({made.title})")
-            elif not refusals.means_absent(error):
-                raise StepFailed(
-                    f"{made.undo} was not done: {error.what}",
-                    where=made.title,
-                    next_step=_advice(error) + "What came after it is removed; say `seaproof unship` again to go on.",
-                ) from error
-        if made.undo.operation == "DeleteEndpoint":
-            gone = Step("", made.undo, waits_for="endpoint to go")
-            waiting.wait(gone, target, watcher)
-        record.forget(made)
-        count += 1
-    record.endpoint_configs.clear()
-    record.save()
-    return count
 
 
 def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -135,13 +139,6 @@ def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             if not unsettled or time.monotonic() > deadline:
                 raise
             time.sleep(2)
-
-
-def _delete_prefix(request: Any, target: Target, watcher: Watcher) -> None:
-    keys = [found["Key"] for found in target.pages("s3", "ListObjectsV2", request, "Contents")]
-    for start in range(0, len(keys), 1000):
-        objects = [{"Key": key} for key in keys[start : start + 1000]]
-        target.call("s3", "DeleteObjects", {"Bucket": request["Bucket"], "Delete": {"Objects": objects, "Quiet": True}})
 
 
 def _failed(error: SeaproofError, plan: Plan, number: int, step: Step) -> StepFailed:
@@ -163,5 +160,4 @@ def _advice(error: SeaproofError) -> str:
 _OWN: dict[tuple[str, str], Callable[[Any, Target, Watcher], Any]] = {
     ("docker", "Build"): builder.build,
     ("docker", "Push"): builder.push,
-    ("files", "DeletePrefix"): _delete_prefix,
 }

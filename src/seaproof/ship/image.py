@@ -108,6 +108,16 @@ def tag(project: Project, shape: ImageShape) -> str:
     return "-".join(filter(None, (_revision(context), build_context.digest(context, shape)[:12])))
 
 
+def content_here(project: Project, shipment: Shipment) -> str:
+    """What the project's image is made of on this machine, where it has no tag that says so.
+
+    The hash of the folder that stands for it, and the engine's id of the image; either changes with the code.
+    """
+    folder = project.image_folder
+    held = build_context.digest(folder.folder, shipment.image)[:16] if folder else ""
+    return "-".join(filter(None, (held, builder.id_here(project.image)[:19])))
+
+
 def build_call(project: Project, shipment: Shipment, name: str) -> Call:
     """The build; ProjectError where there is no Dockerfile."""
     shape = shipment.image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ MODES = {"pipeline": "Serial", "direct": "Direct"}
 def add(draft: Draft, url: str) -> str:
     """Add the model that serves the archive at `url` (empty: none); its name, which holds for this model alone."""
     request = create_request(draft, url)
-    name = name_of(draft.project.name, request)
+    name = name_of(draft.base_name, _with_content(draft, request))
     draft.names["model"] = name
     if draft.find("sagemaker", "DescribeModel", ModelName=name):
         draft.kept.append(f"model {name}")
@@ -27,6 +28,10 @@ def add(draft: Draft, url: str) -> str:
     call = Call("sagemaker", "CreateModel", {"ModelName": name, **request, "Tags": draft.tag_list()})
     draft.steps.append(Step(f"create model {name}", call, Call("sagemaker", "DeleteModel", {"ModelName": name})))
     return name
+
+
+def _with_content(draft: Draft, request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "image": draft.image_content} if draft.image_content else request
 
 
 def create_request(draft: Draft, url: str) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def create_request(draft: Draft, url: str) -> dict[str, Any]:
         container["ImageConfig"] = {"RepositoryAccessMode": "Vpc"}
     if shape.mode == "multi-model":
         container["Mode"] = "MultiModel"
+        container["ModelDataUrl"] = _folder_of(url)
     if shape.mode in MODES:
         del request["PrimaryContainer"]
         request["Containers"] = [{**container, **given} for given in shape.containers]
@@ -52,21 +58,47 @@ def create_request(draft: Draft, url: str) -> dict[str, Any]:
     return laid_over(request, shape.request)
 
 
+def _folder_of(url: str) -> str:
+    """What a multi-model container is given: the folder that its archives lie in, not an archive."""
+    if not url:
+        raise SeaproofError(
+            "a multi-model endpoint serves archives, and the stage names none",
+            where="[ship.model] source",
+            next_step="Name a folder of .tar.gz archives, an s3:// prefix, or a training job.",
+        )
+    return f"{url.rpartition('/')[0]}/" if url.endswith(".tar.gz") else f"{url.rstrip('/')}/"
+
+
 def archive(draft: Draft, bucket_is_there: bool) -> str:
     """The s3:// address of a model that `source` names, with its upload where it lies here; empty for none."""
-    source = draft.shipment.model.source
+    source, several = draft.shipment.model.source, draft.shipment.model.mode == "multi-model"
     if source in ("none", ""):
         return ""
     if source.startswith("s3://"):
         return source
     path = draft.project.root / source
     if path.exists():
-        packed = _packed(path, draft)
-        key = f"{draft.place.prefix}/models/{data.file_digest(packed)[:16]}/"
-        data.add_files(draft, {"model.tar.gz": packed}, key, bucket_is_there)
+        archives = _archives(path, source) if several else {"model.tar.gz": _packed(path, draft)}
+        whole = hashlib.sha256("".join(f"{n}{data.file_digest(p)}" for n, p in archives.items()).encode()).hexdigest()
+        key = f"{draft.place.prefix}/models/{whole[:16]}/"
+        data.add_files(draft, archives, key, bucket_is_there, alone=False)
         return f"s3://{draft.place.bucket}/{key}model.tar.gz"
     found = draft.find("sagemaker", "DescribeTrainingJob", TrainingJobName=source)
     return trained(found, source)
+
+
+def _archives(path: Path, source: str) -> dict[str, Path]:
+    """The archives of a multi-model endpoint, by the names that requests call them by."""
+    if path.is_file():
+        return {path.name: path}
+    found = {each.relative_to(path).as_posix(): each for each in sorted(path.rglob("*.tar.gz")) if each.is_file()}
+    if not found:
+        raise SeaproofError(
+            f"{source!r} holds no archive for a multi-model endpoint",
+            where=str(path),
+            next_step="It serves every .tar.gz below a folder; `seaproof pack MODEL_FILE -o NAME.tar.gz` makes one.",
+        )
+    return found
 
 
 def trained(job: dict[str, Any] | None, name: str) -> str:

@@ -1,7 +1,9 @@
 """[ship] and [stage.NAME] of seaproof.toml -> Shipment: what goes to AWS, where, and how. Read once, frozen.
 
-A stage is [ship] with what [stage.NAME] says laid over it, table by table. Keys are the short words below; what they do
-not cover is written in SageMaker's own words in a `request` table, which is laid over the request that it names.
+A stage is [ship] with what [stage.NAME] says laid over it, table by table. Its endpoint, and the prefix of its data,
+end in its name unless it names others itself, so that no stage touches what another has. Keys are the short words
+below; what they do not cover is written in SageMaker's own words in a `request` table, which is laid over the request
+that it names.
 """
 
 from __future__ import annotations
@@ -159,11 +161,12 @@ def read(
         raise ProjectError(
             f"there is no stage {stage!r}", where=f"{file}, [stage]", next_step=f"Stages of this project: {known}."
         )
-    for other, over in project.stages.items():  # a slip in a stage is found by whoever ships another one
-        if not isinstance(over, dict):
+    for other, table in project.stages.items():  # a slip in a stage is found by whoever ships another one
+        if not isinstance(table, dict):
             raise ProjectError("a table is expected here", where=f"{file}, stage.{other}")
-        _shipment(Table(over, file, f"stage.{other}"), project, other, alone=True)
-    values = laid_over(laid_over(project.ship, project.stages.get(stage, {})), over or {})
+        _shipment(Table(table, file, f"stage.{other}"), project, other, alone=True)
+    own = _of_its_own(project, stage, project.stages[stage]) if stage else {}
+    values = laid_over(laid_over(project.ship, own), over or {})
     values.update({name: value for name, value in given.items() if value})
     shipment = _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
     rules.check(shipment, project)
@@ -176,6 +179,17 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     for key, value in above.items():
         under = result.get(key)
         result[key] = laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _of_its_own(project: Project, stage: str, over: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage says, with a prefix and an endpoint of its own where it names none."""
+    endpoint, common = over.get("endpoint", {}), project.ship.get("endpoint", {})
+    prefix = str(project.ship.get("prefix") or project.name).strip("/")
+    result = {"prefix": f"{prefix}-{stage}", **over}
+    if isinstance(endpoint, Mapping) and isinstance(common, Mapping):
+        name = common.get("name") or project.endpoint.name or project.name
+        result["endpoint"] = {"name": f"{name}-{stage}", **endpoint}
     return result
 
 

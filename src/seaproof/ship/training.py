@@ -22,7 +22,10 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") ->
         draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
         draft.steps.append(step(draft, {**named(request, wanted), "Tags": draft.tag_list()}))
         return wanted
-    name = name_of(draft.project.name, {**request, "data": {key: held for key, (_, held) in channels.items()}})
+    made_of: dict[str, Any] = {"data": {key: held for key, (_, held) in channels.items()}}
+    if draft.image_content:
+        made_of["image"] = draft.image_content
+    name = name_of(draft.base_name, {**request, **made_of})
     job, status = next_job(
         draft,
         "TrainingJob",

@@ -31,7 +31,7 @@ def add(
         name, status = free_name(draft, "TransformJob", own_name), ""
     else:
         content = {**request, "data": held, **({"output": own_output} if own_output else {})}
-        wanted = name_of(draft.project.name, content)
+        wanted = name_of(draft.base_name, content)
         name, status = next_job(draft, "TransformJob", wanted, lambda _, status: status in GONE)
     output = own_output or f"{draft.place.root}/predictions/{name}/"
     draft.names.update({"transform job": name, "predictions": output})
