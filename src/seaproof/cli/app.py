@@ -62,6 +62,10 @@ class WorkloadFailed(SeaproofError):
     """The user's own container failed; the message is the platform's reason."""
 
 
+class WasInterrupted(SeaproofError):
+    """Ctrl-C, with a word on what runs on and how to go on."""
+
+
 class NotChecked(SeaproofError):
     """`seaproof check` and `rehearse` could not do their work; their exit code 1 says that something would fail."""
 
@@ -133,6 +137,8 @@ def run() -> NoReturn:
         _complain(error.format_message(), error.exit_code)
     except WorkloadFailed as error:
         _complain(str(error), WORKLOAD_FAILED, error)
+    except WasInterrupted as error:
+        _complain(str(error), INTERRUPTED, error)
     except NotChecked as error:
         _complain(str(error), NOT_CHECKED, error)
     except ServiceError as error:

@@ -147,9 +147,7 @@ class Shipment:
         return self.stage or "default"
 
 
-def read(
-    project: Project, stage: str = "", over: Mapping[str, Any] | None = None, **given: str | None
-) -> Shipment:
+def read(project: Project, stage: str = "", over: Mapping[str, Any] | None = None, **given: str | None) -> Shipment:
     """The shipment of one stage; `given` are options that come before the file (target, profile, region).
 
     `over` is laid over the stage as a stage is laid over [ship]: options that say more than that.

@@ -12,9 +12,7 @@ from seaproof.ship.shipment import laid_over
 from seaproof.ship.target import Target
 
 
-def add(
-    draft: Draft, source: str, model: str, bucket_is_there: bool, own_name: str = "", own_output: str = ""
-) -> str:
+def add(draft: Draft, source: str, model: str, bucket_is_there: bool, own_name: str = "", own_output: str = "") -> str:
     """Add the upload of `source` (a file or folder; s3:// is taken as it is) and the job that predicts it; its output.
 
     What is returned is the s3:// address below which the predictions lie, one object for each of the input. Where it is
