@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ship_lab import Account, environment, leave_models, project_in, seaproof
+from ship_lab import BUCKET, Account, environment, leave_models, planned, project_in, seaproof, shipped
 
 from seaproof.project import Project
 
@@ -105,6 +105,36 @@ def test_a_transform_that_left_nothing_is_no_success(project: Project, account: 
 def _statements(policy: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = policy["Statement"]
     return found
+
+
+def test_a_job_whose_model_is_gone_is_run_again_and_the_plan_says_why(project: Project, account: Account):
+    first = shipped(project, account).names["training job"]
+    account.client("s3").delete_object(Bucket=BUCKET, Key=f"flowers/jobs/{first}/output/model.tar.gz")
+    titles = [step.title for step in planned(project, account).steps]
+
+    assert f"run training job {first}-2 (again: the model that {first} left is gone)" in titles
+
+
+def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(project: Project, account: Account):
+    shipped(project, account)
+    wanted = ("promote b --endpoint flowrs", "rollback --endpoint flowrs", "proxy flowrs --port 0")
+    told = [seaproof(project.root, account.url, *words.split()) for words in wanted]
+
+    assert [done.returncode for done in told] == [1, 1, 1]
+    for done in told:
+        assert "there is no endpoint flowrs in account 123456789012, region eu-west-1" in done.stderr
+        assert "There is flowers. `seaproof ship` brings up that of a stage" in done.stderr
+
+
+def test_a_slip_in_the_file_and_a_folder_that_is_none_are_told_with_what_to_do(project: Project, account: Account):
+    (project.root / ".seaproof").write_text("a file where the state should be")
+    folder = seaproof(project.root, account.url, "ship", "--json")
+    (project.root / "seaproof.toml").write_text("[ship]\nregion = eu-west-1\n")
+    slip = seaproof(project.root, account.url, "plan", "--json")
+    told = [json.loads(done.stderr)["error"] for done in (folder, slip)]
+
+    assert "move it away" in told[0]["next_step"]
+    assert "a text stands in quotes" in told[1]["next_step"]
 
 
 SLOW = """

@@ -86,7 +86,8 @@ def _left(left: KeyboardInterrupt, is_local: bool) -> WasInterrupted:
 def carry_out(plan: Plan, found: Way, watcher: OnScreen, retry: int) -> dict[str, Any]:
     """Execute a plan; WorkloadFailed where the user's own container is what failed."""
     try:
-        return execute.execute(plan, found.target, found.record, watcher, retries=retry)
+        command = f"seaproof {click.get_current_context().info_name}"
+        return execute.execute(plan, found.target, found.record, watcher, retries=retry, command=command)
     except execute.StepFailed as error:
         if isinstance(error.__cause__, EndedBadly):
             raise WorkloadFailed(error.what, where=error.where, next_step=error.next_step) from error

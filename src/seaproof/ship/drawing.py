@@ -35,10 +35,10 @@ def endpoint_name(draft: Draft) -> str:
 
 
 def everything(draft: Draft) -> Plan:
-    """From the image to the endpoint."""
+    """From the image, which may fail to build and then leaves nothing behind, to the endpoint."""
+    image.add(draft)
     there = data.add_bucket(draft)
     role.add(draft)
-    image.add(draft)
     if draft.shipment.model.source == "train":
         job = training.add(draft, data.add_channels(draft, there))
         url = training.model_uri(draft, job)
@@ -50,9 +50,9 @@ def everything(draft: Draft) -> Plan:
 
 def training_alone(draft: Draft, name: str = "") -> Plan:
     """From the image to the trained model; `name` is the job's, if not one that stands for what it trains on."""
+    image.add(draft)
     there = data.add_bucket(draft)
     role.add(draft)
-    image.add(draft)
     training.add(draft, data.add_channels(draft, there), name)
     return _checked(draft)
 

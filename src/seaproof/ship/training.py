@@ -26,12 +26,17 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") ->
     if draft.image_content:
         made_of["image"] = draft.image_content
     name = name_of(draft.base_name, {**request, **made_of})
-    job, status = next_job(
-        draft,
-        "TrainingJob",
-        name,
-        lambda job, status: status in GONE or (status == "Completed" and not _model_is_there(draft, job)),
-    )
+    over: list[str] = []
+
+    def is_over(job: str, status: str) -> bool:
+        if status == "Completed" and _model_is_there(draft, job):
+            return False
+        if status in (*GONE, "Completed"):
+            over.append(f"{job} is {status}" if status in GONE else f"the model that {job} left is gone")
+            return True
+        return False
+
+    job, status = next_job(draft, "TrainingJob", name, is_over)
     draft.names["training job"] = job
     if status == "Completed":
         draft.kept.append(f"training job {job}, which has completed")
@@ -39,7 +44,8 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") ->
         look = Call("sagemaker", "DescribeTrainingJob", {"TrainingJobName": job})
         draft.steps.append(Step(f"wait for training job {job}, which runs", look, waits_for="training job"))
     else:
-        draft.steps.append(step(draft, {**named(request, job), "Tags": draft.tag_list()}))
+        run = step(draft, {**named(request, job), "Tags": draft.tag_list()})
+        draft.steps.append(replace(run, title=f"{run.title} (again: {over[-1]})") if over else run)
     return job
 
 

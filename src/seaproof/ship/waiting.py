@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Protocol
 
 from seaproof.errors import SeaproofError, ServiceError
@@ -104,7 +105,7 @@ def endpoint(target: Target, watcher: Watcher, name: str) -> dict[str, Any]:
         watcher.status(f"{name}: {found['EndpointStatus']}{_traffic(found)}")
     reason = str(found.get("FailureReason", ""))
     if found["EndpointStatus"] != "InService" or reason:
-        for line in Log(target, f"/aws/sagemaker/Endpoints/{name}", "").tail():
+        for line in Log(target, f"/aws/sagemaker/Endpoints/{name}", "", found.get("CreationTime")).tail():
             watcher.log(line)
         kept = "; the version before it goes on serving" if found["EndpointStatus"] == "InService" else ""
         raise EndedBadly(
@@ -158,10 +159,14 @@ _CAUSES = (
 
 
 class Log:
-    """The streams of a log group that begin with a prefix, read on from where they were left."""
+    """The streams of a log group that begin with a prefix, read on from where they were left.
 
-    def __init__(self, target: Target, group: str, prefix: str) -> None:
+    `since` leaves out what was written before: of an earlier endpoint of that name.
+    """
+
+    def __init__(self, target: Target, group: str, prefix: str, since: datetime | None = None) -> None:
         self._target, self._group, self._prefix = target, group, prefix
+        self._since = {"startTime": int(since.timestamp() * 1000)} if since else {}
         self._tokens: dict[str, str] = {}
 
     def show(self, line: Callable[[str], None]) -> None:
@@ -188,7 +193,12 @@ class Log:
 
     def _new(self, stream: str) -> Iterator[str]:
         while True:
-            request = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
+            request: dict[str, Any] = {
+                "logGroupName": self._group,
+                "logStreamName": stream,
+                "startFromHead": True,
+                **self._since,
+            }
             token = self._tokens.get(stream)
             if token:
                 request["nextToken"] = token
