@@ -210,6 +210,7 @@ def test_a_project_for_a_saved_model_needs_nothing_more(saved: Path) -> None:
     assert "Next: cd pair && seaproof serve --model model" in done.stdout
     requirements = (saved / "pair" / "requirements.txt").read_text()
     assert f"catboost=={catboost.__version__}" in requirements
+    assert "orjson" in requirements
     assert "CatBoost" in (saved / "pair" / "Dockerfile").read_text()
     again = run(saved, "init", "pair", "--model", "model.cbm", code=1)
     assert "init overwrites nothing" in again.stderr
