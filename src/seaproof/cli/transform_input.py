@@ -13,6 +13,7 @@ from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session
 from seaproof.errors import SeaproofError
 from seaproof.ship.requests import BUCKET
+from seaproof.source_files import source_files
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import Address, parse_address
 
@@ -39,16 +40,14 @@ def put_input(session: Session, job: str, source: str, screen: Screen) -> tuple[
 def local_files(source: str) -> list[tuple[str, Path]]:
     """The file, or all files of the folder, by their names below it."""
     path = Path(source)
-    if path.is_file():
-        return [(path.name, path)]
-    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
+    found = source_files(path)
     if not found:
         raise SeaproofError(
             "there is no such file" if not path.exists() else "there is no file in this folder",
             where=source,
             next_step="Name a file, a folder with files, or s3://bucket/prefix.",
         )
-    return [(each.relative_to(path).as_posix(), each) for each in found]
+    return list(found.items())
 
 
 def forget(session: Session, uri: str) -> None:
