@@ -7,6 +7,7 @@ import tarfile
 import pytest
 from runtime_lab import SERVE, a_lab, order, until
 
+from seaproof.control.store import Store
 from seaproof.drivers.docker.engine import find_engine
 
 IMAGE = "seaproof-test-obedient"
@@ -42,6 +43,8 @@ def test_streams_sessions_capture_and_the_queue_of_a_killed_coordinator(open_pat
     with a_lab(open_path / "lab", driver="docker", image=IMAGE) as lab:
         endpoint = lab.deploy({"InitialInstanceCount": 2}, DataCaptureConfig=capture)
         later = lab.deploy(AsyncInferenceConfig=output)
+        small = lab.deploy({"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}})
+        limit = memory_of(lab, small)
         runtime = lab.aws("sagemaker-runtime")
         body = runtime.invoke_endpoint_with_response_stream(
             EndpointName=endpoint, Body=order(parts=["one,", 0.1, "two"])
@@ -65,8 +68,21 @@ def test_streams_sessions_capture_and_the_queue_of_a_killed_coordinator(open_pat
 
     assert b"".join(parts) == b"one,two"
     assert len(parts) >= 2
+    assert limit == 2048 * 1024 * 1024
     assert asked == {keeper}
     assert [json.loads(answer)["said"] for answer in answers] == ["done"] * 3
+
+
+def memory_of(lab, endpoint):
+    """Bytes that the engine lets the endpoint's container have."""
+    store = Store(lab.root / ".seaproof" / "seaproof.db")
+    ((_, _, handle),) = store.handles("endpoint", endpoint)
+    store.close()
+    client = find_engine().client()
+    try:
+        return client.inspect_container(handle.id)["HostConfig"]["Memory"]
+    finally:
+        client.close()
 
 
 def read(lab, uri):

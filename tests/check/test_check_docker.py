@@ -9,9 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from containers import causes, folder, outcome, prove, server
+from containers import BASE_IMAGE, causes, folder, outcome, prove, server
 
-from conftest import BASE_IMAGE
 from seaproof.check.check import FAILED, PASSED, UNCHECKED, WARNED
 from seaproof.drivers.docker.engine import find_engine
 
@@ -39,6 +38,7 @@ def of_ours() -> set[str]:
         client.close()
 
 
+@pytest.mark.good("SP004", "SP005", "SP006", "SP030", "SP033", "SP036", "SP134")
 def test_a_good_image_is_built_and_proved(tmp_path: Path):
     before = of_ours()
     target = image(tmp_path, server(start="assert sys.argv[1] == 'serve'"))
@@ -51,6 +51,7 @@ def test_a_good_image_is_built_and_proved(tmp_path: Path):
     assert of_ours() <= before
 
 
+@pytest.mark.bad("SP001", "SP033", "SP036")
 def test_what_is_wrong_with_an_image_is_seen_without_starting_it(tmp_path: Path):
     more = 'RUN echo driver > /usr/lib/libcuda.so.1\nUSER 1000\nENTRYPOINT ["gone"]\n'
     target = image(tmp_path, server(), more)
@@ -117,6 +118,7 @@ def test_what_was_pushed_under_the_images_name_is_asked_of_its_registry(kind: st
     assert outcome(report, "SP005") == state
 
 
+@pytest.mark.bad("SP030")
 def test_a_program_that_does_not_take_the_verb_is_found(tmp_path: Path):
     parses = "import argparse\nargparse.ArgumentParser().parse_args()"
     report = prove(image(tmp_path, server(start=parses)), "SP030", driver="docker", roles=("realtime",), patience=10.0)
@@ -124,6 +126,7 @@ def test_a_program_that_does_not_take_the_verb_is_found(tmp_path: Path):
     assert causes(report, "SP030") == "it was started with the argument `serve`, which it does not take"
 
 
+@pytest.mark.bad("SP006")
 def test_a_shell_form_entrypoint_drops_the_verb(tmp_path: Path):
     target = image(tmp_path, server(), "ENTRYPOINT python3 /opt/program/main.py\n")
     report = prove(target, "SP006", driver="docker", roles=("realtime",))
@@ -131,6 +134,7 @@ def test_a_shell_form_entrypoint_drops_the_verb(tmp_path: Path):
     assert outcome(report, "SP006") == FAILED
 
 
+@pytest.mark.bad("SP035", "SP134")
 def test_shared_memory_and_other_users_are_taken_away_by_the_engine(tmp_path: Path):
     needs = "import multiprocessing\nmultiprocessing.Semaphore()\nopen('/root/mine', 'w')"
     target = image(tmp_path, server(start=needs))

@@ -21,6 +21,8 @@ def found(root: Path, id: str, program: str, role: str = "batch", **options: obj
     return outcome(report, id), causes(report, id)
 
 
+@pytest.mark.bad("SP021")
+@pytest.mark.good("SP021")
 def test_a_server_of_one_json_document_fails_for_two(tmp_path: Path):
     state, told = found(tmp_path, "SP021", server(invoke=DOCUMENT), payload=JSON)
 
@@ -31,6 +33,8 @@ def test_a_server_of_one_json_document_fails_for_two(tmp_path: Path):
     assert found(tmp_path, "SP021", server())[0] == PASSED
 
 
+@pytest.mark.bad("SP022")
+@pytest.mark.good("SP022")
 def test_a_server_that_is_not_healthy_in_a_batch_job_is_found(tmp_path: Path):
     refuses = server(start="sys.exit('no batch') if os.environ.get('SAGEMAKER_BATCH') else None")
 
@@ -38,6 +42,8 @@ def test_a_server_that_is_not_healthy_in_a_batch_job_is_found(tmp_path: Path):
     assert found(tmp_path, "SP022", server())[0] == PASSED
 
 
+@pytest.mark.bad("SP023")
+@pytest.mark.good("SP023")
 def test_one_bad_record_that_ends_the_container_is_found(tmp_path: Path):
     dies = "if b'seaproof' in body: os._exit(1)\n        " + INVOKE
 
@@ -46,21 +52,21 @@ def test_one_bad_record_that_ends_the_container_is_found(tmp_path: Path):
     assert found(tmp_path, "SP023", server())[0] == PASSED
 
 
-@pytest.mark.parametrize(
-    ("body", "state"),
-    [
-        ('{"MaxConcurrentTransforms": 50, "MaxPayloadInMB": 6}', FAILED),
-        ('{"BatchStrategy": "Multi"}', FAILED),
-        ("yes", WARNED),
-        ('{"MaxConcurrentTransforms": 4, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}', PASSED),
-    ],
-)
-def test_execution_parameters_that_make_no_sense_are_told(tmp_path: Path, body: str, state: str):
-    ping = f"self.answer(200, {body.encode()!r} if self.path == '/execution-parameters' else b'')"
+@pytest.mark.bad("SP121")
+@pytest.mark.good("SP121")
+def test_execution_parameters_that_make_no_sense_are_told(tmp_path: Path):
+    def answered(body: str) -> str:
+        ping = f"self.answer(200, {body.encode()!r} if self.path == '/execution-parameters' else b'')"
+        return found(tmp_path, "SP121", server(ping=ping))[0]
 
-    assert found(tmp_path, "SP121", server(ping=ping))[0] == state
+    assert answered('{"MaxConcurrentTransforms": 50, "MaxPayloadInMB": 6}') == FAILED
+    assert answered('{"BatchStrategy": "Multi"}') == FAILED
+    assert answered("yes") == WARNED
+    assert answered('{"MaxConcurrentTransforms": 4, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}') == PASSED
 
 
+@pytest.mark.bad("SP024")
+@pytest.mark.good("SP024")
 def test_a_type_with_a_parameter_is_to_be_taken(tmp_path: Path):
     exact = INVOKE.replace('.partition(";")[0]', "")
 
@@ -71,6 +77,8 @@ def test_a_type_with_a_parameter_is_to_be_taken(tmp_path: Path):
     assert found(tmp_path, "SP024", server(), "pipeline")[0] == PASSED
 
 
+@pytest.mark.bad("SP012")
+@pytest.mark.good("SP012")
 def test_labels_that_the_use_needs_are_missed(tmp_path: Path):
     folder(tmp_path, Dockerfile="FROM scratch\nCOPY serve /usr/bin/serve\n", serve=server())
     options: dict[str, object] = {"fast": True, "driver": "auto"}
@@ -80,6 +88,9 @@ def test_labels_that_the_use_needs_are_missed(tmp_path: Path):
     report = prove(tmp_path, "SP012", roles=("pipeline",), **options)
     assert "accept-bind-to-port" in causes(report, "SP012")
     assert outcome(prove(tmp_path, "SP012", roles=("realtime",), **options), "SP012") == NOT_APPLICABLE
+    labelled = "FROM scratch\nLABEL com.amazonaws.sagemaker.capabilities.multi-models=true\nCOPY serve /usr/bin/serve\n"
+    folder(tmp_path, Dockerfile=labelled)
+    assert outcome(prove(tmp_path, "SP012", roles=("multi-model",), **options), "SP012") == PASSED
 
 
 MULTI = """#!/usr/bin/env python3
@@ -136,6 +147,8 @@ def multi(listed: str = LIST, room: str = "len(loaded) > 3") -> str:
     return MULTI.replace("LIST", listed).replace("ROOM", room)
 
 
+@pytest.mark.bad("SP013")
+@pytest.mark.good("SP013")
 def test_a_server_without_the_multi_model_calls_is_found(tmp_path: Path):
     state, told = found(tmp_path, "SP013", server(), "multi-model")
 
@@ -145,6 +158,8 @@ def test_a_server_without_the_multi_model_calls_is_found(tmp_path: Path):
     assert found(tmp_path, "SP013", multi(), "multi-model") == (PASSED, "")
 
 
+@pytest.mark.bad("SP014")
+@pytest.mark.good("SP014")
 def test_a_server_that_loads_until_it_dies_is_found(tmp_path: Path):
     small: dict[str, object] = {"memory": 100 << 20}
 
@@ -154,6 +169,8 @@ def test_a_server_that_loads_until_it_dies_is_found(tmp_path: Path):
     assert found(tmp_path, "SP014", multi(), "multi-model", **small) == (PASSED, "")
 
 
+@pytest.mark.bad("SP124")
+@pytest.mark.good("SP124")
 def test_a_chain_names_the_step_that_breaks_it(tmp_path: Path):
     for name, program in (
         ("first", server(invoke="self.answer(200, body, 'text/csv; charset=utf-8')")),
@@ -186,6 +203,8 @@ def process(root: Path, message: str, rest: str = "true", **request: object) -> 
     return root
 
 
+@pytest.mark.bad("SP047")
+@pytest.mark.good("SP047")
 def test_a_message_that_is_no_text_is_found(tmp_path: Path):
     bad = prove(process(tmp_path / "bad", "\\351t\\351"), "SP047", roles=("processing",))
     good = prove(process(tmp_path / "good", "done"), "SP047", roles=("processing",))
@@ -194,6 +213,8 @@ def test_a_message_that_is_no_text_is_found(tmp_path: Path):
     assert outcome(good, "SP047") == PASSED
 
 
+@pytest.mark.bad("SP048")
+@pytest.mark.good("SP048")
 def test_outputs_that_are_not_fetched_are_found(tmp_path: Path):
     output = {"OutputName": "o", "S3Output": {"S3Uri": "s3://b/o", "S3UploadMode": "EndOfJob"}}
     wrong = {"Outputs": [{**output, "S3Output": {**output["S3Output"], "LocalPath": "/tmp/out"}}]}  # type: ignore[dict-item]

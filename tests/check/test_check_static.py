@@ -21,6 +21,7 @@ def found(target: Path, id: str, **options: object) -> tuple[str, str]:
     return outcome(report, id), causes(report, id)
 
 
+@pytest.mark.bad("SP001")
 def test_a_program_that_is_not_there_is_missed(tmp_path: Path):
     (tmp_path / "seaproof.toml").write_text('[images.it]\nfolder = "."\nserve = ["gone"]\n[project]\nimage = "it"\n')
 
@@ -30,6 +31,8 @@ def test_a_program_that_is_not_there_is_missed(tmp_path: Path):
     )
 
 
+@pytest.mark.bad("SP001")
+@pytest.mark.good("SP001")
 def test_a_folder_without_train_is_no_training_image(tmp_path: Path):
     folder(tmp_path, serve=server())
 
@@ -37,6 +40,8 @@ def test_a_folder_without_train_is_no_training_image(tmp_path: Path):
     assert found(tmp_path, "SP001", roles=("realtime",)) == (PASSED, "")
 
 
+@pytest.mark.bad("SP050")
+@pytest.mark.good("SP001")
 def test_a_training_image_has_no_server(tmp_path: Path):
     folder(tmp_path, train=TRAIN)
 
@@ -44,6 +49,7 @@ def test_a_training_image_has_no_server(tmp_path: Path):
     assert found(tmp_path, "SP001", roles=("realtime",))[0] == PASSED
 
 
+@pytest.mark.bad("SP002")
 def test_a_program_without_execute_bit_is_found(tmp_path: Path):
     folder(tmp_path, serve=server())
     (tmp_path / "serve").chmod(0o644)
@@ -60,6 +66,7 @@ def test_a_program_without_execute_bit_is_found(tmp_path: Path):
         (b"print('no first line')\n", "has no `#!` line"),
     ],
 )
+@pytest.mark.bad("SP003")
 def test_a_script_that_the_kernel_cannot_start_is_found(tmp_path: Path, program: bytes, cause: str):
     folder(tmp_path, serve=program)
     state, told = found(tmp_path, "SP003")
@@ -68,6 +75,8 @@ def test_a_script_that_the_kernel_cannot_start_is_found(tmp_path: Path, program:
     assert cause in told
 
 
+@pytest.mark.bad("SP004")
+@pytest.mark.good("SP003", "SP004")
 def test_a_program_in_c_is_looked_at_by_its_header(tmp_path: Path):
     folder(tmp_path, main_c="int main(void) { return 0; }")
     subprocess.run(["gcc", "-o", str(tmp_path / "serve"), str(tmp_path / "main.c")], check=True)
@@ -81,6 +90,7 @@ def test_a_program_in_c_is_looked_at_by_its_header(tmp_path: Path):
     assert found(tmp_path, "SP004") == (FAILED, "/opt/program/serve is a program for arm64, and ml.m5.large is amd64")
 
 
+@pytest.mark.bad("SP003")
 def test_a_loader_of_another_libc_is_missed(tmp_path: Path):
     folder(tmp_path, main_c="int main(void) { return 0; }")
     loader = "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.9"
@@ -89,6 +99,8 @@ def test_a_loader_of_another_libc_is_missed(tmp_path: Path):
     assert "needs the loader /lib/ld-musl-x86_64.so.9" in found(tmp_path, "SP003")[1]
 
 
+@pytest.mark.bad("SP005")
+@pytest.mark.good("SP005")
 def test_an_index_of_manifests_is_refused(tmp_path: Path):
     index = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "sha256:0", "size": 1}
     image = archive(
@@ -120,6 +132,8 @@ def saved(path: Path, *layers: list[tarfile.TarInfo | tuple[str, bytes]], **conf
     return archive(path, *members, ("manifest.json", json.dumps(listed).encode()), mode="w")
 
 
+@pytest.mark.bad("SP002", "SP033", "SP036")
+@pytest.mark.good("SP002", "SP005", "SP033", "SP036")
 def test_an_image_in_a_file_is_looked_at_layer_by_layer(tmp_path: Path):
     program = tarfile.TarInfo("usr/bin/serve")
     program.mode = 0o644
@@ -138,6 +152,8 @@ def test_an_image_in_a_file_is_looked_at_layer_by_layer(tmp_path: Path):
     assert outcome(report, "SP005") == PASSED
 
 
+@pytest.mark.bad("SP006")
+@pytest.mark.good("SP006")
 def test_an_entrypoint_in_shell_form_drops_the_verb(tmp_path: Path):
     dockerfile = "FROM scratch\nCOPY . /opt/program\nENTRYPOINT python3 /opt/program/serve\n"
     folder(tmp_path, Dockerfile=dockerfile, serve=server())
@@ -151,6 +167,7 @@ def test_an_entrypoint_in_shell_form_drops_the_verb(tmp_path: Path):
     assert outcome(prove(tmp_path, "SP006", fast=True, driver="auto"), "SP006") == PASSED
 
 
+@pytest.mark.good("SP001", "SP002")
 def test_a_dockerfile_is_read_with_variables_stages_and_continued_lines(tmp_path: Path):
     text = (
         "ARG BASE=scratch\nFROM $BASE AS first\nENV HOME_OF=/srv A=b \\\n    C=d\nWORKDIR $HOME_OF\n"
@@ -165,6 +182,8 @@ def test_a_dockerfile_is_read_with_variables_stages_and_continued_lines(tmp_path
     assert "multi-model" in report.roles
 
 
+@pytest.mark.bad("SP044")
+@pytest.mark.good("SP044")
 def test_what_lies_under_the_platforms_mounts_is_hidden(tmp_path: Path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "inference.py").write_text("pass\n")
@@ -180,6 +199,7 @@ def test_what_lies_under_the_platforms_mounts_is_hidden(tmp_path: Path):
     assert outcome(prove(tmp_path, "SP044", fast=True, driver="auto"), "SP044") == PASSED
 
 
+@pytest.mark.bad("SP033")
 def test_a_driver_in_the_image_is_found(tmp_path: Path):
     folder(tmp_path, Dockerfile="FROM scratch\nCOPY libcuda.so.1 /usr/lib64/libcuda.so.1\n")
     (tmp_path / "libcuda.so.1").write_bytes(b"\x7fELF driver")
@@ -188,6 +208,8 @@ def test_a_driver_in_the_image_is_found(tmp_path: Path):
     assert causes(report, "SP033") == "/usr/lib64/libcuda.so.1 is in the image"
 
 
+@pytest.mark.bad("SP032")
+@pytest.mark.good("SP032")
 def test_a_cuda_that_the_driver_does_not_know_is_found(tmp_path: Path):
     folder(tmp_path, Dockerfile="FROM scratch\nENV NVIDIA_REQUIRE_CUDA=cuda>=13.0\n")
     options: dict[str, object] = {"fast": True, "driver": "auto", "roles": ("realtime",)}
@@ -198,6 +220,8 @@ def test_a_cuda_that_the_driver_does_not_know_is_found(tmp_path: Path):
     assert outcome(prove(tmp_path, "SP032", instance_type="ml.g5.xlarge", **options), "SP032") == PASSED
 
 
+@pytest.mark.bad("SP016")
+@pytest.mark.good("SP016")
 def test_gunicorn_and_nginx_that_give_up_early_are_found(tmp_path: Path):
     serve = "#!/bin/sh\nexec gunicorn -b 0.0.0.0:8080 app:app\n"
     conf = "http { server { location / { proxy_pass http://app; proxy_read_timeout 20s; } } }\n"
@@ -221,12 +245,15 @@ def test_gunicorn_and_nginx_that_give_up_early_are_found(tmp_path: Path):
         (link("pipe", "", tarfile.FIFOTYPE), "member 'pipe' is a named pipe"),
     ],
 )
+@pytest.mark.bad("SP026")
 def test_an_archive_that_hosting_refuses_names_the_member(tmp_path: Path, member: tarfile.TarInfo, cause: str):
     path = archive(tmp_path / "model.tar.gz", ("a", b"1"), member)
 
     assert found(path, "SP026") == (FAILED, cause)
 
 
+@pytest.mark.bad("SP026")
+@pytest.mark.good("SP026")
 def test_an_archive_that_is_damaged_or_none_is_found(tmp_path: Path):
     path = archive(tmp_path / "model.tar.gz", ("a", bytes(range(256)) * 400), ("b", b"x" * 9))
     assert found(path, "SP026") == (PASSED, "")
@@ -236,6 +263,8 @@ def test_an_archive_that_is_damaged_or_none_is_found(tmp_path: Path):
     assert found(plain, "SP026") == (FAILED, "the archive is a tar that is not gzipped")
 
 
+@pytest.mark.bad("SP027")
+@pytest.mark.good("SP027")
 def test_an_archive_with_a_folder_too_much_or_files_of_macos_is_told(tmp_path: Path):
     extra = archive(tmp_path / "extra.tar.gz", ("income/model.joblib", b"1"), ("income/a.json", b"1"))
     macos = archive(tmp_path / "macos.tar.gz", ("model.bin", b"1"), ("._model.bin", b"1"))
@@ -268,6 +297,8 @@ def model(**fields: object) -> dict[str, object]:
     return {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE, **fields}}
 
 
+@pytest.mark.bad("SP045")
+@pytest.mark.good("SP045")
 def test_a_request_that_the_api_refuses_is_told_in_its_words(tmp_path: Path):
     path = requests(tmp_path / "r.json", CreateModel={**model(), "ModelName": "my_model"}, CreateNothing={})
     state, told = found(path, "SP045")
@@ -278,6 +309,8 @@ def test_a_request_that_the_api_refuses_is_told_in_its_words(tmp_path: Path):
     assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP045")[0] == PASSED
 
 
+@pytest.mark.bad("SP039")
+@pytest.mark.good("SP039")
 def test_an_image_of_another_region_or_account_is_told(tmp_path: Path):
     arn = "arn:aws:kms:us-east-1:111122223333:key/1"
     other = requests(tmp_path / "a.json", CreateModel={**model(), "Tags": [{"Key": "k", "Value": arn}]})
@@ -297,6 +330,8 @@ def test_an_image_of_another_region_or_account_is_told(tmp_path: Path):
     assert found(good, "SP039")[0] == PASSED
 
 
+@pytest.mark.bad("SP046")
+@pytest.mark.good("SP046")
 def test_a_model_data_source_where_none_is_taken_is_refused(tmp_path: Path):
     source = {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
     create = model(ModelDataSource=source)
@@ -315,6 +350,8 @@ def test_a_model_data_source_where_none_is_taken_is_refused(tmp_path: Path):
     assert found(requests(tmp_path / "good.json", CreateModel=create), "SP046")[0] == PASSED
 
 
+@pytest.mark.bad("SP112")
+@pytest.mark.good("SP112")
 def test_containers_that_do_not_go_together_are_told(tmp_path: Path):
     multi = {"Image": IMAGE, "Mode": "MultiModel", "ModelDataUrl": "s3://b/m"}
     path = requests(tmp_path / "r.json", CreateModel={"ModelName": "m", "Containers": [multi, multi]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def found(root: Path, text: str, id: str, **options: object) -> tuple[str, str]:
     return outcome(report, id), causes(report, id)
 
 
+@pytest.mark.bad("SP042")
+@pytest.mark.good("SP019", "SP028", "SP029", "SP031", "SP043", "SP104", "SP117", "SP118", "SP128")
 def test_a_good_training_program_passes_all(tmp_path: Path):
     report = train(
         tmp_path,
@@ -70,6 +73,7 @@ def test_a_good_training_program_passes_all(tmp_path: Path):
     }  # fmt: skip
 
 
+@pytest.mark.bad("SP117")
 def test_a_job_that_fails_is_shown_with_its_failure_file(tmp_path: Path):
     report = train(tmp_path, program(work="raise ValueError('the label is missing')"), "SP117")
     evidence = {e.title: e.text for e in report.results[0].findings[0].evidence}
@@ -78,6 +82,7 @@ def test_a_job_that_fails_is_shown_with_its_failure_file(tmp_path: Path):
     assert "the label is missing" in evidence["/opt/ml/output/failure"]
 
 
+@pytest.mark.bad("SP028", "SP128")
 def test_a_job_without_a_model_is_found(tmp_path: Path):
     elsewhere = '(ml / "output/model.txt").write_text("1")'
 
@@ -86,11 +91,14 @@ def test_a_job_without_a_model_is_found(tmp_path: Path):
     assert found(tmp_path, program(save=links), "SP128")[0] == FAILED
 
 
+@pytest.mark.bad("SP019")
+@pytest.mark.good("SP019")
 def test_a_failure_that_says_nothing_is_told(tmp_path: Path):
     assert found(tmp_path, program(fail="pass"), "SP019")[0] == WARNED
     assert found(tmp_path, program(), "SP019")[0] == PASSED
 
 
+@pytest.mark.bad("SP029")
 def test_a_program_that_reads_one_dialect_only_is_found(tmp_path: Path):
     assert found(tmp_path, program(depth="parameters['depth']"), "SP029")[0] == FAILED
     assert found(tmp_path, program(), "SP029", hyperparameters={})[0] == NOT_APPLICABLE
@@ -104,6 +112,7 @@ def test_a_program_that_reads_one_dialect_only_is_found(tmp_path: Path):
         ("(", "expression of auc is none"),
     ],
 )
+@pytest.mark.bad("SP031")
 def test_a_metric_that_is_not_found_is_told(tmp_path: Path, pattern: str, cause: str):
     state, told = found(tmp_path, program(), "SP031", metrics={"auc": pattern})
 
@@ -111,6 +120,8 @@ def test_a_metric_that_is_not_found_is_told(tmp_path: Path, pattern: str, cause:
     assert cause in told
 
 
+@pytest.mark.bad("SP118")
+@pytest.mark.good("SP118")
 def test_a_job_that_ignores_sigterm_is_found(tmp_path: Path):
     deaf = program(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)", work="time.sleep(2.5)")
 
@@ -118,6 +129,7 @@ def test_a_job_that_ignores_sigterm_is_found(tmp_path: Path):
     assert found(tmp_path, program(work="time.sleep(1.5)"), "SP118")[0] == PASSED
 
 
+@pytest.mark.bad("SP104")
 def test_a_job_that_trips_over_its_checkpoints_is_found(tmp_path: Path):
     broken = CHECKPOINTS.replace("step = int(kept.read_text())", "step = int('x')")
 
@@ -138,6 +150,8 @@ pathlib.Path("/opt/ml/model/total").write_text(str(total))
 """
 
 
+@pytest.mark.bad("SP041")
+@pytest.mark.good("SP041")
 def test_a_program_that_takes_a_pipe_for_a_folder_is_found(tmp_path: Path):
     assert found(tmp_path, program(), "SP041", input_mode="Pipe")[0] == FAILED
     assert found(tmp_path, PIPES, "SP041", input_mode="Pipe") == (PASSED, "")
@@ -175,10 +189,13 @@ open("/opt/ml/model/x", "w").write("1")
 """
 
 
+@pytest.mark.bad("SP041")
 def test_two_readers_of_one_pipe_are_found(tmp_path: Path):
     assert "training_0 was opened by 2 readers at once" in found(tmp_path, TWICE, "SP041", input_mode="Pipe")[1]
 
 
+@pytest.mark.bad("SP119")
+@pytest.mark.good("SP119")
 def test_data_that_cannot_be_written_is_enough(tmp_path: Path):
     writes = program(work='(ml / "input/data/training/cache").write_text("x")')
 
@@ -186,6 +203,8 @@ def test_data_that_cannot_be_written_is_enough(tmp_path: Path):
     assert found(tmp_path, program(), "SP119", input_mode="FastFile")[0] == PASSED
 
 
+@pytest.mark.bad("SP042")
+@pytest.mark.good("SP042")
 def test_an_empty_share_fails_only_where_data_is_dealt_out(tmp_path: Path):
     assert found(tmp_path, program(), "SP042", hosts=2)[0] == WARNED
     state, told = found(tmp_path, program(), "SP042", hosts=2, sharded=("training",))
@@ -194,17 +213,41 @@ def test_an_empty_share_fails_only_where_data_is_dealt_out(tmp_path: Path):
     assert found(tmp_path, easy, "SP042", hosts=2, sharded=("*",))[0] == PASSED
 
 
+@pytest.mark.bad("SP043")
+@pytest.mark.good("SP043")
 def test_hosts_that_do_not_wait_for_one_another_are_found(tmp_path: Path):
     meets = WAITS.replace("ATTEMPTS", "20")
     hasty = meets.replace("listener.settimeout(5)", "listener.settimeout(0.2)")
     resolves = meets.replace("import json", "import json, socket\nsocket.gethostbyname('algo-2')\nimport json")
 
     assert found(tmp_path, meets, "SP043", hosts=2) == (PASSED, "")
-    state, told = found(tmp_path, hasty, "SP043", hosts=2)
+    state, told = found(tmp_path, hasty + 'interface = "eth0"\n', "SP043", hosts=2)
     assert (state, "algo-1 ended with exit code 1" in told) == (FAILED, True)
+    assert "eth0 is written into /opt/program/train" in told
     assert found(tmp_path, resolves, "SP043", hosts=2)[0] == FAILED  # the name is not known yet
-    named = meets + 'interface = "eth0"\n'
-    assert "eth0 is written into /opt/program/train" in found(tmp_path, named, "SP043", hosts=2)[1]
+
+
+@pytest.mark.bad("SP117", "SP119")
+def test_a_request_in_the_project_says_how_data_arrives(tmp_path: Path):
+    source = {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key"}}
+    body = {
+        "AlgorithmSpecification": {"TrainingInputMode": "FastFile"},
+        "HyperParameters": {"depth": "x"},
+        "ResourceConfig": {"InstanceCount": 2},
+        "InputDataConfig": [{"ChannelName": "training", "DataSource": source}],
+    }
+    image = folder(tmp_path / "image", CreateTrainingJob_json=json.dumps(body))
+    table = '[project]\nimage = "it"\n[images.it]\nfolder = "."\n[check]\nrequests = ["CreateTrainingJob.json"]\n'
+    (image / "seaproof.toml").write_text(table)
+    writes = program(work='(ml / "input/data/training/cache").write_text("x")')
+    report = train(tmp_path, writes, "SP119", "SP042", "SP117", hyperparameters={}, roles=())
+
+    assert report.roles == ("training",)
+    assert causes(report, "SP117") == "`train` ended with exit code 1"  # its depth is no number
+    (image / "CreateTrainingJob.json").write_text(json.dumps({**body, "HyperParameters": {"depth": "7"}}))
+    report = train(tmp_path, writes, "SP119", "SP042", "SP117", hyperparameters={}, roles=())
+    assert outcome(report, "SP119") == FAILED
+    assert (outcome(report, "SP042"), outcome(report, "SP117")) == (UNCHECKED, UNCHECKED)
 
 
 def test_without_data_a_job_is_not_checked(tmp_path: Path):

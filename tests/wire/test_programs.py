@@ -1,5 +1,6 @@
 """Programs as users write them for AWS, each a process of its own, run unmodified by `seaproof run`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,18 @@ def test_boto3(tmp_path):
         "processed 2",
         "left []",
     ]
+
+    def seaproof(*words):
+        command = [sys.executable, "-m", "seaproof.cli", *words]
+        env = {**os.environ, "SEAPROOF_DRIVER": "process", "SEAPROOF_PORT": "0"}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    listed = [line.split()[:3] for line in seaproof("jobs", "list").splitlines()[1:]]
+    assert sorted(listed) == [["job", "training", "Completed"], ["p", "processing", "Completed"]]
+    assert seaproof("jobs", "logs", "p").splitlines() == ["1", "2"]
+    described = seaproof("jobs", "describe", "p")
+    assert "/opt/ml/processing/out -> s3://" in described
+    assert "processing-job/p" in described
 
 
 def test_sagemaker_sdk_v2(tmp_path):

@@ -19,7 +19,7 @@ from seaproof.invocations.capture import Exchange
 from seaproof.invocations.routing import Routing
 
 MOST_AT_ONCE = 64
-"""Requests that shadows work on; while there are so many, no more are mirrored."""
+"""Requests that shadows work on; while there are so many, no more are mirrored, and counted as missed."""
 _TARGET_VARIANT = TARGET_VARIANT.lower().encode()
 
 
@@ -37,7 +37,10 @@ class Mirror:
     def ask(self, routing: Routing, request: Request, answered: Answer) -> None:
         """Have the shadow answer the same request, if its share has it so. Returns at once."""
         shadow = routing.shadow
-        if shadow is None or len(self._under_way) >= MOST_AT_ONCE or random.random() >= shadow.share:
+        if shadow is None or random.random() >= shadow.share:
+            return
+        if len(self._under_way) >= MOST_AT_ONCE:
+            self._shadows.miss(routing.endpoint)
             return
         task = asyncio.ensure_future(self._ask(routing, request, answered))
         self._under_way.add(task)

@@ -90,6 +90,7 @@ def healthy_as_a_batch_job(subject: Subject) -> Iterator[Finding]:
         raise Unchecked("it did not become healthy as an endpoint either", blocks=False)
     if subject.target.address:
         raise Unchecked("a container that runs already is not started", blocks=False)
+    subject.lab.say("starting it with the variables of a batch job")
     again = start_once(subject, subject.lab.model_root(), environment=_VARIABLES, steady=False)
     if again.run is not None:
         again.run.stop(0)

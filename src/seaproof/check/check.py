@@ -145,6 +145,8 @@ class Report:
     seconds: float
     measure: Measure = field(default_factory=Measure)
     notes: tuple[str, ...] = ()
+    narrowed: str = ""
+    """How little was asked for, where it was not everything: `by looking only (--fast)`."""
 
     def of(self, *outcomes: str) -> list[Result]:
         """The results with one of these outcomes."""

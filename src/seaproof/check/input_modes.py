@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.startup import first_training
 from seaproof.check.subject import Subject
-from seaproof.check.training_run import tail
+from seaproof.check.training_run import Training, tail
 
 _WRITES = re.compile(r"[^\n]*(?:Read-only file system|EROFS)[^\n]*")
 
@@ -61,9 +61,16 @@ def data_is_not_written(subject: Subject) -> Iterator[Finding]:
     if not subject.lab.isolates:
         raise Unchecked("namespaces are not allowed here, so no folder can be read-only", next_step="--driver docker")
     found = first_training(subject)
-    said = _WRITES.search(found.log)
-    if not found.completed:
-        ended = "it did not end" if found.exit is None else f"it ends with exit code {found.exit.code}"
-        yield fail(f"{ended} with its data read-only", tail(found))
+    said = wrote_its_data(found)
+    if said and not found.completed:
+        yield fail("it ends where it wants to write to its data, which is read-only", said, tail(found))
     elif said:
-        yield warn("it tries to write to its data", Evidence("it said", said[0]))
+        yield warn("it tries to write to its data", said)
+    elif not found.completed:
+        raise Unchecked("the training with the data given did not complete; see SP117", blocks=False)
+
+
+def wrote_its_data(training: Training) -> Evidence | None:
+    """What it said where it wanted to write to data that is read-only."""
+    said = _WRITES.search(f"{training.log}\n{training.failure()}")
+    return Evidence("it said", said[0].strip()) if said else None

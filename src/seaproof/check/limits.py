@@ -184,6 +184,7 @@ def _too_long(subject: Subject, limit: float) -> Iterator[Finding]:
 def large_bodies_are_taken(subject: Subject) -> Iterator[Finding]:
     run, known = running(subject), payload(subject)
     content_type = known.content_type if known else "text/csv"
+    subject.lab.say("sending bodies of 1, 6 and 25 MB")
     for number, unit, size in _SIZES:
         # Blanks: no row and no JSON, so that it is refused for what it says, not for its size, and nothing is computed.
         try:

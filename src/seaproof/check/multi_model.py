@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from seaproof.check.check import COMPARE, RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
@@ -19,7 +19,6 @@ from seaproof.http.reply import Reply
 _FIRST, _SECOND = "5a4f0e0d8c", "77c1b2a3e9"
 """Names as the platform makes them up: opaque."""
 _MOST_MODELS = 48
-_SECONDS = 60.0
 
 
 @check(
@@ -74,20 +73,21 @@ def _multi(subject: Subject, **changes: Any) -> Startup:
     return start_once(subject, root, environment={environ.MULTI_MODEL: "true"}, steady=False, **changes)
 
 
-def _call(run: Run, method: str, target: str, body: bytes = b"", kind: str = "application/json") -> Reply | str:
+def _call(
+    run: Run, method: str, target: str, body: bytes = b"", kind: str = "application/json", *, seconds: float
+) -> Reply | str:
     """The reply, or why there is none."""
     try:
         return run.request(
-            method, target, headers=[(b"content-type", kind.encode())] if body else [], body=body, timeout=_SECONDS
+            method, target, headers=[(b"content-type", kind.encode())] if body else [], body=body, timeout=seconds
         )
     except HttpError as error:
         return describe_problem(error)
 
 
-def _load(run: Run, name: str, folder: str) -> Reply | str:
-    return _call(
-        run, "POST", "/models", json.dumps({"model_name": name, "url": f"/opt/ml/models/{folder}/model"}).encode()
-    )
+def _load(run: Run, name: str, folder: str, seconds: float) -> Reply | str:
+    body = json.dumps({"model_name": name, "url": f"/opt/ml/models/{folder}/model"}).encode()
+    return _call(run, "POST", "/models", body, seconds=seconds)
 
 
 def _shown(reply: Reply | str) -> str:
@@ -116,29 +116,15 @@ def multi_model_calls_are_answered(subject: Subject) -> Iterator[Finding]:
         yield fail("it is not healthy without a model", *started.evidence())
         return
     try:
-        yield from _exchange(run, subject.options.payload)
+        yield from _exchange(run, subject.options.payload, subject.options.invocation_seconds)
     finally:
         run.stop(0)
 
 
-def _exchange(run: Run, payload: Payload | None) -> Iterator[Finding]:
-    one = f"/models/{_FIRST}"
-    steps: list[tuple[str, str, Reply | str, tuple[int, ...]]] = [
-        ("GET /models without a model", "models", _call(run, "GET", "/models"), (200,)),
-        ("POST /models", "", _load(run, _FIRST, _FIRST), (200,)),
-        ("POST /models of a model that is loaded", "", _load(run, _FIRST, _FIRST), (409,)),
-        ("GET /models with a model", _FIRST, _call(run, "GET", "/models"), (200,)),
-        (f"GET {one}", _FIRST, _call(run, "GET", one), (200,)),
-        ("GET /models/unknown", "", _call(run, "GET", "/models/unknown"), (404,)),
-    ]
-    if payload is not None:
-        invoked = _call(run, "POST", f"{one}/invoke", payload.body, payload.content_type)
-        steps.append((f"POST {one}/invoke", "", invoked, tuple(range(200, 300))))
-    steps += [
-        (f"DELETE {one}", "", _call(run, "DELETE", one), (200,)),
-        (f"GET {one} after it was deleted", "", _call(run, "GET", one), (404,)),
-    ]
-    for said, text, reply, expected in steps:
+def _exchange(run: Run, payload: Payload | None, seconds: float) -> Iterator[Finding]:
+    """The calls in the order in which the platform makes them; the first that goes wrong ends it."""
+    for said, text, call, expected in _steps(run, payload, seconds):
+        reply = call()
         if isinstance(reply, str) or reply.status not in expected:
             wanted = expected[0] if len(expected) == 1 else "2xx"
             yield fail(f"{said} is not answered with {wanted}", Evidence("reply", _shown(reply)))
@@ -146,6 +132,32 @@ def _exchange(run: Run, payload: Payload | None) -> Iterator[Finding]:
         if text and text.encode() not in reply.body:
             yield fail(f"the answer to {said} does not name {text!r}", Evidence("reply", _shown(reply)))
             return
+
+
+Step = tuple[str, str, Callable[[], Reply | str], tuple[int, ...]]
+"""What is asked, a text that the answer has, the call, and the states that are right."""
+
+
+def _steps(run: Run, payload: Payload | None, seconds: float) -> Iterator[Step]:
+    one = f"/models/{_FIRST}"
+
+    def call(*words: Any) -> Callable[[], Reply | str]:
+        return lambda: _call(run, *words, seconds=seconds)
+
+    def load() -> Reply | str:
+        return _load(run, _FIRST, _FIRST, seconds)
+
+    yield "GET /models without a model", "models", call("GET", "/models"), (200,)
+    yield "POST /models", "", load, (200,)
+    yield "POST /models of a model that is loaded", "", load, (409,)
+    yield "GET /models with a model", _FIRST, call("GET", "/models"), (200,)
+    yield f"GET {one}", _FIRST, call("GET", one), (200,)
+    yield "GET /models/unknown", "", call("GET", "/models/unknown"), (404,)
+    if payload is not None:
+        invoke = call("POST", f"{one}/invoke", payload.body, payload.content_type)
+        yield f"POST {one}/invoke", "", invoke, tuple(range(200, 300))
+    yield f"DELETE {one}", "", call("DELETE", one), (200,)
+    yield f"GET {one} after it was deleted", "", call("GET", one), (404,)
 
 
 @check(
@@ -172,7 +184,7 @@ def insufficient_memory_is_told(subject: Subject) -> Iterator[Finding]:
     try:
         loaded = 0
         for number in range(_MOST_MODELS):
-            reply = _load(run, f"model{number}", _FIRST)
+            reply = _load(run, f"model{number}", _FIRST, subject.options.invocation_seconds)
             if isinstance(reply, str) or reply.status not in (200, 507):
                 exit = run.exit(1.0)
                 told = Evidence("reply", _shown(reply)), Evidence("log", run.log_tail())

@@ -79,6 +79,8 @@ class Options:
     """Bytes of an image that a serverless endpoint takes."""
     memory: int = 2048 * MIB
     """Bytes that each container may take here: the instance type's, but no more than half of this machine."""
+    serverless_memory: int = 0
+    """Bytes of memory of the serverless variant; 0 where none is known."""
     disk: int = 5 * 1024 * MIB
     """Bytes that a container may write before it is stopped: what serverless endpoints have."""
     invocations: int = 1000

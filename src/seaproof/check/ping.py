@@ -65,6 +65,7 @@ def listens_on_the_port_told(subject: Subject) -> Iterator[Finding]:
         raise Unchecked("it did not become healthy on port 8080 either", blocks=False)
     if not subject.lab.isolates:
         raise Unchecked("without namespaces it is always given a port", blocks=False)
+    subject.lab.say("starting it on another port")
     port = 20000 + secrets.randbelow(20000)
     again = start_once(
         subject, subject.lab.model_root(), environment={environ.BIND_TO_PORT: str(port)}, port=port, steady=False

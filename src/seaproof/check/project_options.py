@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seaproof.check.lab import machine_memory
 from seaproof.check.options import MIB, Options, Payload, instance_memory
+from seaproof.check.request_options import fill_from_requests
 from seaproof.check.target import Target
 from seaproof.errors import ProjectError
 from seaproof.project import Endpoint
@@ -44,6 +45,7 @@ def complete(options: Options, target: Target) -> Options:
             hosts=max(options.hosts, training.instance_count),
             environment={**project.endpoint.environment, **options.environment},
         )
+    options = fill_from_requests(options, target.requests)
     if options.model is not None and not options.model.exists():
         raise ProjectError("there is no such model", where=str(options.model), next_step="Name an archive or a folder.")
     return replace(options, memory=bounded_memory(options))
@@ -53,7 +55,7 @@ def bounded_memory(options: Options) -> int:
     """Bytes: what the instance type has, but no more than half of this machine; what the caller set, if it was set."""
     if options.memory != Options.memory:
         return options.memory
-    whole = instance_memory(options.instance_type) or Options.memory
+    whole = options.serverless_memory or instance_memory(options.instance_type) or Options.memory
     return max(_SMALL, min(whole, machine_memory() // 2))
 
 

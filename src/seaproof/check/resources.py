@@ -230,6 +230,10 @@ def instance_is_large_enough(subject: Subject) -> Iterator[Finding]:
         f"measured: {memory / MIB:,.0f} MiB of memory and {ready:.1f} s to the first 200; "
         f"the smallest instance type that holds it is {fits[0] if fits else 'larger than any that we know'}"
     )
-    whole = instance_memory(kind)
-    if whole and memory > whole * _RESERVE:
-        yield warn(f"it takes {memory / MIB:,.0f} MiB, and {kind} has {whole / MIB:,.0f}")
+    sizes = {kind: instance_memory(kind), "the serverless variant": subject.options.serverless_memory}
+    for name, whole in sizes.items():
+        if whole and memory > whole * _RESERVE:
+            yield warn(f"it takes {memory / MIB:,.0f} MiB, and {name} has {whole / MIB:,.0f}")
+    limit = subject.options.startup_seconds
+    if ready > limit / 2:
+        yield warn(f"it took {ready:.1f} s to the first 200 on this machine, and a smaller one may need all {limit:g}")

@@ -111,9 +111,9 @@ class Run:
             headers.append((b"accept", accept.encode()))
         return self.request("POST", target, headers=[*headers, *(extra or [])], body=body, timeout=timeout)
 
-    def log(self) -> str:
-        """What it printed: the last half MiB. What it printed just now has come by then."""
-        if self.driver is not None:
+    def log(self, *, settle: bool = True) -> str:
+        """What it printed: the last half MiB. With `settle`, what it printed just now has come by then."""
+        if self.driver is not None and settle:
             if self.exit() is not None:
                 self._listening.join(_LOG_SECONDS)
             else:

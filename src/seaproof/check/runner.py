@@ -52,7 +52,23 @@ def run_checks(text: str, options: Options, say: Callable[[str], None] = lambda 
     finally:
         target.close()
     notes = (*target.notes, *lab.notes)
-    return Report(text, target.described, target.roles, tuple(results), time.monotonic() - begun, measure, notes)
+    return Report(
+        text,
+        target.described,
+        target.roles,
+        tuple(results),
+        time.monotonic() - begun,
+        measure,
+        notes,
+        _narrowed(target, options),
+    )
+
+
+def _narrowed(target: Target, options: Options) -> str:
+    """How little was asked for, where it was not everything that the target could be held against."""
+    if options.fast and target.config is not None:
+        return "by looking at it; what shows only when it runs was left out (--fast)"
+    return "by the checks chosen" if options.only or options.skip else ""
 
 
 def _wanted(check: Check, target: Target, options: Options) -> bool:

@@ -12,32 +12,6 @@ _QUICK = 2.0
 
 
 @check(
-    "SP052",
-    "It can be started again from the same model",
-    row=52,
-    symptom="the second start fails: port in use, lock file, a database in the model's folder",
-    platform="starts containers again for security patches and on replaced hosts",
-    fix="Write locks and databases to /tmp, and remove what is left of an earlier start.",
-    stage=RUN,
-    roles=SERVING,
-    mark="I",
-)
-def starts_again(subject: Subject) -> Iterator[Finding]:
-    run = running(subject)
-    if run.driver is None:
-        raise Unchecked("a container that runs already is not stopped", blocks=False)
-    root = subject.lab.model_root()
-    for number in (1, 2):
-        found = start_once(subject, root, steady=False)
-        if found.run is not None:
-            found.run.stop(0)
-        if not found.healthy and number == 2:
-            yield fail("it does not come up a second time in the /opt/ml that the first start left", *found.evidence())
-        elif not found.healthy:
-            raise Unchecked("it did not come up again", blocks=False)
-
-
-@check(
     "SP106",
     "SIGTERM ends it in time",
     symptom="every update takes 30 s longer, and requests in flight are cut off",
@@ -55,6 +29,7 @@ def sigterm_ends_it(subject: Subject) -> Iterator[Finding]:
     grace = subject.options.stop_seconds
     subject.lab.say(f"stopping it with SIGTERM, {grace:g} s at most")
     took = run.stop(grace)
+    subject.lab.learn("stopped", run)
     if took >= grace:
         yield warn(
             f"it did not end within {grace:g} s of SIGTERM, and was killed",
@@ -62,3 +37,27 @@ def sigterm_ends_it(subject: Subject) -> Iterator[Finding]:
         )
     elif took > max(_QUICK, grace / 2):
         yield warn(f"it took {took:.1f} of {grace:g} s to end")
+
+
+@check(
+    "SP052",
+    "It can be started again from the same model",
+    row=52,
+    symptom="the second start fails: port in use, lock file, a database in the model's folder",
+    platform="starts containers again for security patches and on replaced hosts",
+    fix="Write locks and databases to /tmp, and remove what is left of an earlier start.",
+    stage=RUN,
+    roles=SERVING,
+    mark="I",
+)
+def starts_again(subject: Subject) -> Iterator[Finding]:
+    run = subject.lab.has("stopped") or running(subject)
+    if run.driver is None:
+        raise Unchecked("a container that runs already is not stopped", blocks=False)
+    subject.lab.say("starting it again in what it left behind")
+    run.stop(subject.options.stop_seconds)
+    found = start_once(subject, run.opt_ml, steady=False)
+    if found.run is not None:
+        found.run.stop(0)
+    if not found.healthy:
+        yield fail("it does not come up a second time in the /opt/ml that the first start left", *found.evidence())

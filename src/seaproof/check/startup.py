@@ -25,6 +25,9 @@ _STEADY_PINGS = 8
 _CERTAIN = 0.4
 """Share of the patience after which the same wrong answer again and again is taken for final."""
 
+_NOBODY = {"refused", "closed"}
+"""What comes where nobody answers: one or the other, by what stands in between."""
+
 LIFTED = {
     "model": "with an /opt/ml/model that can be written to",
     "network": "with a way to the internet",
@@ -141,8 +144,9 @@ def await_healthy(run: Run, patience: float, *, steady: bool = True) -> Startup:
             return _told(run, "stopped", pings, patience, last=last)
         if exit is not None:
             return _told(run, "died", pings, patience, exit=exit)
-        if str(ping) != same:
-            same, same_since = str(ping), time.monotonic()
+        if str(ping) != same and not {str(ping), same} <= _NOBODY:
+            same_since = time.monotonic()
+        same = str(ping)
         certain = time.monotonic() - same_since > patience * _CERTAIN
         kind = _final(run, same, certain)
         if kind or now > patience:
@@ -208,7 +212,7 @@ def _told(
         tuple(pings),
         ready,
         run,
-        run.log(),
+        run.log(settle=kind != "healthy"),
         exit or (run.exit() if kind == "died" else None),
         listening=tuple(run.listening()) if kind not in ("died", "stopped") else (),
         last_status=last,

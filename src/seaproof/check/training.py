@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
+from seaproof.check.input_modes import wrote_its_data
 from seaproof.check.startup import first_training
 from seaproof.check.subject import Subject
 from seaproof.check.training_run import completed, prepare, run_training, start_training, tail
 
 _SETTLE = 1.0
-MODES = "SP041 and SP119"
 
 
 @check(
@@ -28,14 +28,14 @@ MODES = "SP041 and SP119"
 )
 def training_completes(subject: Subject) -> Iterator[Finding]:
     found = first_training(subject)
-    if found.exit is None and subject.options.input_mode == "Pipe":
-        raise Unchecked(f"it hangs with its data in pipes; see {MODES}", blocks=False)
+    if subject.options.input_mode == "Pipe" and not found.completed and found.run is not None:
+        raise Unchecked("it does not complete with its data in pipes; see SP041", blocks=False)
+    if subject.options.input_mode == "FastFile" and not found.completed and wrote_its_data(found):
+        raise Unchecked("it wants to write to its data; see SP119", blocks=False)
     if found.exit is None:
         raise Unchecked(
             f"it had not ended after {subject.options.patience:g} s", next_step="--patience SECONDS waits longer."
         )
-    if not found.completed and subject.options.input_mode != "File":
-        raise Unchecked(f"it ends with its data in {subject.options.input_mode} mode; see {MODES}", blocks=False)
     if not found.completed:
         told = [Evidence("it ended", f"exit code {found.exit.code}"), tail(found)]
         if found.failure():

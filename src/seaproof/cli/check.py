@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seaproof.check.check import Check
     from seaproof.check.options import Options
 
-FORMATS = ("text", "json", "junit", "sarif", "markdown")
+FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
 MODES = ("File", "FastFile", "Pipe")
 ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training", "processing")
 

@@ -100,6 +100,7 @@ def shadow(endpoint: str, folder: Path, as_json: bool) -> None:
             "same": f"{found['same']:,}",
             "different": f"{found['different']:,}",
             "failed": f"{found['failed']:,}",
+            "missed": f"{found['missed']:,}, as the shadow had too many under way" if found["missed"] else None,
             "largest": None if largest is None else f"difference of a number: {largest:g}",
             "median time": f"production {times['production'] * 1000:.2f} ms, shadow {times['shadow'] * 1000:.2f} ms",
         }

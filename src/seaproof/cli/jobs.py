@@ -1,4 +1,4 @@
-"""`seaproof jobs`: the training jobs of the project."""
+"""`seaproof jobs`: the training and processing jobs of the project."""
 
 from __future__ import annotations
 
@@ -7,65 +7,110 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from seaproof.api.client import Client
 from seaproof.cli.screen import Screen, facts, moment, table
 from seaproof.cli.session import coordinator, open_session, project_options, show_json
 from seaproof.cli.train import ENDED, POLL_SECONDS, show_new_log, watch
+from seaproof.errors import ServiceError
+
+NOUNS = ("Training", "Processing")
+"""The kinds of jobs, as the API's members have them."""
 
 
 @click.group("jobs")
 def command() -> None:
-    """Training jobs: list, describe, logs, stop."""
+    """Training and processing jobs: list, describe, logs, stop."""
 
 
 @command.command("list")
 @project_options
 @click.option("--status", type=click.Choice(["InProgress", "Completed", "Failed", "Stopping", "Stopped"]))
 def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
-    """All training jobs, newest first."""
+    """All training and processing jobs, newest first."""
     session = open_session(folder, as_json)
     with coordinator(session) as client:
-        found = client.pages("ListTrainingJobs", {"StatusEquals": status} if status else {}, "TrainingJobSummaries")
+        found = [
+            (noun, job)
+            for noun in NOUNS
+            for job in client.pages(
+                f"List{noun}Jobs", {"StatusEquals": status} if status else {}, f"{noun}JobSummaries"
+            )
+        ]
+    found.sort(key=lambda one: -one[1]["CreationTime"])
     if as_json:
-        show_json(found)
+        show_json([job for _, job in found])
         return
-    rows = [(j["TrainingJobName"], j["TrainingJobStatus"], moment(j["CreationTime"]), _duration(j)) for j in found]
-    table(rows, ("JOB", "STATUS", "CREATED", "TIME"))
+    rows = [
+        (
+            job[f"{noun}JobName"],
+            noun.lower(),
+            job[f"{noun}JobStatus"],
+            moment(job["CreationTime"]),
+            _duration(noun, job),
+        )
+        for noun, job in found
+    ]
+    table(rows, ("JOB", "KIND", "STATUS", "CREATED", "TIME"))
 
 
 @command.command()
 @click.argument("job")
 @project_options
 def describe(job: str, folder: Path, as_json: bool) -> None:
-    """Everything that DescribeTrainingJob says about JOB."""
+    """Everything that DescribeTrainingJob (or DescribeProcessingJob) says about JOB."""
     session = open_session(folder, as_json)
     with coordinator(session) as client:
-        found = client.call("DescribeTrainingJob", {"TrainingJobName": job})
-        events = client.events("training-job", job)
+        noun, found = _find(client, job)
+        events = client.events(f"{noun.lower()}-job", job)
     if as_json:
         show_json({**found, "Events": events})
         return
-    facts(
-        {
-            "training job": found["TrainingJobName"],
-            "arn": found["TrainingJobArn"],
-            "status": f"{found['TrainingJobStatus']} ({found['SecondaryStatus']})",
-            "reason": found.get("FailureReason"),
-            "image": found["AlgorithmSpecification"].get("TrainingImage"),
-            "created": moment(found["CreationTime"]),
-            "ended": moment(found.get("TrainingEndTime")),
-            "model": found.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
-            "hyperparameters": "\n".join(f"{k} = {v}" for k, v in found.get("HyperParameters", {}).items()),
-            "metrics": "\n".join(f"{m['MetricName']} = {m['Value']:g}" for m in found.get("FinalMetricDataList", [])),
-            "transitions": "\n".join(
-                f"{moment(t['StartTime'])}  {t['Status']}  {t.get('StatusMessage', '')}"
-                for t in found.get("SecondaryStatusTransitions", [])
-            ),
-            "events": "\n".join(f"{moment(e['time'])}  {e['type']}: {e['message']}" for e in events),
-        }
-    )
+    told = "\n".join(f"{moment(e['time'])}  {e['type']}: {e['message']}" for e in events)
+    facts({**(_training(found) if noun == "Training" else _processing(found)), "events": told})
+
+
+def _training(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "training job": found["TrainingJobName"],
+        "arn": found["TrainingJobArn"],
+        "status": f"{found['TrainingJobStatus']} ({found['SecondaryStatus']})",
+        "reason": found.get("FailureReason"),
+        "image": found["AlgorithmSpecification"].get("TrainingImage"),
+        "created": moment(found["CreationTime"]),
+        "ended": moment(found.get("TrainingEndTime")),
+        "model": found.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+        "hyperparameters": "\n".join(f"{k} = {v}" for k, v in found.get("HyperParameters", {}).items()),
+        "metrics": "\n".join(f"{m['MetricName']} = {m['Value']:g}" for m in found.get("FinalMetricDataList", [])),
+        "transitions": "\n".join(
+            f"{moment(t['StartTime'])}  {t['Status']}  {t.get('StatusMessage', '')}"
+            for t in found.get("SecondaryStatusTransitions", [])
+        ),
+    }
+
+
+def _processing(found: dict[str, Any]) -> dict[str, Any]:
+    app = found["AppSpecification"]
+    inputs = [given["S3Input"] for given in found.get("ProcessingInputs", []) if "S3Input" in given]
+    outputs = [
+        given["S3Output"] for given in found.get("ProcessingOutputConfig", {}).get("Outputs", []) if "S3Output" in given
+    ]
+    return {
+        "processing job": found["ProcessingJobName"],
+        "arn": found["ProcessingJobArn"],
+        "status": found["ProcessingJobStatus"],
+        "reason": found.get("FailureReason"),
+        "message": found.get("ExitMessage"),
+        "image": app["ImageUri"],
+        "command": " ".join([*app.get("ContainerEntrypoint", []), *app.get("ContainerArguments", [])]) or None,
+        "created": moment(found["CreationTime"]),
+        "ended": moment(found.get("ProcessingEndTime")),
+        "inputs": "\n".join(f"{given['S3Uri']} -> {given.get('LocalPath', '')}" for given in inputs) or None,
+        "outputs": "\n".join(f"{given.get('LocalPath', '')} -> {given['S3Uri']}" for given in outputs) or None,
+    }
 
 
 @command.command()
@@ -76,14 +121,11 @@ def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
     """What the containers of JOB printed."""
     session = open_session(folder, as_json)
     with coordinator(session) as client:
-        client.call("DescribeTrainingJob", {"TrainingJobName": job})
+        noun, _ = _find(client, job)
         screen = StdoutLog(as_json)
         print_log(
-            lambda offsets: show_new_log(client, "TrainingJobs", job, offsets, screen),
-            lambda: (
-                follow
-                and client.call("DescribeTrainingJob", {"TrainingJobName": job})["TrainingJobStatus"] not in ENDED
-            ),
+            lambda offsets: show_new_log(client, f"{noun}Jobs", job, offsets, screen),
+            lambda: follow and _describe(client, noun, job)[f"{noun}JobStatus"] not in ENDED,
         )
 
 
@@ -91,15 +133,16 @@ def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
 @click.argument("job")
 @project_options
 def stop(job: str, folder: Path, as_json: bool) -> None:
-    """Stop JOB: SIGTERM, two minutes to save its model, SIGKILL."""
+    """Stop JOB: SIGTERM, two minutes to save what it has, SIGKILL."""
     session = open_session(folder, as_json)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
-        client.call("StopTrainingJob", {"TrainingJobName": job})
-        ended = watch(client, job, screen)
+        noun, _ = _find(client, job)
+        client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
+        ended = watch(client, job, screen) if noun == "Training" else _watch(client, job, screen)
     if as_json:
         show_json(ended)
     else:
-        print(f"{job}: {ended['TrainingJobStatus']}")
+        print(f"{job}: {ended[f'{noun}JobStatus']}")
 
 
 class StdoutLog(Screen):
@@ -128,6 +171,33 @@ def print_log(show: Callable[[dict[str, int]], None], goes_on: Callable[[], bool
     show(offsets)
 
 
-def _duration(job: dict[str, float]) -> str:
-    end = job.get("TrainingEndTime")
+def _find(client: Client, job: str) -> tuple[str, dict[str, Any]]:
+    """Of which kind a job is, and its description; ServiceError where no kind has one of this name."""
+    absent: ServiceError | None = None
+    for noun in NOUNS:
+        try:
+            return noun, _describe(client, noun, job)
+        except ServiceError as error:
+            absent = absent or error
+    assert absent is not None
+    raise absent
+
+
+def _describe(client: Client, noun: str, job: str) -> dict[str, Any]:
+    return client.call(f"Describe{noun}Job", {f"{noun}JobName": job})
+
+
+def _watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
+    """Show a processing job's log until it has ended; its last description."""
+    offsets: dict[str, int] = {}
+    while (found := _describe(client, "Processing", job))["ProcessingJobStatus"] not in ENDED:
+        show_new_log(client, "ProcessingJobs", job, offsets, screen)
+        screen.step(f"{job}: {found['ProcessingJobStatus']}")
+        time.sleep(POLL_SECONDS)
+    show_new_log(client, "ProcessingJobs", job, offsets, screen)
+    return found
+
+
+def _duration(noun: str, job: dict[str, float]) -> str:
+    end = job.get(f"{noun}EndTime")
     return f"{end - job['CreationTime']:.1f} s" if end else ""

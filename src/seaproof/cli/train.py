@@ -168,7 +168,7 @@ def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int]
         piece, offsets[stream] = client.logs(group, stream, offsets.get(stream, 0))
         if piece:
             host = stream.partition("/")[2]
-            if group == "TrainingJobs":
+            if group in ("TrainingJobs", "ProcessingJobs"):
                 host = host.rsplit("-", 1)[0]  # algo-1-<epoch>
             screen.log(piece, prefix=f"  {host} | " if len(streams) > 1 else "  | ")
 

@@ -3,12 +3,14 @@
     {"time", "production": {"variant", "status", "type", "bytes", "seconds", "body"?}, "shadow": {the same},
      "verdict", "what"?, "largest"?}
 
-Bodies are there where they differ, their first 512 bytes.
+Bodies are there where they differ, their first 512 bytes. `{"time", "missed": n}` is a line for requests that the
+shadow was not asked, as it had too many under way.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,22 +51,41 @@ class Pair:
     shadow: Answer
 
 
+@dataclass(frozen=True)
+class Missed:
+    """A request that the shadow was not asked."""
+
+    endpoint: str
+    time: float
+
+
 class Shadows:
     """Takes what shadow variants answered. Usable from any thread; `take` never waits."""
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._recorder: Recorder[Pair] = Recorder(plane, "shadows", self._write, EVERY)
+        self._recorder: Recorder[Pair | Missed] = Recorder(plane, "shadows", self._write, EVERY)
 
     def take(self, pair: Pair) -> None:
         """Compare and record one pair, a moment later."""
         bodies = pair.production.response.body, pair.shadow.response.body
         self._recorder.take(pair, sum(len(body) for body in bodies if isinstance(body, bytes)))
 
-    def _write(self, pairs: list[Pair]) -> None:
+    def miss(self, endpoint: str) -> None:
+        """Count one request that the shadow would have been asked."""
+        self._recorder.take(Missed(endpoint, time.time()), 64)
+
+    def _write(self, entries: list[Pair | Missed]) -> None:
         by_endpoint: dict[str, list[str]] = {}
-        for pair in pairs:
-            by_endpoint.setdefault(pair.endpoint, []).append(json.dumps(_entry(pair)))
+        missed: dict[str, list[float]] = {}
+        for entry in entries:
+            if isinstance(entry, Missed):
+                missed.setdefault(entry.endpoint, []).append(entry.time)
+            else:
+                by_endpoint.setdefault(entry.endpoint, []).append(json.dumps(_entry(entry)))
+        for endpoint, times in missed.items():
+            line = {"time": round(times[-1], 3), "missed": len(times)}
+            by_endpoint.setdefault(endpoint, []).append(json.dumps(line))
         for endpoint, lines in by_endpoint.items():
             path = _path(self._plane, endpoint)
             path.parent.mkdir(exist_ok=True)
@@ -80,8 +101,12 @@ def summary(plane: Plane, endpoint: str) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"production": [], "shadow": []}
     largest: list[float] = []
     latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
+    missed = 0
     known = plane.store.get(KIND, endpoint) is not None
     for entry in _entries(_path(plane, endpoint)) if known else ():
+        if "missed" in entry:
+            missed += entry["missed"]
+            continue
         verdicts[entry["verdict"]] += 1
         for side, values in seconds.items():
             values.append(entry[side]["seconds"])
@@ -91,6 +116,7 @@ def summary(plane: Plane, endpoint: str) -> dict[str, Any]:
             latest.append(entry)
     return {
         "compared": verdicts.total(),
+        "missed": missed,
         **{verdict: verdicts[verdict] for verdict in (SAME, DIFFERENT, FAILED)},
         "largest": max(largest, default=None),
         "seconds": {side: median(values) if values else None for side, values in seconds.items()},

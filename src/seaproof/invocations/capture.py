@@ -78,21 +78,25 @@ def read_capture(config: Mapping[str, Any] | None) -> Capture | None:
 
 
 def line(capture: Capture, exchange: Exchange) -> str:
-    """One line of a file, without its end."""
-    data = {}
+    """One line of a file, without its end.
+
+    Put together by hand: a thread does this beside the event loop, and what it takes the answers of others wait for.
+    """
+    sides = []
     if "INPUT" in capture.modes:
-        data["endpointInput"] = _side(capture, "INPUT", exchange.request_headers, exchange.request_body)
+        sides.append(_side(capture, "Input", exchange.request_headers, exchange.request_body))
     if "OUTPUT" in capture.modes:
-        data["endpointOutput"] = _side(capture, "OUTPUT", exchange.reply_headers, exchange.reply_body)
-    about: dict[str, Any] = {
-        "eventId": str(uuid.UUID(int=_IDS.getrandbits(128), version=4)),
-        "inferenceTime": _moment(int(exchange.seconds)),
-    }
-    for name, header in (("inferenceId", _INFERENCE_ID), ("customAttributes", _CUSTOM_ATTRIBUTES)):
-        given = _header(exchange.request_headers, header)
-        if given:
-            about[name] = [given] if name == "customAttributes" else given
-    return _ENCODED({"captureData": data, "eventMetadata": about, "eventVersion": "0"})
+        sides.append(_side(capture, "Output", exchange.reply_headers, exchange.reply_body))
+    more = ""
+    for name, value in exchange.request_headers:
+        if name == _INFERENCE_ID and value:
+            more += f',"inferenceId":{_ENCODED(value.decode("latin-1"))}'
+        elif name == _CUSTOM_ATTRIBUTES and value:
+            more += f',"customAttributes":[{_ENCODED(value.decode("latin-1"))}]'
+    return (
+        f'{{"captureData":{{{",".join(sides)}}},"eventMetadata":{{"eventId":"{_new_id()}",'
+        f'"inferenceTime":"{_moment(int(exchange.seconds))}"{more}}},"eventVersion":"0"}}'
+    )
 
 
 def folder(capture: Capture, endpoint: str, exchange: Exchange) -> str:
@@ -124,22 +128,35 @@ def _essence(content_type: str) -> str:
     return parse_media_type(content_type).essence
 
 
-def _side(capture: Capture, mode: str, headers: Headers, body: bytes) -> dict[str, str]:
+@lru_cache(256)
+def _opening(kind: str, direction: str) -> str:
+    """A side up to its data."""
+    observed = f'"observedContentType":{_ENCODED(kind)},' if kind else ""
+    return f'"endpoint{direction}":{{{observed}"mode":"{direction.upper()}","data":'
+
+
+def _side(capture: Capture, direction: str, headers: Headers, body: bytes) -> str:
     kind = _header(headers, _CONTENT_TYPE)
     data, encoding = _encoded(capture, _essence(kind), body)
-    side = {"observedContentType": kind} if kind else {}
-    return {**side, "mode": mode, "data": data, "encoding": encoding}
+    return f'{_opening(kind, direction)}{data},"encoding":"{encoding}"}}'
 
 
 def _encoded(capture: Capture, essence: str, body: bytes) -> tuple[str, str]:
-    """Text where the configuration names the type, else, and where it is no text, base64."""
+    """A text of JSON where the configuration names the type, else, and where it is no text, base64."""
     encoding = "CSV" if essence in capture.csv else "JSON" if essence in capture.json else ""
     if encoding:
         try:
-            return body.decode(), encoding
+            return _ENCODED(body.decode()), encoding
         except UnicodeDecodeError:
             pass
-    return base64.b64encode(body).decode(), "BASE64"
+    return f'"{base64.b64encode(body).decode()}"', "BASE64"
+
+
+def _new_id() -> str:
+    """A UUID of version 4, as `uuid.uuid4` has it."""
+    bits = f"{_IDS.getrandbits(128):032x}"
+    variant = "89ab"[int(bits[16], 16) % 4]
+    return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{variant}{bits[17:20]}-{bits[20:]}"
 
 
 def _header(headers: Headers, name: bytes) -> str:

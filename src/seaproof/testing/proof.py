@@ -33,15 +33,22 @@ def check(
     fast: bool = False,
     channels: Mapping[str, str] | None = None,
     hyperparameters: Mapping[str, str] | None = None,
+    metrics: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    instance_type: str = Options.instance_type,
+    input_mode: str = "File",
+    hosts: int = 1,
+    hold: float = 0.0,
     patience: float = 60.0,
     driver: str = "auto",
 ) -> Report:
     """Hold a target (an image, a folder, an archive ...) against the platform's contract, as `seaproof check` does.
 
-    `payload` is a file, or a body with its `content_type`; `patience` is in seconds. AssertionError where
-    something would fail or could not be checked; ProjectError where `target` names nothing that can be checked,
-    DriverUnavailable where an image is named and no engine answers.
+    `payload` is a file, or a body with its `content_type`; `metrics` are names with their expressions; `input_mode`
+    is File, FastFile or Pipe; `hold` and `patience` are in seconds. The rest is as the command's options.
+
+    AssertionError where something would fail or could not be checked; ProjectError where `target` names nothing that
+    can be checked, DriverUnavailable where an image is named and no engine answers.
     """
     body = None
     if isinstance(payload, bytes):
@@ -57,7 +64,12 @@ def check(
         model=Path(model) if model is not None else None,
         channels=dict(channels or {}),
         hyperparameters=dict(hyperparameters or {}),
+        metrics=dict(metrics or {}),
         environment=dict(environment or {}),
+        instance_type=instance_type,
+        input_mode=input_mode,
+        hosts=hosts,
+        hold=hold,
         patience=patience,
         driver=driver,
     )

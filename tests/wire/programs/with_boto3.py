@@ -93,7 +93,7 @@ sagemaker.create_processing_job(
     RoleArn=role,
     AppSpecification={
         "ImageUri": "times",
-        "ContainerEntrypoint": ["sh", "-c", "wc -l < /opt/ml/processing/in/a.csv > /opt/ml/processing/out/count"],
+        "ContainerEntrypoint": ["sh", "-c", "cd /opt/ml/processing && cat in/a.csv && wc -l < in/a.csv > out/count"],
     },
     ProcessingInputs=[
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seaproof.check.check import Report
-from seaproof.check.reports import junit, markdown, plain, sarif, structured
+from seaproof.check.reports import junit, markdown, page, plain, sarif, structured
 
 FORMATS: dict[str, Callable[[Report], str]] = {
     "text": plain.render,
@@ -13,4 +13,5 @@ FORMATS: dict[str, Callable[[Report], str]] = {
     "junit": junit.render,
     "sarif": sarif.render,
     "markdown": markdown.render,
+    "html": page.render,
 }

@@ -22,7 +22,10 @@ article.warned { border-color: var(--warn) }
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; padding: .6rem; font-size: .85rem }
 .verdict { font-size: 1.2rem; font-weight: 600 } .dim { color: var(--dim) }
 table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top }
-.passed { color: var(--good) } .failed { color: var(--bad) } .warned { color: var(--warn) }
+.verdict.passed, td.passed { color: var(--good) }
+.verdict.failed, td.failed, article.failed > strong { color: var(--bad) }
+.verdict.warned, td.warned, article.warned > strong { color: var(--warn) }
+article p.cause { font-weight: 600; margin: .4rem 0 } .label { color: var(--dim); font-size: .85rem; margin-top: .4rem }
 svg { max-width: 100%; height: auto } svg text { fill: currentColor; font-size: 12px }
 """
 _COLOURS = {"200": "var(--good)", "refused": "var(--dim)"}
@@ -64,9 +67,15 @@ def _article(result: Result) -> str:
 def _finding(finding: Finding, fix: str) -> str:
     place = f" <code>{escape(finding.place)}</code>" if finding.place else ""
     shown = "".join(
-        f"<div>{escape(evidence.title)}</div><pre>{escape(evidence.text)}</pre>" for evidence in finding.evidence
+        f'<div class="label">{escape(evidence.title)}</div><pre>{escape(evidence.text)}</pre>'
+        for evidence in finding.evidence
     )
-    return f"<p>{escape(finding.cause)}.{place}</p>{shown}<div>Fix</div><pre>{escape(finding.fix or fix)}</pre>"
+    mended = f'<div class="label">Fix</div><pre>{escape(finding.fix or fix)}</pre>'
+    return f'<p class="cause">{escape(finding.cause)}.{place}</p>{shown}{mended}'
+
+
+def _labelled(label: str, text: str) -> str:
+    return f'<div class="label">{escape(label)}</div><pre>{escape(text)}</pre>'
 
 
 def _table(report: Report) -> str:
@@ -108,11 +117,11 @@ def _timeline(pings: Sequence[tuple[float, str]]) -> str:
 
 
 def _histogram(ordered: Sequence[float]) -> str:
-    low, high = ordered[0], ordered[int(len(ordered) * 0.99)] or ordered[-1]
+    low, high = ordered[len(ordered) // 100], ordered[int(len(ordered) * 0.99)] or ordered[-1]
     width = max((high - low) / _BARS, 1e-6)
     counts = [0] * _BARS
     for seconds in ordered:
-        counts[min(_BARS - 1, int((seconds - low) / width))] += 1
+        counts[max(0, min(_BARS - 1, int((seconds - low) / width)))] += 1
     step = (_WIDTH - _LEFT - 8) / _BARS
     bars = "".join(
         f'<rect x="{_LEFT + number * step:.1f}" y="{_y(count / max(counts)):.1f}" width="{step - 1:.1f}" '

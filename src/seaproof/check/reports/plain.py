@@ -45,6 +45,8 @@ def verdict(report: Report) -> str:
     if report.exit_code == 2:
         blocked = [result.check.id for result in report.results if result.blocks]
         return f"It could not be checked in full: {', '.join(blocked) or 'no check applied'}{aside}."
+    if report.narrowed:
+        return f"Nothing was found that SageMaker would refuse, {report.narrowed}{aside}."
     return f"Proved: nothing was found that SageMaker would refuse{aside}."
 
 
