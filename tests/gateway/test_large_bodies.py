@@ -166,7 +166,7 @@ def test_a_step_that_breaks_off_in_its_reply_is_named_and_nothing_made_of_the_ha
         report = front.reports[-1]
 
     assert got.status == 502
-    assert (got.json["step"]["name"], got.json["cause"]) == ("second", "closed")
+    assert (got.json["step"]["name"], got.json["cause"]) == ("second", "broken-off")
     assert "broke its reply off after" in got.json["detail"]
     assert got.json["received"]["status"] == 200
     assert got.json["received"]["first_bytes"].startswith("0.123456,")

@@ -96,6 +96,7 @@ def _serve(
         replies=replies or ("all" if pipeline.is_hazals else "last"),
         hazal=pipeline.is_hazals,
         hazal_headers=hazal_headers,
+        quiet=quiet,
     )
     names = [container.name for container in pipeline.containers]
     run(
@@ -105,7 +106,7 @@ def _serve(
         manner,
         say=screen.step,
         ready=lambda url: _show_ready(url, names, session.json),
-        report=lambda report: _show_request(report, session.json, quiet),
+        report=lambda report: _show_request(report, session.json),
     )
 
 
@@ -129,10 +130,8 @@ def _show_ready(url: str, names: list[str], as_json: bool) -> None:
     print("Ctrl-C ends it.", flush=True)
 
 
-def _show_request(report: Report, as_json: bool, quiet: bool) -> None:
+def _show_request(report: Report, as_json: bool) -> None:
     """One line for a request; all that is known of one that failed."""
-    if quiet and not report.problem:
-        return
     if as_json:
         print(json.dumps(asdict(report)), flush=True)
         return

@@ -38,6 +38,8 @@ class Manner:
     """Models that are not found are told in hazal's words."""
     hazal_headers: bool = False
     """Every container is sent hazal's one content type."""
+    quiet: bool = False
+    """Only what failed is reported."""
 
 
 @dataclass(slots=True)
@@ -145,6 +147,8 @@ class Answering:
         return failures.refusal(error.status, error.what, error.next_step)
 
     def _tell(self, status: int, trace: Trace | None, problem: str = "") -> None:
+        if self._setting.manner.quiet and not problem:
+            return
         steps = tuple([(step.name, step.status, step.total) for step in trace.steps]) if trace else ()
         seconds = time.monotonic() - self._begun
         self._setting.report(Report(self._query, status, seconds, steps, tuple(self._passage.loads), problem))

@@ -48,6 +48,8 @@ class Gateway:
 
     def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """The answer to one request."""
+        if request.path == "/pipeline" and request.method == "POST":
+            return Answering(self._setting, request).begin(request)
         methods = _METHODS.get(request.path)
         if methods is None:
             there = ", ".join(f"{methods[0]} {path}" for path, methods in _METHODS.items())
@@ -56,8 +58,6 @@ class Gateway:
             allowed = [(b"Allow", ", ".join(methods).encode())]
             what = f"{request.path} does not take {request.method}"
             return failures.refusal(405, what, f"Use {methods[0]}.", allowed)
-        if request.path == "/pipeline":
-            return Answering(self._setting, request).begin(request)
         if request.path == METRICS:
             return self._metrics.response()
         return self._ping() if request.path == PING else self._page(request.header(b"host", "localhost:9001"))

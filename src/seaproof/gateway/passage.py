@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Protocol
 
 from seaproof.contract.http import INVOCATIONS, TARGET_MODEL
@@ -135,7 +135,10 @@ class Passage:
     def _step(self, number: int, model: str) -> Step:
         seat, place = self.seats[number], self.places[number]
         if not model and not self.hazal_headers:
-            return _plain_step(seat.name, place)
+            step = seat.step
+            if step is None or step.port != place.port or step.host != place.host:  # it moves just now
+                return Step(seat.name, place.host, place.port)
+            return step
         exchange: Callable[[Call], Exchange] | None = None
         target, headers = INVOCATIONS, Headers()
         if model:
@@ -217,12 +220,6 @@ class Passage:
 
     async def _request(self, call: Call, host: str, port: int, timeout: float) -> http_reply.Reply | StreamedReply:
         return await send.request(self.client, replace(call, host=host, port=port, timeout=timeout))
-
-
-@lru_cache(256)
-def _plain_step(name: str, place: Place) -> Step:
-    """Of a single-model container: the same for every request."""
-    return Step(name, place.host, place.port)
 
 
 async def _look(seat: Seat) -> None:

@@ -74,17 +74,14 @@ class Passing:
             self._steps.close()
             self._later.fail(error)
         else:
-            self._step(reply)
-
-    def _step(self, reply: Reply | None) -> None:
-        try:
-            call = self._steps.send(reply)
-        except StopIteration as end:
-            self._end(end.value)
-        except Exception as failed:
-            self._go_on(partial(_raise, failed))
-        else:
-            self._send(call)
+            try:
+                call = self._steps.send(reply)
+            except StopIteration as end:
+                self._end(end.value)
+            except Exception as failed:
+                self._go_on(partial(_raise, failed))
+            else:
+                self._send(call)
 
     def _end(self, came: Came) -> None:
         try:

@@ -219,8 +219,8 @@ def chain(
     of the caller does. `opened` is for the last call, see Call, and for replies of more than `opened_over` bytes;
     `stored` is for the first.
     """
-    way = _Way(steps, Trace(trace_id=span.trace_id if span else ""), now)
-    trace, last, sent_type = way.trace, len(steps) - 1, _type_of(headers)
+    trace = Trace([], [], span.trace_id if span else "")
+    way, last, sent_type = _Way(steps, trace, now), len(steps) - 1, _type_of(headers)
     try:
         for number, step in enumerate(steps):
             sent = _headers(headers, step, span, is_last=number == last)
