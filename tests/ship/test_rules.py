@@ -86,6 +86,17 @@ def test_an_image_that_is_built_is_for_the_instances_that_run_it(tmp_path: Path)
     assert shipment.read(project_in(tmp_path / "q", fitting)).image.platform == "linux/arm64"
 
 
+@pytest.mark.parametrize("name", ["Flowers", "f"])
+def test_a_project_whose_name_ecr_does_not_take_is_told_to_name_a_repository(tmp_path: Path, name: str):
+    text = FILE.partition("[ship.image]")[0].replace('name = "flowers"', f'name = "{name}"', 1)
+    with pytest.raises(ProjectError) as caught:
+        shipment.read(project_in(tmp_path / "p", text))
+    named = shipment.read(project_in(tmp_path / "q", text + '[ship.image]\nrepository = "team/flowers"\n'))
+
+    assert f"ship.image.repository is '{name}': ECR wants" in str(caught.value)
+    assert named.image.repository == "team/flowers"
+
+
 def test_a_value_of_a_stage_is_named_where_it_stands_and_all_are_named_at_once(tmp_path: Path):
     text = FILE + "[ship.endpoint]\ncapture = { percentage = 500 }\n"
     text += '[stage.prod.endpoint.deployment]\nstrategy = "linaer"\n'

@@ -38,6 +38,10 @@ class Way:
     draft: Draft
     record: Record
 
+    def drawn_anew(self) -> Draft:
+        """An empty plan, for what has changed since the first was drawn."""
+        return drawing.open_draft(self.session.project, self.session.settings, self.shipment, self.target)
+
 
 class OnScreen:
     """A `waiting.Watcher` on the command's screen."""

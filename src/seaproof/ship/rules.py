@@ -15,7 +15,7 @@ from seaproof.errors import ProjectError
 from seaproof.project import Project
 
 if TYPE_CHECKING:
-    from seaproof.ship.shipment import EndpointShape, ImageShape, Shipment, TrainingShape, TransformShape
+    from seaproof.ship.shipment import EndpointShape, Shipment, TrainingShape, TransformShape
 
 Problem = tuple[str, Any, str]
 """A key below [ship], its value, and what can stand there."""
@@ -31,13 +31,14 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RESERVED = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
 _ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 
 
 def check(shipment: Shipment, project: Project) -> None:
     """ProjectError names every key with a value that AWS would refuse, the value, and what can stand there."""
-    found = [*_of_place(shipment), *_of_image(shipment.image), *_of_instances(shipment, project)]
+    found = [*_of_place(shipment), *_of_image(shipment, project), *_of_instances(shipment, project)]
     found += [*_of_training(shipment.training, project), *_of_transform(shipment.transform)]
     found += _of_endpoint(shipment.endpoint)
     if not found:
@@ -88,7 +89,12 @@ def _of_place(shipment: Shipment) -> Iterator[Problem]:
             yield f"tags.{name}", value, "a name of at most 128 characters, not aws:..., and at most 256 are expected"
 
 
-def _of_image(shape: ImageShape) -> Iterator[Problem]:
+def _of_image(shipment: Shipment, project: Project) -> Iterator[Problem]:
+    shape = shipment.image
+    name = shape.repository or project.name
+    in_ecr = shipment.target == "aws" and not shape.uri and not shape.registry
+    if in_ecr and not (_REPOSITORY.fullmatch(name) and 2 <= len(name) <= 256):
+        yield "image.repository", name, "ECR wants 2 to 256 of a-z, 0-9, and single . _ - / between them"
     if shape.platform not in PLATFORMS:
         yield "image.platform", shape.platform, one_of(shape.platform, PLATFORMS)
 
