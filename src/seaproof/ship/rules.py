@@ -40,7 +40,7 @@ def check(shipment: Shipment, project: Project) -> None:
     """ProjectError names every key with a value that AWS would refuse, the value, and what can stand there."""
     found = [*_of_place(shipment), *_of_image(shipment, project), *_of_instances(shipment, project)]
     found += [*_of_training(shipment.training, project), *_of_transform(shipment.transform)]
-    found += _of_endpoint(shipment.endpoint)
+    found += [*_of_endpoint(shipment.endpoint), *_without_instances(shipment)]
     if not found:
         return
     problems = [f"{_place(key, shipment.stage, project)} is {_shown(value)}: {wanted}" for key, value, wanted in found]
@@ -174,6 +174,23 @@ def _of_serverless(shape: EndpointShape) -> Iterator[Problem]:
         if getattr(shape, other):
             key = f"endpoint.{'async' if other == 'asynchronous' else other}"
             yield key, dict(getattr(shape, other)), "it does not go with [ship.endpoint.serverless]"
+
+
+def _without_instances(shipment: Shipment) -> Iterator[Problem]:
+    """What serverless endpoints exclude, by the guide on them."""
+    endpoint, other = shipment.endpoint, "it does not go with [ship.endpoint.serverless]"
+    if not endpoint.serverless:
+        return
+    if endpoint.capture:
+        yield "endpoint.capture", dict(endpoint.capture), other
+    if len(endpoint.variants) > 1:
+        yield "endpoint.variants", len(endpoint.variants), f"of several, {other}"
+    if shipment.model.mode != "single":
+        yield "model.mode", shipment.model.mode, other
+    if shipment.training.subnets:
+        yield "training.subnets", list(shipment.training.subnets), f"the model has them too, and {other}"
+    if shipment.image.registry:
+        yield "image.registry", shipment.image.registry, other
 
 
 def _of_scaling(shape: EndpointShape) -> Iterator[Problem]:
