@@ -73,8 +73,9 @@ def _run(plan: Plan, found: Way, watcher: OnScreen, attempts: int, draw: Callabl
         plan, ended = carry_out(plan, found, watcher, attempts, draw)
         name, done = plan.names["training job"], ended.get("training job")
     except KeyboardInterrupt as interrupted:
-        name, done = getattr(interrupted, "name", name), None
-        if not stop_job(found, "TrainingJob", name, watcher):
+        done = None
+        name, status = stop_job(found, "TrainingJob", name, interrupted, watcher)
+        if not status:
             raise
     return done or found.target.call("sagemaker", "DescribeTrainingJob", {"TrainingJobName": name})
 

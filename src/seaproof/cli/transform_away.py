@@ -121,8 +121,8 @@ def predict(found: Way, as_json: bool, source: str, job: str, wanted: Wanted, re
             plan, _ = carry_out(plan, found, watcher, attempts, draw)
             name, address = plan.names["transform job"], plan.names["predictions"]
         except KeyboardInterrupt as interrupted:
-            stopped = stop_job(found, "TransformJob", getattr(interrupted, "name", name), watcher)
-            facts({"transform job": name, "status": stopped})
+            stopped, status = stop_job(found, "TransformJob", name, interrupted, watcher)
+            facts({"transform job": stopped, "status": status or "it was not begun"})
             raise click.exceptions.Exit(INTERRUPTED) from None
         if wanted.detach:
             _show_begun(found, name, as_json)
