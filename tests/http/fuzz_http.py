@@ -153,7 +153,7 @@ class Line(asyncio.Transport):
 
 def read_reply(loop: asyncio.AbstractEventLoop, options: int, parts: list[bytes], end: bool) -> tuple[Any, ...]:
     """What a client makes of a reply in these parts; a connection it would use again carries a second reply."""
-    wire, line = Wire(loop, "there"), Line()
+    wire, line = Wire(loop, "there", lambda _: None), Line()
     wire.connection_made(line)
     streamed = bool(options & 2)
     done = wire.send(b"", b"", None, head_only=bool(options & 1), max_body=100, streamed=streamed)

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from container_process import Container, soon
@@ -22,6 +23,11 @@ def begin(container: Container, body: str) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=20)
     connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
     return connection
+
+
+def lines_of_the_gone(container: Container) -> list[dict[str, Any]]:
+    """Those of the access log that were written for a worker that is gone."""
+    return [json.loads(line) for line in container.log.splitlines() if '"worker_gone":true' in line]
 
 
 def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_a_503_and_no_others(
@@ -128,6 +134,37 @@ def test_what_a_worker_had_not_read_yet_when_it_was_killed_gets_503(container: C
         os.kill(pid, signal.SIGKILL)
 
         assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+
+
+def test_what_was_answered_for_a_killed_worker_is_in_the_metrics_and_the_access_log(container: Container) -> None:
+    container.serve("import time\ndef transform_fn(model, data, content_type, accept):\n    time.sleep(30)\n")
+    waiting = [begin(container, "1") for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", container.port), timeout=20) as late:
+        late.sendall(b"GET /ping HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert late.recv(65536).startswith(b"HTTP/1.1 200")
+        soon(lambda: b"seaproof_requests_in_flight 3\n" in container.get("/metrics").body)
+        (pid,) = container.workers()
+        os.kill(pid, signal.SIGSTOP)
+        late.sendall(b"GET /ping?x=1 HTTP/1.1\r\nHost: t\r\n\r\n")  # one that the worker never reads
+
+        os.kill(pid, signal.SIGKILL)
+        replies = [connection.getresponse() for connection in waiting]
+        told = late.recv(65536)
+    sizes = [len(reply.read()) for reply in replies]
+    for connection in waiting:
+        connection.close()
+    lines = soon(lambda: (found := lines_of_the_gone(container))[3:] and found)
+    soon(container.answers)
+    seen = container.get("/metrics").body.decode()
+
+    assert {reply.status for reply in replies} == {503}
+    assert told.startswith(b"HTTP/1.1 503")
+    assert [(line["method"], line["path"], line["status"]) for line in lines[:3]] == [("POST", "/invocations", 503)] * 3
+    assert (lines[3]["method"], lines[3]["path"], lines[3]["worker"]) == ("GET", "/ping", 1)
+    assert {line["bytes_out"] for line in lines} == set(sizes)
+    assert 'seaproof_requests_total{route="/invocations",status="503"} 3' in seen
+    assert 'seaproof_requests_total{route="/ping",status="503"} 1' in seen
+    assert "seaproof_worker_deaths_total 1" in seen
 
 
 def test_nothing_stays_behind_when_a_container_ends(container: Container) -> None:

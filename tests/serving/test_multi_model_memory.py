@@ -103,6 +103,26 @@ def test_a_model_that_takes_all_at_once_is_507_before_the_kernel_kills(many: Man
     assert kills(cgroup) == 0
 
 
+def test_compiled_code_that_ends_its_process_for_want_of_memory_is_507(many: ManyModels) -> None:
+    aborts = (  # C++'s own `new`, whose exception nobody catches
+        "import ctypes\ndef model_fn(model_dir):\n    print('loading', flush=True)\n"
+        "    new = ctypes.CDLL('libstdc++.so.6')._Znwm\n    new.argtypes = [ctypes.c_size_t]\n    new(8 << 30)\n"
+        "def transform_fn(model, data, content_type, accept):\n    return ''\n"
+    )
+    other, gulps = many.add("other", says("other")), many.add("gulps", aborts)
+    many.serve(SEAPROOF_MEMORY_LIMIT_MB="300")
+    many.load("other", other)
+
+    reply = many.load("gulps", gulps)
+
+    assert reply.status == 507
+    assert "it asked for more than there is while it was loading" in reply.json["error"]
+    assert "std::bad_alloc" in reply.json["error"]
+    assert "std::bad_alloc" in many.container.log
+    assert many.invoke("other").body == b"other"
+    assert many.names() == ["other"]
+
+
 def test_where_the_kernel_does_kill_it_is_507_and_no_other_falls_with_it(many: ManyModels, cgroup: Path) -> None:
     """What the limits of a process do not count: memory that is shared with others."""
     shared = (

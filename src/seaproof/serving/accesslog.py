@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from queue import SimpleQueue
 
@@ -40,7 +42,6 @@ class AccessLog:
         self._waiting = 0
         self._written = 0
         self._dropped = 0
-        self._second = (0, "")
         self._thread = threading.Thread(target=self._work, name="access log", daemon=True)
         self._thread.start()
 
@@ -50,7 +51,7 @@ class AccessLog:
             self._dropped += 1
             return
         line = (
-            f'{{"time":"{self._now()}","method":{_quoted(request.method)},"path":{_quoted(request.path[:_PATH])},'
+            f'{{"time":"{_time(time.time())}","method":{_quoted(request.method)},"path":{_quoted(request.path[:_PATH])},'
             f'"status":{status},"bytes_in":{len(request.body)},"bytes_out":{sent},"duration_ms":{seconds * 1e3:.3f}'
         )
         if queued is not None:
@@ -83,19 +84,30 @@ class AccessLog:
         lines, self._lines = self._lines, []
         self._bunches.put(lines)
 
-    def _now(self) -> str:
-        now = time.time()
-        second = int(now)
-        if second != self._second[0]:
-            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-        return f"{self._second[1]}.{int((now - second) * 1000):03d}Z"
-
     def _work(self) -> None:
         while (lines := self._bunches.get()) is not None:
             for piece in pieces(lines):
                 if not _write(self._fd, piece):
                     return  # nobody reads any more; what comes is dropped once enough of it waits
             self._written += len(lines)
+
+
+def guardians_line(method: str, path: str, status: int, sent: int, worker: int) -> bytes:
+    """The line of an answer that was given for a worker that is gone, and with it all that it knew of the request."""
+    return (
+        f'{{"time":"{_time(time.time())}","method":{_quoted(method)},"path":{_quoted(path[:_PATH])},"status":{status},'
+        f'"bytes_out":{sent},"worker":{worker},"worker_gone":true}}\n'
+    ).encode()
+
+
+def write_at_once(lines: list[bytes], fd: int = 1) -> None:
+    """Write the lines here and now; what nobody reads within a second is dropped."""
+    with suppress(OSError):
+        for piece in pieces(lines):
+            # A pipe that can be written to has room for so much.
+            if not select.select([], [fd], [], 1.0)[1]:
+                return
+            os.write(fd, piece)
 
 
 def pieces(lines: list[bytes]) -> list[bytes]:
@@ -121,6 +133,15 @@ def _write(fd: int, data: bytes) -> bool:
         except OSError:
             return False
     return True
+
+
+def _time(now: float) -> str:
+    return f"{_second(int(now))}.{int(now % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,7 @@ from seaproof.contract.environ import ServingEnviron, share_cpus
 from seaproof.errors import SeaproofError, authors_traceback
 from seaproof.serving import metrics
 from seaproof.serving.children import ended, how, kill, reap_strangers
+from seaproof.serving.heap import keep_freed_memory
 from seaproof.serving.herald import Herald
 from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.pace import STUCK
@@ -47,6 +48,7 @@ def serve(environ: ServingEnviron) -> int:
     signal.signal(signal.SIGINT, leave)
     sockets = bind(environ.port, environ.workers)
     share_cpus(environ.workers)
+    keep_freed_memory()
     metrics.start(environ.workers)
     herald = Herald(sockets[0])
     try:

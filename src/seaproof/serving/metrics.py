@@ -61,12 +61,17 @@ class Meter:
 
     def requests(self, path: str, status: int, seconds: list[float]) -> None:
         """Count answers that took so many seconds each."""
+        route = self.answered(path, status, len(seconds))
+        self._times(DURATIONS + route * _TIMED, seconds)
+
+    def answered(self, path: str, status: int, number: int = 1) -> int:
+        """Count answers of which nobody knows how long they took; the number of their route."""
         route = _KNOWN.get(path)
         if route is None:
             route = _route(path)
         at = status - FIRST_STATUS
-        self.cells[route * STATUSES + (at if 0 <= at < STATUSES - 1 else STATUSES - 1)] += len(seconds)
-        self._times(DURATIONS + route * _TIMED, seconds)
+        self.cells[route * STATUSES + (at if 0 <= at < STATUSES - 1 else STATUSES - 1)] += number
+        return route
 
     def queued(self, seconds: list[float]) -> None:
         """Count how long requests waited before work on them began."""
@@ -106,15 +111,16 @@ class Meter:
 
 
 class Board:
-    """The rows of a container: that of the master first, then those of its workers."""
+    """The rows of a container: that of the master first, then those of its workers, then those of their guardians."""
 
     def __init__(self, workers: int) -> None:
-        self.rows = workers + 1
+        self.workers = workers
+        self.rows = 2 * workers + 1
         # Anonymous and shared: those that are forked from here have it too, and it ends with the last of them.
         self._cells: Any = memoryview(mmap.mmap(-1, self.rows * CELLS * 8)).cast("d")
 
     def meter(self, row: int) -> Meter:
-        """The row of the master (0) or of a worker (from 1)."""
+        """The row of the master (0), of a worker (from 1), or of a guardian (after all workers)."""
         return Meter(self._cells[row * CELLS : (row + 1) * CELLS])
 
     def read(self) -> list[list[float]]:
@@ -138,6 +144,13 @@ def become(row: int) -> Meter:
     global _own
     _own = _board.meter(row)
     _own.set(PID, os.getpid())
+    return _own
+
+
+def become_guardian(row: int) -> Meter:
+    """This process answers for a worker that is gone, whose successor counts in its row by now."""
+    global _own
+    _own = _board.meter(_board.workers + row)
     return _own
 
 

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +55,8 @@ class Order:
     """File descriptor for READY, or for a JSON object that says why it cannot be."""
     lifeline: int
     """File descriptor that ends when the parent does."""
+    stderr: int
+    """File descriptor that stands in for standard error while the model loads; the parent hands it on."""
 
 
 def import_common(environ: ServingEnviron) -> CommonCode | None:
@@ -82,7 +86,7 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
         environ = replace(environ, model_dir=order.folder, access_log=LOG_OFF)
         listeners = [_bind(path) for path in order.sockets]
         name_model(order.name)
-        with limited(order.room):
+        with _heard(order.stderr), limited(order.room):
             author = _load(environ, common)
         _rank(_LOADED)
         if environ.workers == 1:
@@ -99,6 +103,20 @@ def run_model(order: Order, environ: ServingEnviron, common: CommonCode | None) 
         sys.stderr.write(authors_traceback(error))
         _fail(order, 507 if out_of_memory(error) else 500, said(error))
     return FAILED
+
+
+@contextmanager
+def _heard(stderr: int) -> Iterator[None]:
+    """What goes to standard error is heard by the parent: last words of compiled code that ends the process."""
+    own = os.dup(2)
+    os.dup2(stderr, 2)
+    os.close(stderr)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(own, 2)
+        os.close(own)
 
 
 def _load(environ: ServingEnviron, common: CommonCode | None) -> Author:

@@ -22,7 +22,7 @@ from seaproof.serving.memory import MIB, Memory, family, private, proportional, 
 from seaproof.serving.orders import Process, Processes
 from seaproof.serving.pace import STUCK
 from seaproof.serving.relay import relay
-from seaproof.serving.replies import log
+from seaproof.serving.replies import log, speaks_of_memory
 from seaproof.serving.worker import DRAIN
 
 STEADY = 10.0
@@ -206,7 +206,7 @@ class Models:
             raise refused
         if process.code == -signal.SIGKILL and self._admission.kills() > kills:
             raise self._admission.refusal("the kernel took its memory away", None)
-        reason = process.reason or {"status": 500, "what": f"the model's process {how(process.code)} while it loaded"}
+        reason = process.reason or _last_words(process)
         if reason["status"] == 507:
             what = reason["what"].removesuffix(": ")
             raise self._admission.refusal(f"it asked for more than there is while it was loading ({what})", None)
@@ -276,6 +276,13 @@ def _is_folder(url: str) -> bool:
         return Path(url).is_dir()
     except (ValueError, OSError):  # a NUL in it, or too long
         return False
+
+
+def _last_words(process: Process) -> dict[str, Any]:
+    """Why a process ended that could not say it itself: compiled code that gets no memory ends it then and there."""
+    said = f": {process.last.splitlines()[-1].strip()}" if process.last else ""
+    status = 507 if speaks_of_memory(process.last) else 500
+    return {"status": status, "what": f"the model's process {how(process.code)} while it loaded{said}"}
 
 
 def _no_answer(model: Model, error: HttpError) -> RequestError:

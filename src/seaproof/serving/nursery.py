@@ -54,6 +54,10 @@ def serve_models(environ: ServingEnviron) -> int:
     return Nursery(environ, common, listener).run()
 
 
+_LAST = 2000
+"""Bytes that are kept of what a process writes to standard error."""
+
+
 @dataclass
 class _Child:
     """The process of one model."""
@@ -62,7 +66,11 @@ class _Child:
     pid: int
     status: int
     """File descriptor on which it says that it is ready, or why not."""
+    errors: int
+    """File descriptor of what it writes to standard error while it loads."""
     said: bytes = b""
+    last: bytes = b""
+    """The end of what it wrote there."""
     ready: bool = False
 
 
@@ -100,6 +108,8 @@ class Nursery:
                     woken.recv(4096)
                 elif key.fileobj is self._channel:
                     self._hear()
+                elif key.fd == key.data.errors:
+                    self._hand_on(key.data)
                 else:
                     self._listen(key.data)
             self._reap()
@@ -154,6 +164,7 @@ class Nursery:
             os.close(self._lifeline_write)
             for child in self._children.values():
                 os.close(child.status)
+                os.close(child.errors)
             code = live()
         except SeaproofError as error:
             log.error("%s", error)
@@ -188,19 +199,24 @@ class Nursery:
     def _start(self, asked: dict[str, Any]) -> None:
         number = asked["number"]
         read, write = os.pipe()
+        errors, stderr = os.pipe()
         os.set_blocking(read, False)
+        os.set_blocking(errors, False)
         # Workers that accept from one shared socket would not share the load: the first to wake takes all that wait.
         sockets = [f"{self._names}/{number}.{worker}" for worker in range(self._environ.workers)]
-        order = Order(asked["folder"], asked["name"], asked["room"], sockets, write, self._lifeline_read)
+        order = Order(asked["folder"], asked["name"], asked["room"], sockets, write, self._lifeline_read, stderr)
 
         def live() -> int:
             os.close(read)
+            os.close(errors)
             return run_model(order, self._environ, self._common)
 
         pid = self._fork(live)
         os.close(write)
-        child = self._children[number] = _Child(number, pid, read)
+        os.close(stderr)
+        child = self._children[number] = _Child(number, pid, read, errors)
         self._selector.register(read, selectors.EVENT_READ, child)
+        self._selector.register(errors, selectors.EVENT_READ, child)
         self._tell({"event": "started", "number": number, "pid": pid, "sockets": sockets})
 
     def _listen(self, child: _Child) -> None:
@@ -213,6 +229,18 @@ class Nursery:
         if child.said == READY and not child.ready:
             child.ready = True
             self._tell({"event": "ready", "number": child.number})
+
+    def _hand_on(self, child: _Child) -> None:
+        """A model's process wrote to standard error while it loads: write it there, and keep its end in mind."""
+        try:
+            data = os.read(child.errors, 65536)
+        except BlockingIOError:  # a process of the author's still holds the other end
+            return
+        if data:
+            os.write(sys.stderr.fileno(), data)
+            child.last = (child.last + data)[-_LAST:]
+        else:
+            self._selector.unregister(child.errors)
 
     def _reap(self) -> None:
         """Find the processes that have ended."""
@@ -233,12 +261,16 @@ class Nursery:
                 child.said += data
         except BlockingIOError:  # a process of the author's still holds the other end
             pass
-        if child.status in self._selector.get_map():
-            self._selector.unregister(child.status)
-        os.close(child.status)
+        if child.errors in self._selector.get_map():
+            self._hand_on(child)
+        for fd in (child.status, child.errors):
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+            os.close(fd)
         del self._children[child.number]
         reason = json.loads(child.said) if child.said.startswith(b"{") else None
-        self._tell({"event": "ended", "number": child.number, "code": code, "reason": reason})
+        last = child.last.decode("utf-8", "replace").strip()
+        self._tell({"event": "ended", "number": child.number, "code": code, "reason": reason, "last": last})
 
     def _tell(self, event: dict[str, Any]) -> None:
         try:

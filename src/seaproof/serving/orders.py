@@ -26,6 +26,8 @@ class Process:
     """How it ended, once it has."""
     reason: dict[str, Any] | None = None
     """Why it could not be ready, in its own words: `status` and `what`."""
+    last: str = ""
+    """The end of what it wrote to standard error while it loaded."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """It is ready, or has ended."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,7 +86,7 @@ class Processes:
             process.ready = True
             process.settled.set()
         else:
-            process.code, process.reason = event["code"], event["reason"]
+            process.code, process.reason, process.last = event["code"], event["reason"], event["last"]
             del self._processes[process.number]
             process.settled.set()
             process.ended.set()

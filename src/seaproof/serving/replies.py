@@ -14,7 +14,7 @@ from seaproof.http.message import Response
 
 log = logging.getLogger("seaproof")
 
-_NO_MEMORY = ("bad_alloc", "bad allocation", "DefaultCPUAllocator: can't allocate memory")
+_NO_MEMORY = ("bad_alloc", "bad allocation", "DefaultCPUAllocator: can't allocate memory", "Cannot allocate memory")
 _JSON = (b"content-type", b"application/json")
 
 
@@ -60,5 +60,9 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     # Compiled libraries have no MemoryError of their own: their allocators speak C++, or as the system does.
-    said = str(error)
-    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(words in said for words in _NO_MEMORY)
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or speaks_of_memory(str(error))
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a compiled library says in this text that it got no memory."""
+    return any(words in text for words in _NO_MEMORY)

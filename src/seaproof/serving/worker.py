@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seaproof.contract.environ import ServingEnviron
+from seaproof.contract.environ import LOG_OFF, ServingEnviron
 from seaproof.http.ledger import Ledger
 from seaproof.http.server import ServerLimits, run, serve
 from seaproof.serving.functions import Functions
@@ -53,7 +53,9 @@ class Wires:
 def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     """Load what is not loaded yet, serve until SIGTERM or until the master is gone; the exit code."""
     # A Unix socket has a front before it, which answers for those that die.
-    guardian = guard(wires.number) if wires.listener.family != socket.AF_UNIX else None
+    guardian = None
+    if wires.listener.family != socket.AF_UNIX:
+        guardian = guard(wires.number, logs=environ.access_log != LOG_OFF)
     try:
         return _run(author, environ, wires, guardian)
     finally:

@@ -6,7 +6,6 @@ then reads cell by cell (`cells.py`), which is slower and always right, and whic
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from seaproof.serving.codecs.libraries import library
@@ -15,8 +14,7 @@ SMALL = 256
 """Bytes below which plain Python is faster than a call into a library."""
 
 _PIECE = 256 * 1024
-_SIGNED_ZERO = re.compile(rb"-0(?:[,\s]|$)")
-_NUMERIC = b"0123456789.-+eE \t"
+_ONES = bytes(number.bit_count() for number in range(256))
 _WHOLE = b"0123456789-+ \t"
 
 
@@ -93,23 +91,28 @@ def few(body: bytes) -> Any:
 
 def simd(body: bytes) -> Any:
     """simdjson: all cells as one JSON array. Numbers that JSON does not know (`+1`, `.5`, `007`, `nan`) give None."""
-    width = rectangle(body)
-    if not width:
+    # What else is no number, simdjson refuses; a list within the list it would read as the cells of that.
+    shape = None if b"[" in body or not body else rectangle(body)
+    if shape is None:
         return None
-    array = flat(body.replace(b"\n", b","), "d")
-    if array is None or (not array.all() and _lost_a_sign(array, body)):
+    array = flat(body.replace(b"\n", b","), "d", shape[0] * shape[1])
+    if array is None or (not array.all() and _has_signed_zero(body)):
         return None
-    return array.reshape(-1, width)
+    return array.reshape(shape)
 
 
-def _lost_a_sign(array: Any, body: bytes) -> bool:
-    """Whether a zero may have been -0, which JSON reads as an integer without a sign."""
-    signs = library("numpy").signbit(array[array == 0])
-    return not signs.all() and _SIGNED_ZERO.search(body) is not None
+def _has_signed_zero(body: bytes) -> bool:
+    """Whether a cell is -0, which JSON reads as an integer without a sign; -0.0 it reads as it is."""
+    text = library("numpy").frombuffer(body, "u1")
+    zeros = text[:-1] == 0x30
+    zeros &= text[1:] < 0x2D  # a separator or a blank, and nothing that a number goes on with
+    zeros[1:] &= text[:-2] == 0x2D
+    return bool(zeros[1:].any()) or body.endswith(b"-0")
 
 
-def flat(text: bytes, kind: str) -> Any:
+def flat(text: bytes, kind: str, cells: int = 0) -> Any:
     """The JSON numbers in a text with commas between them, by simdjson: float64 (`d`) or int64 (`i`); None if unsure.
+    `cells`: how many there are, where that is known.
 
     In pieces that stay in the processor's cache; the memory that one large parse needs costs more than the parse.
     """
@@ -119,13 +122,13 @@ def flat(text: bytes, kind: str) -> Any:
         while at <= len(text):
             end = text.find(b",", at + _PIECE)
             end = len(text) if end < 0 else end
-            cells = parser.parse(b"[%b]" % text[at:end]).as_buffer(of_type=kind)
-            parts.append(library("numpy").frombuffer(cells, dtype))
+            parsed = parser.parse(b"[%b]" % text[at:end]).as_buffer(of_type=kind)
+            parts.append(library("numpy").frombuffer(parsed, dtype))
             at = end + 1
     except (ValueError, TypeError, RuntimeError):
         return None
     array = parts[0] if len(parts) == 1 else library("numpy").concatenate(parts)
-    return array if len(array) == text.count(b",") + 1 else None
+    return array if len(array) == (cells or text.count(b",") + 1) else None
 
 
 def loadtxt(body: bytes) -> Any:
@@ -138,12 +141,24 @@ def loadtxt(body: bytes) -> Any:
         return None
 
 
-def rectangle(body: bytes) -> int:
-    """The number of columns, where every line has as many and no cell holds what numbers do not; 0 otherwise."""
-    marks = body.translate(None, _NUMERIC)
-    line = marks[: marks.find(b"\n")] if b"\n" in marks else marks
-    rows = marks.count(b"\n") + 1
-    # The lengths first: a long line above many short ones would be compared with something of any size.
-    if (len(line) + 1) * rows != len(marks) + 1 or marks != ((line + b"\n") * rows)[:-1]:
-        return 0
-    return len(line) + 1 if line.count(b",") == len(line) else 0
+def rectangle(body: bytes) -> tuple[int, int] | None:
+    """Rows and columns, where every line has as many cells; None otherwise.
+
+    A bit for each byte says where the commas are, and a running count of these how many there were before each line
+    feed: twice as fast as any way that looks at the bytes themselves.
+    """
+    np = library("numpy")
+    text = np.frombuffer(body, np.uint8)
+    bits = np.packbits(text == 0x2C)
+    counted = np.cumsum(_ones(bits), dtype=np.int64)
+    ends = np.flatnonzero(text == 0x0A)
+    rows, commas = len(ends) + 1, int(counted[-1])
+    if commas % rows:
+        return None
+    before = counted[ends >> 3] - _ones(bits[ends >> 3] & (0xFF >> (ends & 7)).astype(np.uint8))
+    each = commas // rows
+    return (rows, each + 1) if (before == np.arange(1, rows) * each).all() else None
+
+
+def _ones(bits: Any) -> Any:
+    return library("numpy").frombuffer(bits.tobytes().translate(_ONES), "u1")
