@@ -157,6 +157,7 @@ class StepFailed(SeaproofError):
         *,
         reply: Reply | None = None,
         error: HttpError | None = None,
+        begun: Reply | None = None,
     ) -> None:
         self.trace = trace
         self.number = number
@@ -171,8 +172,10 @@ class StepFailed(SeaproofError):
         """Seconds that the step was given."""
         self.max_body = call.max_body
         self.reply = reply
-        """With an error: as far as it has come before it broke off; its size is in the trace."""
+        """Whole, and not 2xx; None where there is an error."""
         self.error = error
+        self.begun = begun
+        """With an error: what had come of a reply before it broke off; its size is in the trace."""
         what = error.what if error else f"the reply has status {reply.status if reply else 0}"
         super().__init__(f"step {number + 1}, {step.name}: {what}", where=f"{step.host}:{step.port}")
 
@@ -306,6 +309,7 @@ class _Way:
     ) -> Exception:
         """What ends the request where this step has met an error or given such a reply: it may not be its own."""
         self._settle()
+        begun: Reply | None = None
         for to, body in sorted(self.bodies.items()):
             # Where the time is over, what is slow is the first that others wait for.
             if body.error is None and not (body.waits and error is not None and error.kind == "timeout"):
@@ -316,9 +320,9 @@ class _Way:
                 return RequestError(408, "the body of the request did not arrive in time")
             number, error = to - 1, body.error if isinstance(body.error, HttpError) else error
             call, head = self.begun[to]
-            reply = _Begun(head.status, head.headers, body.head)
+            reply, begun = None, _Begun(head.status, head.headers, body.head)
             break
-        return StepFailed(self.trace, number, self.steps[number], call, reply=reply, error=error)
+        return StepFailed(self.trace, number, self.steps[number], call, reply=reply, error=error, begun=begun)
 
     def check(self, last: int, call: Call) -> None:
         """No answer counts that was made of a body which broke off."""
