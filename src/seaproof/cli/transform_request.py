@@ -119,7 +119,7 @@ def request_of(
         "BatchStrategy": "SingleRecord" if asked.single else None,
         "Environment": asked.pairs or None,
         "DataProcessing": _processing(asked),
-        "ModelClientConfig": _client(asked),
+        "ModelClientConfig": client_of(asked),
         "Tags": _options(asked).tags() or None,
     }
     return {**request, **{key: value for key, value in optional.items() if value is not None}}
@@ -181,7 +181,8 @@ def _processing(asked: Asked) -> dict[str, str] | None:
     return given or None
 
 
-def _client(asked: Asked) -> dict[str, int] | None:
+def client_of(asked: Asked) -> dict[str, int] | None:
+    """ModelClientConfig, where an option says something of it."""
     found = {"InvocationsTimeoutInSeconds": asked.timeout, "InvocationsMaxRetries": asked.retries}
     given = {name: value for name, value in found.items() if value is not None}
     return given or None
