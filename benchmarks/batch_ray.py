@@ -1,6 +1,6 @@
 """A transform job on a Ray of one and of two nodes with a core each; whole jobs, started through the local server.
 
-python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 100 MB are used
+python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 300 MB are used
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rival import HERE, SERVED
 
 from seaproof.api.client import Client, find
 
-MEGABYTES = 100
+MEGABYTES = 300
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
@@ -33,11 +33,12 @@ def main(folder: Path, rows: Path, rounds: int) -> None:
         prepare(root, folder, rows)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
-            nodes = []
-            for count in (1, 2):
-                nodes.append(cluster.add_node(num_cpus=1))
-                for number in range(rounds):
-                    seconds[count].append(one_job(root, cluster.address, count, f"job-{count}-{number}"))
+            cluster.add_node(num_cpus=1)
+            for number in range(rounds):
+                seconds[1].append(one_job(root, cluster.address, 1, f"job-1-{number}"))
+                second = cluster.add_node(num_cpus=1)
+                seconds[2].append(one_job(root, cluster.address, 2, f"job-2-{number}"))
+                cluster.remove_node(second)
         finally:
             cluster.shutdown()
     one, two = statistics.median(seconds[1]), statistics.median(seconds[2])

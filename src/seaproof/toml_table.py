@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -61,7 +62,10 @@ class Table:
     def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(key, default)
         if value not in choices:
-            raise self.error(key, f"{value!r} is none of {', '.join(filter(None, choices))}")
+            close = difflib.get_close_matches(value.lower(), [choice.lower() for choice in choices], n=1)
+            guess = next((choice for choice in choices if close == [choice.lower()]), "")
+            listed = f"{value!r} is none of {', '.join(filter(None, choices))}"
+            raise self.error(key, f"{listed}; did you mean {guess}?" if guess else listed)
         return value
 
     def tables(self, key: str) -> tuple[dict[str, Any], ...]:
@@ -92,10 +96,11 @@ class Table:
         unknown = sorted(set(self._values) - self._asked)
         if unknown:
             known = ", ".join(sorted(self._asked))
+            close = difflib.get_close_matches(unknown[0], self._asked, n=1)
             raise ProjectError(
                 f"nothing is known by the name {unknown[0]!r}",
                 where=f"{self._file}, {self._path or 'top level'}",
-                next_step=f"What can stand here: {known}.",
+                next_step=(f"Did you mean {close[0]}? " if close else "") + f"What can stand here: {known}.",
             )
 
     def _take(self, key: str, default: Any) -> Any:

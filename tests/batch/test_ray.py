@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from server_lab import ROLE, asked, make_project, sagemaker, server
@@ -15,7 +16,7 @@ from transform_lab import until
 
 from seaproof.batch.engine import Engine
 from seaproof.batch.ray_engine import RayEngine
-from seaproof.testing.engine_contract import Dying, EngineContract
+from seaproof.testing.engine_contract import Dying, EngineContract, Recorded
 
 # Of Ray's own code.
 pytestmark = pytest.mark.filterwarnings(
@@ -24,25 +25,30 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def cluster() -> Iterator[Any]:
     """A Ray of two nodes with a processor each."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     cluster.add_node(num_cpus=1)
-    yield cluster.address
+    yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def address(cluster: Any) -> str:
+    return str(cluster.address)
 
 
 class TestRay(EngineContract):
     @pytest.fixture(scope="class")
-    def engine(self, address: str) -> Iterator[Engine]:
+    def engine(self, cluster: Any) -> Iterator[Engine]:
         import ray
 
         # A connection that is there stays, which saves the time of making one for each test.
-        ray.init(address=address, log_to_driver=False)
-        yield RayEngine(address)
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield RayEngine(cluster.address, patience=1.0)
         ray.shutdown()
 
     def test_a_killed_actor_is_replaced_and_its_items_are_done_again(self, engine: Engine, tmp_path: Path) -> None:
@@ -51,6 +57,19 @@ class TestRay(EngineContract):
 
         assert found == list(range(20))
         assert (tmp_path / "died").exists()
+
+    def test_the_work_of_a_lost_node_is_done_by_the_others_where_no_room_is_left(
+        self, engine: Engine, cluster: Any, tmp_path: Path
+    ) -> None:
+        third = cluster.add_node(num_cpus=1)
+        found = []
+        with engine.open(Recorded(tmp_path / "record", delay=0.3), 3) as map:
+            for result in map(range(30), 1):
+                if not found:
+                    cluster.remove_node(third, allow_graceful=False)
+                found.append(result)
+
+        assert found == [number * number for number in range(30)]
 
 
 def test_a_large_object_is_spread_over_the_nodes_in_order_though_an_actor_is_killed(

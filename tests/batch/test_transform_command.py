@@ -46,6 +46,22 @@ def test_a_folder_is_transformed_into_a_folder_with_one_line_for_each_object(roo
     assert (root / "data" / "a.csv").read_bytes() == b"1,one\n2,two\n"
 
 
+def test_a_manifest_is_read_where_it_lies_and_the_first_name_in_it_says_the_format(root: Path) -> None:
+    bucket = root / ".seaproof" / "s3" / "b"
+    bucket.mkdir(parents=True)
+    for name in ("one.csv", "two.csv", "three.csv"):
+        (bucket / name).write_bytes(f"{name}\n".encode())
+    (bucket / "list").write_text('[{"prefix": "s3://b/"}, "two.csv", "one.csv"]')
+
+    done = command(
+        root, "s3://b/list", "--manifest", "--no-model", "--output", "out", "--input-filter", "$[0]", "--join"
+    )
+
+    assert sorted(path.name for path in (root / "out").iterdir()) == ["one.csv.out", "two.csv.out"]
+    assert (root / "out" / "one.csv.out").read_bytes() == b"one.csv,ONE.CSV\n"
+    assert re.search(r"^objects +2$", done.stdout, re.MULTILINE)
+
+
 def test_in_a_terminal_a_bar_shows_bytes_records_rate_and_time_left(root: Path) -> None:
     (root / "data" / "rows.csv").write_bytes(rows(6))
     ours, theirs = pty.openpty()
@@ -221,12 +237,20 @@ def test_a_csv_of_12_mb_with_a_header_fails_by_default_with_the_option_to_use_an
         (["nothing.csv", "--no-model"], "there is no such file (nothing.csv)"),
         ([], "say either INPUT or --resume JOB"),
         (["data", "--no-model", "--input-filter", "x"], "a path begins with $"),
+        (
+            ["mixed", "--no-model"],
+            "1 of 2 files are compressed (.gz), and the others are not (mixed). One job takes one",
+        ),
+        (["data", "--no-model", "--manifest"], "--manifest needs INPUT in s3://"),
         (["--resume", "never"], "Could not find requested job with name: never"),
         (["data", "--no-model", "--max-payload", "50", "--concurrent", "3"], "must not exceed 100: 3 * 50 = 150"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_a_next_step(root: Path, arguments: list[str], said: str) -> None:
     (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "mixed").mkdir()
+    for name in ("a.csv", "b.csv.gz"):
+        (root / "mixed" / name).write_bytes(b"1\n")
 
     done = command(root, *arguments, check=None)
 

@@ -166,6 +166,30 @@ def test_records_over_the_limit_and_records_that_a_filter_does_not_fit_are_put_a
     ]
 
 
+def test_with_quarantine_a_row_that_is_taken_for_a_header_is_put_aside_and_not_lost(lab: Lab) -> None:
+    plane, asked = lab
+
+    def answer(body: bytes) -> bytes | tuple[int, bytes]:
+        first, *others = body.splitlines(keepends=True)
+        given = others if first.startswith(b"x") else [first, *others]
+        return (400, b"no") if any(not line.strip().isdigit() for line in given) else b"".join(given)
+
+    asked.answer = answer
+    lines = [b"%d\n" % number for number in range(40)]
+    lines[7], lines[20] = b"x,y\n", b"bad\n"
+    put(plane, "s3://b/in/a", b"".join(lines))
+
+    transform(plane, request("m", options={"quarantine": "true"}))
+
+    found = outputs(plane)
+    aside = [json.loads(line) for line in found["a.quarantine.jsonl"].splitlines()]
+    assert [(entry["line"], entry["reason"]) for entry in aside] == [
+        (8, "the container answered 0 lines to 1 record"),
+        (21, "ClientError: 400: no"),
+    ]
+    assert found["a.out"] == b"".join(line for line in lines if line.strip().isdigit())
+
+
 def test_with_more_bad_records_than_exceptions_the_object_fails(lab: Lab) -> None:
     plane, asked = lab
     asked.answer = lambda body: (400, b"no")

@@ -126,10 +126,15 @@ def test_contributions_are_the_librarys_own(serving: Serving) -> None:
     if made.contributions is None:
         assert (reply.status, capabilities) == (501, ["SCORE"])
         return
-    groups = [group["contributions"] for group in reply.json["contributionGroups"]]
+    groups = [group["contributions"] for group in reply.json["contributionByOutputGroup"]]
     expected = made.contributions
     expected = [expected[:, place] for place in range(expected.shape[1])] if expected.ndim == 3 else [expected]
 
+    original = container.send("POST", "/model/contribution", table(made.columns, requestShapleyValueType="ORIGINAL"))
+    other = container.send("POST", "/model/contribution", table(made.columns, requestShapleyValueType="TRANSFORMED"))
+
+    assert original.json == reply.json
+    assert (other.status, list(other.json)) == (501, ["detail"])
     assert capabilities == ["SCORE", "CONTRIBUTION_ORIGINAL"]
     assert reply.json["features"] == [*made.columns, "bias"]
     assert len(groups) == len(expected)

@@ -11,6 +11,7 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import joblib
 import numpy as np
 import pytest
 from format_lab import SOURCE, csv_text, same
-from recipes import onnx_diabetes, xgboost_iris
+from recipes import pickled_regression, xgboost_iris
 
 from seaproof.control.archives import unpack
 
@@ -220,7 +221,7 @@ def test_a_project_for_a_saved_model_needs_nothing_more(saved: Path) -> None:
 def models_of_three(folder: Path) -> dict[str, tuple[str, Any]]:
     """Three saved models in folders of their names; the rows to send, and what their libraries say."""
     made = {}
-    for name, recipe in (("xgboost", xgboost_iris), ("onnx", onnx_diabetes)):
+    for name, recipe in (("xgboost", xgboost_iris), ("sklearn", pickled_regression)):
         (folder / name).mkdir()
         model = recipe(folder / name)
         made[name] = (csv_text(model.columns), model.predicted)
@@ -234,11 +235,18 @@ def models_of_three(folder: Path) -> dict[str, tuple[str, Any]]:
     return made
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as `init --model` writes it; beside it the three models' folders."""
+    folder = tmp_path_factory.mktemp("formats")
+    models_of_three(folder)
+    run(folder, "init", "pair", "--model", "xgboost")
+    return folder / "pair"
+
+
 @pytest.mark.parametrize("driver", ["process", pytest.param("docker", marks=pytest.mark.docker)])
-def test_three_formats_are_endpoints_under_both_drivers(tmp_path: Path, driver: str) -> None:
+def test_three_formats_are_endpoints_under_both_drivers(project: Path, tmp_path: Path, driver: str) -> None:
     models = models_of_three(tmp_path)
-    project = tmp_path / "pair"
-    run(tmp_path, "init", "pair", "--model", "xgboost")
     if driver == "docker":
         build_image(project)
     environment = {"SEAPROOF_DRIVER": driver, "PYTHONPATH": str(SOURCE)}
@@ -255,15 +263,42 @@ def test_three_formats_are_endpoints_under_both_drivers(tmp_path: Path, driver: 
         run(project, "down", **environment)
 
 
+@pytest.mark.docker
+def test_a_config_trains_in_the_projects_image_and_its_model_is_served_there(project: Path) -> None:
+    build_image(project)
+    environment = {"SEAPROOF_DRIVER": "docker", "PYTHONPATH": str(SOURCE)}
+    rows = [[n % 7, "abc"[n % 3], "yes" if n % 7 > 3 else "no"] for n in range(200)]
+    (project / "table.csv").write_text("n,kind,answer\n" + "".join(f"{n},{kind},{y}\n" for n, kind, y in rows))
+    config = "data: table.csv\ntarget: answer\nalgorithm: xgboost\nmodel_params: {n_estimators: 5, max_depth: 2}\n"
+    (project / "config.yaml").write_text(config)
+    try:
+        job = json.loads(run(project, "train", "config.yaml", "--json", **environment).stdout)
+        metrics = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
+        run(project, "serve", "--detach", **environment)
+        (project / "rows.csv").write_text("kind,n\na,6\nb,1\n")
+        labels = run(project, "predict", "rows.csv", "--accept", "text/csv", **environment).stdout.split()
+        report = Path(job["ModelArtifacts"]["S3ModelArtifacts"].replace("s3://", f"{project}/.seaproof/s3/"))
+
+        assert metrics["accuracy"] == 1.0
+        assert labels == ["yes", "no"]
+        assert "<h3>What matters" in report.with_name("report.html").read_text()
+    finally:
+        run(project, "down", **environment)
+
+
 def nearly(answered: Any, expected: Any) -> bool:
     """Whether numbers are the same but for the rounding of their last bits."""
     return bool(np.allclose(np.array(answered, dtype=float), np.array(expected, dtype=float), rtol=1e-6))
 
 
 def build_image(project: Path) -> None:
-    """The project's own Dockerfile on the tests' base; the packages of the three models go in."""
+    """The project's own Dockerfile on the tests' base, once for both tests; the packages of the three models go in,
+    and those of training by a config."""
+    if IMAGE in (project / "seaproof.toml").read_text():
+        return
     with (project / "requirements.txt").open("a") as file:
-        file.write("onnxruntime\n")
+        for package in ("joblib", "pandas", "scikit-learn", "scipy"):
+            file.write(f"{package}=={version(package)}\n")
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(project), str(ROOT)]
     subprocess.run(wheel, check=True)
     base = ["--build-arg", "BASE=seaproof-base:latest"]

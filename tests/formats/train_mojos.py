@@ -24,12 +24,16 @@ MODELS: list[tuple[str, str, str, Any]] = [
     ("multinomial", "iris", "species", H2ORandomForestEstimator(ntrees=10, seed=1)),
     ("regression", "diabetes", "progress", H2OGradientBoostingEstimator(ntrees=20, max_depth=3, seed=1)),
     ("linear", "census", "income", H2OGeneralizedLinearEstimator(family="binomial", lambda_=0.001, seed=1)),
+    ("ordinal", "iris", "species", H2OGeneralizedLinearEstimator(family="ordinal", max_iterations=30, seed=1)),
     ("clusters", "iris", "", H2OKMeansEstimator(k=3, seed=1)),
 ]
 
 
 def main() -> None:
-    h2o.init(nthreads=1, max_mem_size="1g", port=PORT, bind_to_localhost=True, verbose=False)
+    # It lives for seconds: what its second compiler would do is never won back.
+    short = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    where: dict[str, Any] = {"port": PORT, "bind_to_localhost": True, "verbose": False}
+    h2o.init(nthreads=1, max_mem_size="1g", jvm_custom_args=short, **where)
     h2o.no_progress()
     try:
         for name, table, target, model in MODELS:

@@ -23,6 +23,7 @@ CSV = "text/csv"
 CONTAINERS = ("first", "second", "third", "fourth")
 # Cause; what the body says; further bytes; its type. From the last container to the first, as some never recover.
 PROVOKED = (
+    ("broken-off", "second tear", 0, CSV),
     ("not-ready", "fourth fine", 0, CSV),
     ("wrong-port", "third fine", 0, CSV),
     ("content-type-parameters", "second exact", 0, CSV),

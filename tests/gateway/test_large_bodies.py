@@ -105,6 +105,21 @@ def caller(front: Front) -> Iterator[tuple[socket.socket, http.client.HTTPRespon
         yield connection, answer
 
 
+def test_a_caller_that_sends_all_before_it_reads_gets_its_answer():
+    body = BODY * 20  # more than all sockets on its way hold
+    containers, settings = three(passes_on, passes_on, passes_on), Settings(invocation_timeout=60.0)
+
+    with gateway(*containers, settings=settings) as front, caller(front) as (connection, answer):
+        connection.settimeout(60)
+        connection.sendall(b"POST /pipeline HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        connection.sendall(body)
+        answer.begin()
+        got = answer.read()
+
+    assert answer.status == 200
+    assert got == body
+
+
 def test_what_is_small_goes_on_whole_with_its_length_even_where_it_came_in_chunks():
     seen: list[str] = []
 
@@ -151,7 +166,7 @@ def test_a_step_that_breaks_off_in_its_reply_is_named_and_nothing_made_of_the_ha
         report = front.reports[-1]
 
     assert got.status == 502
-    assert (got.json["step"]["name"], got.json["cause"]) == ("second", "closed")
+    assert (got.json["step"]["name"], got.json["cause"]) == ("second", "broken-off")
     assert "broke its reply off after" in got.json["detail"]
     assert got.json["received"]["status"] == 200
     assert got.json["received"]["first_bytes"].startswith("0.123456,")

@@ -429,7 +429,7 @@ def test_the_page_says_what_runs_and_how_to_call_it():
 
     assert [container["name"] for container in page["containers"]] == ["a", "b"]
     assert page["containers"][1]["loaded"] == ["m"]
-    assert "curl 'localhost:9001/pipeline?model=NAME'" in page["call"]["POST /pipeline?model=NAME"]
+    assert f"curl '127.0.0.1:{front.port}/pipeline?model=NAME'" in page["call"]["POST /pipeline?model=NAME"]
 
 
 @pytest.mark.parametrize("query", ["?replies=some", "?trace=1&replies="])

@@ -60,10 +60,10 @@ def test_a_serverless_endpoint_costs_by_its_requests(tmp_path: Path):
 
 
 def test_what_the_table_does_not_have_is_unknown_and_not_nothing(tmp_path: Path):
-    found = costs(tmp_path, '[ship.endpoint]\ninstance_type = "ml.z9.large"\n')
+    found = costs(tmp_path, '[ship.endpoint]\ninstance_type = "ml.m4.xlarge"\n')
 
     assert found.items[0].low is None
-    assert found.unknown == ("endpoint, variant AllTraffic: 1 x ml.z9.large",)
+    assert found.unknown == ("endpoint, variant AllTraffic: 1 x ml.m4.xlarge",)
     assert found.as_json()["unknown"] == list(found.unknown)
 
 
@@ -73,7 +73,7 @@ def test_the_table_that_ships_says_its_date_and_has_the_usual_instances():
     assert table.date.startswith("20")
     assert table.of("Hosting", "ml.m5.large") == 0.115
     assert table.of("Training", "ml.g5.xlarge") == 1.408
-    assert table.of("Hosting", "ml.z9.large") is None
+    assert table.of("Hosting", "ml.m4.xlarge") is None
 
 
 def product(usage: str, price: str, term: str = "OnDemand") -> str:

@@ -12,9 +12,14 @@ from config_lab import INCOME, csv_text, package_file, penguins
 from fitting_lab import Done, run, run_hyperparameters
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
+from seaproof.contract.environ import TrainingEnviron
+from seaproof.contract.opt_ml import Channel, Cluster, TrainingInput, write_training
+from seaproof.contract.training_config.flat import flatten
 from seaproof.errors import ContractError
 from seaproof.formats.choice import find, load
 from seaproof.formats.model import Options
+from seaproof.training.by_config import train_by_config
+from seaproof.training.job import Job
 
 ALGORITHMS = ["catboost", "xgboost", "lightgbm", "boosting", "forest", "tree", "linear"]
 SMALL: dict[str, dict[str, Any]] = {
@@ -238,3 +243,31 @@ def test_params_of_release_ml_are_hyperparameters_as_they_are(again: bool, tmp_p
 def test_what_only_the_job_can_find_fails_it_with_the_fix(config: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=said):
         run(tmp_path, {"target": "income", **config}, income(200))
+
+
+def on_two_hosts(root: Path, distribution: str, host: str = "algo-1") -> Job:
+    """A job of two hosts, as one of them sees it."""
+    given = TrainingInput(
+        flatten({"target": "income", "algorithm": "tree"}),
+        {"train": Channel(distribution=distribution)},
+        Cluster(current_host=host, hosts=("algo-1", "algo-2")),
+    )
+    write_training(root, given)
+    (root / "input" / "data" / "train" / "rows.csv").write_text(income(300))
+    return Job.read(TrainingEnviron(base_dir=str(root)))
+
+
+def test_on_several_hosts_the_first_trains_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_by_config(on_two_hosts(tmp_path / "first", "FullyReplicated"))
+    first = capsys.readouterr().out
+    train_by_config(on_two_hosts(tmp_path / "second", "FullyReplicated", "algo-2"))
+
+    assert "runs on one host: algo-1 trains, the other 1 of 2 hosts do nothing; InstanceCount 1 costs less" in first
+    assert "algo-2 has nothing to do" in capsys.readouterr().out
+    assert (tmp_path / "first" / "model" / "model.joblib").is_file()
+    assert not (tmp_path / "second" / "model" / "model.joblib").exists()
+
+
+def test_rows_that_are_spread_over_hosts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="channel train is spread over 2 hosts"):
+        train_by_config(on_two_hosts(tmp_path, "ShardedByS3Key"))

@@ -143,6 +143,8 @@ class Failure:
     """Whether the object seems to begin with a header that this request did not have."""
     status: int = 0
     """That the container answered with; 0 where it was not that."""
+    unreadable: bool = False
+    """Whether the object itself cannot be read on, whatever its records are."""
 
 
 @dataclass(slots=True)

@@ -1,16 +1,19 @@
 """Ray as the engine: each worker is an actor, on whatever node Ray puts it; payloads and answers travel by Ray.
 
 An actor that dies, with its node or alone, is started again by Ray where there is room, and what it had not answered is
-sent to it again. `ray` is imported when it is asked for: `pip install seaproof[ray]`.
+sent to it again. Where there is no room, as after the loss of a node, the others do its work. `ray` is imported when it
+is asked for: `pip install seaproof[ray]`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +22,8 @@ from seaproof.errors import SeaproofError
 
 RESTARTS = 16
 """How often Ray replaces one actor, and repeats one item; more is no accident."""
+PATIENCE = 10.0
+"""Seconds until the work of an actor that says nothing is given to others."""
 _CLOSE_SECONDS = 45.0
 _POLL = 0.2
 _THREADS = 128
@@ -32,22 +37,37 @@ class RayEngine:
 
     name = "ray"
 
-    def __init__(self, address: str = "", stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, address: str = "", stopped: Callable[[], bool] = lambda: False, patience: float = PATIENCE
+    ) -> None:
         """`address` as `ray.init` takes it; "" for the one in RAY_ADDRESS, or a Ray of this machine's own.
 
         Where `stopped`, a map ends without waiting for what is under way.
         """
-        self._address, self._stopped = address, stopped
+        self._address, self._stopped, self._patience = address, stopped, patience
 
     @contextmanager
     def open(self, opener: Opener, workers: int) -> Iterator[Map]:
         with _connected(self._address) as ray:
+            self._check_room(ray, workers)
             actors = [_actor(ray).remote(opener, number) for number in range(workers)]
             try:
-                _get(ray, [actor.ready.remote() for actor in actors])
-                yield lambda items, width: _map(ray, actors, items, width, self._stopped)
+                ready = [actor.ready.remote() for actor in actors]
+                while ready and not self._stopped():
+                    done, ready = ray.wait(ready, num_returns=len(ready), timeout=_POLL)
+                    _get(ray, done)
+                yield lambda items, width: _Map(ray, actors, width, self._stopped, self._patience).run(items)
             finally:
-                _close(ray, actors)
+                _close(ray, actors, self._patience)
+
+    def _check_room(self, ray: ModuleType, workers: int) -> None:
+        """A cluster may grow; the Ray of this machine does not, and would be waited for in vain."""
+        room = int(ray.cluster_resources().get("CPU", 0))
+        if not self._address and workers > room:
+            raise SeaproofError(
+                f"{workers} instances need a CPU each, and the Ray of this machine has {room}",
+                next_step=f"Say --instances {room}, or name a larger cluster in SEAPROOF_RAY_ADDRESS.",
+            )
 
 
 class _Worker:
@@ -68,6 +88,10 @@ class _Worker:
                 self._work = context.__enter__()
                 self._context = context
 
+    def is_here(self) -> bool:
+        """Answered at once, whatever else is under way."""
+        return True
+
     def do(self, item: Any) -> Any:
         self.ready()
         assert self._work is not None
@@ -86,51 +110,97 @@ def _actor(ray: ModuleType) -> Any:
     return ray.remote(**options)(_Worker)
 
 
-def _map(
-    ray: ModuleType, actors: list[Any], items: Iterable[Any], width: int, stopped: Callable[[], bool]
-) -> Iterator[Any]:
-    """Each item goes to the actor with the fewest under way, once one has room."""
-    under_way: list[set[Any]] = [set() for _ in actors]
-    pending: deque[Any] = deque()
-    for item in items:
-        number = _with_room(ray, under_way, width, stopped)
-        if number < 0:
-            return
-        reference = actors[number].do.remote(item)
-        under_way[number].add(reference)
-        pending.append(reference)
-        del item
-        while pending and (len(pending) >= AHEAD * width * len(actors) or _is_done(ray, pending[0])):
-            if not _await(ray, [pending[0]], stopped):
+@dataclass(eq=False)
+class _Sent:
+    """An item under way."""
+
+    item: Any
+    number: int
+    """Of the actor that has it."""
+    reference: Any
+
+
+class _Map:
+    """One map over the actors. Each item goes to the actor with the fewest under way, once one has room."""
+
+    def __init__(
+        self, ray: ModuleType, actors: list[Any], width: int, stopped: Callable[[], bool], patience: float
+    ) -> None:
+        self._ray, self._actors, self._width = ray, actors, width
+        self._stopped, self._patience = stopped, patience
+        self._under_way: deque[_Sent] = deque()
+        self._silent: set[int] = set()
+        """Actors that do not answer; they get nothing until they do."""
+        self._calls: list[tuple[Any, float]] = [(None, 0.0)] * len(actors)
+        """A call to each, to see that it is there, and when it was made."""
+
+    def run(self, items: Iterable[Any]) -> Iterator[Any]:
+        pending = self._under_way
+        for item in items:
+            number = self._with_room()
+            if number < 0:
                 return
-            yield _get(ray, pending.popleft())
-    while pending and _await(ray, [pending[0]], stopped):
-        yield _get(ray, pending.popleft())
+            pending.append(self._send(item, number))
+            del item
+            most = AHEAD * self._width * len(self._actors)
+            while pending and (len(pending) >= most or _is_done(self._ray, pending[0].reference)):
+                if not self._await(lambda: [pending[0].reference]):
+                    return
+                yield _get(self._ray, pending.popleft().reference)
+        while pending and self._await(lambda: [pending[0].reference]):
+            yield _get(self._ray, pending.popleft().reference)
 
+    def _send(self, item: Any, number: int) -> _Sent:
+        return _Sent(item, number, self._actors[number].do.remote(item))
 
-def _with_room(ray: ModuleType, under_way: list[set[Any]], width: int, stopped: Callable[[], bool]) -> int:
-    """The number of the actor with the fewest under way, which are fewer than `width`; waited for. -1: stopped."""
-    while True:
-        every = [reference for references in under_way for reference in references]
-        if every:
-            full = all(len(references) >= width for references in under_way)
-            if full and not _await(ray, every, stopped):
-                return -1
-            done, _ = ray.wait(every, num_returns=len(every), timeout=0)
-            for references in under_way:
-                references.difference_update(done)
-        number = min(range(len(under_way)), key=lambda each: len(under_way[each]))
-        if len(under_way[number]) < width:
-            return number
+    def _with_room(self) -> int:
+        """The number of the actor with the fewest under way, once these are fewer than the width; -1: stopped."""
+        while not self._stopped():
+            busy = self._busy()
+            number = min(busy, key=lambda each: len(busy[each]))
+            if len(busy[number]) < self._width:
+                return number
+            if not self._await(lambda: [reference for several in self._busy().values() for reference in several]):
+                break
+        return -1
 
+    def _busy(self) -> dict[int, list[Any]]:
+        """What has not been answered, by the numbers of the actors that are there; of all, where none is."""
+        numbers = set(range(len(self._actors)))
+        busy: dict[int, list[Any]] = {number: [] for number in numbers - self._silent or numbers}
+        every = [sent.reference for sent in self._under_way]
+        done = set(self._ray.wait(every, num_returns=len(every), timeout=0)[0]) if every else set()
+        for sent in self._under_way:
+            if sent.reference not in done and sent.number in busy:
+                busy[sent.number].append(sent.reference)
+        return busy
 
-def _await(ray: ModuleType, references: list[Any], stopped: Callable[[], bool]) -> bool:
-    """Wait until one of them is done; False where that is given up."""
-    while not stopped():
-        done, _ = ray.wait(references, num_returns=1, timeout=_POLL)
-        if done:
-            return True
-    return False
+    def _await(self, references: Callable[[], list[Any]]) -> bool:
+        """Wait until one of them is done; False where that is given up. They may be others after each look."""
+        while not self._stopped():
+            wanted = references()
+            if not wanted or self._ray.wait(wanted, num_returns=1, timeout=_POLL)[0]:
+                return True
+            self._look_after()
+        return False
+
+    def _look_after(self) -> None:
+        """Call every actor; the work of those that have been silent for too long goes to the others."""
+        now = time.monotonic()
+        for number, (call, since) in enumerate(self._calls):
+            if call is None or _is_done(self._ray, call):
+                if call is not None:
+                    self._silent.discard(number)
+                self._calls[number] = (self._actors[number].is_here.remote(), now)
+            elif now - since > self._patience:
+                self._silent.add(number)
+        if len(self._silent) == len(self._actors):
+            return  # there is nobody else
+        for sent in self._under_way:
+            if sent.number in self._silent and not _is_done(self._ray, sent.reference):
+                busy = self._busy()
+                number = min(busy, key=lambda each: len(busy[each]))
+                sent.number, sent.reference = number, self._actors[number].do.remote(sent.item)
 
 
 def _is_done(ray: ModuleType, reference: Any) -> bool:
@@ -152,9 +222,16 @@ def _get(ray: ModuleType, reference: Any) -> Any:
         ) from error
 
 
-def _close(ray: ModuleType, actors: list[Any]) -> None:
-    with suppress(ray.exceptions.RayError):
-        ray.wait([actor.close.remote() for actor in actors], num_returns=len(actors), timeout=_CLOSE_SECONDS)
+def _close(ray: ModuleType, actors: list[Any], patience: float) -> None:
+    """Have all clear away what they have; one that is gone for good is not waited for."""
+    begun = time.monotonic()
+    left = [(actor.close.remote(), actor.is_here.remote()) for actor in actors]
+    while left and time.monotonic() - begun < _CLOSE_SECONDS:
+        ray.wait([closed for closed, _ in left], num_returns=len(left), timeout=_POLL)
+        late = time.monotonic() - begun > patience
+        left = [
+            (closed, here) for closed, here in left if not _is_done(ray, closed) and (not late or _is_done(ray, here))
+        ]
     for actor in actors:
         with suppress(ray.exceptions.RayError):
             ray.kill(actor)

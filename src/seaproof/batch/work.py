@@ -66,9 +66,10 @@ def run(job: Job, send: Send, payload: Payload, stopped: Callable[[], bool] = la
 def unreadable(error: SeaproofError | OSError) -> Failure:
     """The input cannot be read on."""
     if isinstance(error, FramingError):
-        return Failure("ClientError", [f"ClientError: {error}"], str(error))
+        return Failure("ClientError", [f"ClientError: {error}"], str(error), unreadable=True)
     text = str(error) if isinstance(error, SeaproofError) else f"{error.strerror or error}"
-    return Failure("ClientError", [f"Unable to read the input: {text}"], f"the input cannot be read: {text}")
+    lines = [f"Unable to read the input: {text}"]
+    return Failure("ClientError", lines, f"the input cannot be read: {text}", unreadable=True)
 
 
 def explain(error: SendFailed | RecordError) -> Failure:
@@ -172,7 +173,10 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome, failed: SendFai
         try:
             if failed is not None:
                 raise failed
-            parts.append(_exchange(attempt, given[begin:end], retries))
+            part = _exchange(attempt, given[begin:end], retries)
+            if end - begin < len(given):
+                _check_answered(part, end - begin, attempt.job)
+            parts.append(part)
         except (SendFailed, RecordError) as error:
             failed = None
             if attempt.stopped() or len(done.bad) >= BAD_LIMIT:
@@ -183,6 +187,17 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome, failed: SendFai
                 at = begin + _split_at(error, end - begin)
                 left += [(at, end), (begin, at)]
     return b"".join(parts)
+
+
+def _check_answered(answer: bytes, count: int, job: Job) -> None:
+    """RecordError where one of so many records may have no part in the answer, which looks at them one by one.
+
+    A row of names, for one, is taken for a header where it comes first, and then has no line in the answer.
+    """
+    lines = _lines(answer, job)
+    if lines == count or (count == 1 and lines):
+        return
+    raise RecordError(f"the container answered {lines:,} lines to {count:,} record{'s' * (count != 1)}", -1)
 
 
 def _split_at(error: SendFailed | RecordError, count: int) -> int:

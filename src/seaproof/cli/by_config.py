@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,9 @@ from seaproof.contract.training_config.metric_lines import metric_definitions
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError, ProjectError
 from seaproof.project import BUILT_IN, built_in_image
+from seaproof.settings import inherited_environ
+from seaproof.storage.local import LocalStorage
+from seaproof.storage.storage import parse_address
 from seaproof.training_file.check import Found, decided_task, look
 from seaproof.training_file.read import TrainingFile, changed, read_training_file, training_table
 
@@ -38,12 +45,18 @@ class Checked:
 
 
 def checked_config(
-    session: Session, path: Path | None, given: dict[str, str], hyperparameters: dict[str, str] | None = None
+    session: Session,
+    path: Path | None,
+    given: dict[str, str],
+    hyperparameters: dict[str, str] | None = None,
+    *,
+    here: bool = False,
 ) -> Checked | None:
     """The config of `path`, or of the `[training]` table; None where there is neither.
 
     `given` are channels of the command line, which come before the config's own files, as `hyperparameters`
-    (`model_params.depth`) come before its keys. ProjectError names every mistake with its line.
+    (`model_params.depth`) come before its keys. Where the job is to run `here`, s3:// addresses are those of this
+    folder's storage. ProjectError names every mistake with its line.
     """
     file = _read(session, path)
     if file is None:
@@ -58,7 +71,8 @@ def checked_config(
     data = replace(own, train=channels["train"] if "train" in named else own.train)
     data = replace(data, test=channels["test"] if "test" in named else own.test)
     config = replace(file.config, data=data)
-    found, problems = look(config, folder) if config.target else (Found(), [])
+    found, problems = look(config, folder, _objects(session, here)) if config.target else (Found(), [])
+    problems += _unknown_params(session, config, decided_task(config, found)) if not file.problems else []
     if not channels.get("train") and not session.project.training.channels:
         file.refuse([*file.problems, *problems, _no_data()])
     file.refuse([*file.problems, *problems])
@@ -143,6 +157,41 @@ def _channels(file: TrainingFile, folder: Path, given: dict[str, str]) -> dict[s
 def _without_files(data: Any) -> dict[str, Any]:
     """How files are to be read, without where they are: the job finds them in its channels."""
     return {key: value for key, value in data.items() if key not in CHANNELS} if isinstance(data, dict) else {}
+
+
+def _objects(session: Session, here: bool) -> Callable[[str], list[Path] | None]:
+    """The files that s3:// addresses stand for: those of this folder's storage, as far as they are there."""
+    storage = LocalStorage(session.state / "s3")
+
+    def files(uri: str) -> list[Path] | None:
+        if session.settings.s3:
+            return None
+        found = [storage.path(one.address) for one in storage.list(parse_address(uri))]
+        return found if found or here else None
+
+    return files
+
+
+def _unknown_params(session: Session, config: TrainingConfig, task: str) -> list[Problem]:
+    """What `model_params` has that the algorithm has not, where the job would run on this Python; an image may have
+    another version of the library, and its job says so itself."""
+    on_this_python = session.project.file is None or session.settings.driver == "process"
+    if not config.model_params or not on_this_python:
+        return []
+    asked = {"algorithm": config.algorithm, "task": task, "model_params": dict(config.model_params)}
+    done = subprocess.run(
+        [sys.executable, "-m", "seaproof.training.parameters"],
+        env=inherited_environ(),
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:  # a library that prints, or dies: the job shows it whole
+        return []
+    return [Problem(("model_params", said["name"]), said["what"], said["next_step"])] if said else []
 
 
 def _no_data() -> Problem:

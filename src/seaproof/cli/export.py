@@ -13,7 +13,18 @@ import click
 from seaproof.cli.session import open_session, project_options
 from seaproof.cli.shipping import stage_options
 from seaproof.errors import SeaproofError
-from seaproof.ship import blank, cloudformation, drawing, endpoint, shipment, step_functions, target, terraform
+from seaproof.ship import (
+    blank,
+    cloudformation,
+    drawing,
+    endpoint,
+    rules,
+    secrecy,
+    shipment,
+    step_functions,
+    target,
+    terraform,
+)
 from seaproof.ship.plan import Plan
 from seaproof.ship.workflow import workflow
 
@@ -53,14 +64,19 @@ def command(
       seaproof export step-functions --topic arn:aws:sns:eu-west-1:123456789012:models --out train.asl.json
       seaproof export workflow --out .github/workflows/ship.yml
 
-    Nothing is called on AWS where --account and a region are given. Variables whose name says that they are secret are
-    not written: they become parameters. What a tool cannot do (CloudFormation runs no jobs) is said in the file.
+    Nothing is called on AWS where --account and a region are given. Variables that are secret, by their name or by
+    how they look, are not written: they become parameters. What a tool cannot do (CloudFormation runs no jobs) is
+    said in the file.
     """
     session = open_session(folder, as_json)
     wanted = shipment.read(session.project, stage, profile=profile, region=region)
     if form == "workflow":
+        if wanted.region:
+            target.check_region(wanted.region)
         text = _yaml(workflow(stage, wanted.region or _region("", account, wanted.profile)[0]))
     else:
+        if topic and rules.topic_problem(topic):
+            raise click.BadParameter(f"{topic!r}: {rules.topic_problem(topic)}", param_hint="--topic")
         where, id = _region(wanted.region, account, wanted.profile)
         draft = blank.whole(session.project, session.settings, wanted, id, where)
         text = _written(form, drawing.everything(draft), endpoint.deployment(wanted.endpoint), topic)
@@ -74,16 +90,18 @@ def command(
 
 def _written(form: str, plan: Plan, deployment: dict[str, Any], topic: str) -> str:
     if form == "terraform":
-        return terraform.configuration(plan, deployment)
+        return secrecy.masked(terraform.configuration(plan, deployment))
     if form == "step-functions":
-        return json.dumps(step_functions.definition(plan, deployment, topic), indent=2) + "\n"
-    return _yaml(cloudformation.template(plan, deployment))
+        return json.dumps(secrecy.masked_within(step_functions.definition(plan, deployment, topic)), indent=2) + "\n"
+    return _yaml(secrecy.masked_within(cloudformation.template(plan, deployment)))
 
 
 def _region(region: str, account: str | None, profile: str) -> tuple[str, str]:
     """Region and account: as said, else as the credentials have it."""
     if account and not (account.isdigit() and len(account) == 12):
         raise SeaproofError(f"{account!r} is no id of an AWS account", next_step="It has 12 digits.")
+    if region:
+        target.check_region(region)
     if region and account:
         return region, account
     try:

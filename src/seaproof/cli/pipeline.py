@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from seaproof.cli.screen import Screen
-from seaproof.cli.session import driver_option, open_session, project_options, show_json
+from seaproof.cli.session import Session, driver_option, open_session, project_options, show_json
 
 if TYPE_CHECKING:
     from seaproof.gateway.app import Report
-    from seaproof.gateway.containers import Containers
+    from seaproof.inference_pipeline import InferencePipeline
 
 
 @click.command("pipeline")
@@ -67,9 +67,6 @@ def command(
     ?replies=last|all chooses the reply, ?trace=1 gives the trace of every step. A request that fails names the step,
     what was sent, what came back, the container's last log lines, and what to do.
     """
-    from seaproof.gateway.app import Manner
-    from seaproof.gateway.containers import Containers
-    from seaproof.gateway.run import run
     from seaproof.inference_pipeline import find_pipeline
 
     session = open_session(folder, as_json, driver=driver, host=host, port=port, invocation_timeout=invocation_timeout)
@@ -78,34 +75,49 @@ def command(
         for note in pipeline.notes:
             screen.line(f"note: {note}")
         if check:
-            _show_plan(
-                Containers(pipeline, session.project, session.settings, screen.line), str(pipeline.file), as_json
-            )
-            return
-        manner = Manner(
-            about=str(pipeline.file),
-            replies=replies or ("all" if pipeline.is_hazals else "last"),
-            hazal=pipeline.is_hazals,
-            hazal_headers=hazal_headers,
-        )
-        names = [container.name for container in pipeline.containers]
-        run(
-            pipeline,
-            session.project,
-            session.settings,
-            manner,
-            say=screen.step,
-            ready=lambda url: _show_ready(url, names, as_json),
-            report=lambda report: _show_request(report, as_json, quiet),
-        )
+            _show_plan(session, pipeline, screen)
+        else:
+            _serve(session, pipeline, screen, replies, hazal_headers, quiet)
 
 
-def _show_plan(containers: Containers, file: str, as_json: bool) -> None:
-    plan = containers.plan()
-    if as_json:
-        show_json({"configuration": file, "plan": plan})
+def _serve(
+    session: Session,
+    pipeline: InferencePipeline,
+    screen: Screen,
+    replies: str | None,
+    hazal_headers: bool,
+    quiet: bool,
+) -> None:
+    from seaproof.gateway.app import Manner
+    from seaproof.gateway.run import run
+
+    manner = Manner(
+        about=str(pipeline.file),
+        replies=replies or ("all" if pipeline.is_hazals else "last"),
+        hazal=pipeline.is_hazals,
+        hazal_headers=hazal_headers,
+        quiet=quiet,
+    )
+    names = [container.name for container in pipeline.containers]
+    run(
+        pipeline,
+        session.project,
+        session.settings,
+        manner,
+        say=screen.step,
+        ready=lambda url: _show_ready(url, names, session.json),
+        report=lambda report: _show_request(report, session.json),
+    )
+
+
+def _show_plan(session: Session, pipeline: InferencePipeline, screen: Screen) -> None:
+    from seaproof.gateway.containers import Containers
+
+    plan = Containers(pipeline, session.project, session.settings, screen.line).plan()
+    if session.json:
+        show_json({"configuration": str(pipeline.file), "plan": plan})
         return
-    print(file)
+    print(pipeline.file)
     for number, line in enumerate(plan, 1):
         print(f"  {number}. {line}")
 
@@ -118,10 +130,8 @@ def _show_ready(url: str, names: list[str], as_json: bool) -> None:
     print("Ctrl-C ends it.", flush=True)
 
 
-def _show_request(report: Report, as_json: bool, quiet: bool) -> None:
+def _show_request(report: Report, as_json: bool) -> None:
     """One line for a request; all that is known of one that failed."""
-    if quiet and not report.problem:
-        return
     if as_json:
         print(json.dumps(asdict(report)), flush=True)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -30,8 +31,10 @@ def command(stage: str, profile: str | None, region: str | None, folder: Path, a
     """
     session = open_session(folder, as_json)
     wanted = shipment.read(session.project, stage, profile=profile, region=region)
+    if wanted.region:
+        target.check_region(wanted.region)
     if refresh:
-        account = target.aws(wanted.profile, wanted.region)
+        account = target.aws(wanted.profile, wanted.region, ask=False)
         table = prices.refresh(account, session.state, account.region)
     else:
         table = prices.load(session.state, wanted.region)
@@ -40,3 +43,8 @@ def command(stage: str, profile: str | None, region: str | None, folder: Path, a
         return
     counts = ", ".join(f"{len(found)} for {kind}" for kind, found in table.hourly.items())
     facts({"region": table.region, "date": table.date, "source": table.source, "instance types": counts})
+    if wanted.region not in ("", table.region):
+        print(
+            f"note: none of {wanted.region} was read yet; `seaproof prices --refresh --region {wanted.region}` does it",
+            file=sys.stderr,
+        )

@@ -34,6 +34,11 @@ class Screen:
         """Whether nothing is shown."""
         return self._quiet
 
+    @property
+    def console(self) -> Console | None:
+        """What is drawn on, in a terminal."""
+        return self._console
+
     def __enter__(self) -> Screen:
         return self
 
@@ -56,6 +61,13 @@ class Screen:
         else:
             self._console.print(f"[dim]{self._elapsed()}[/dim]  {_plain(str(self._status.status))}")
             self._status.update(_plain(text))
+
+    def clear(self) -> None:
+        """End the live line, for something else that is drawn; what it said last stays on the screen."""
+        if self._console is not None and self._status is not None:
+            self._status.stop()
+            self._console.print(f"[dim]{self._elapsed()}[/dim]  {_plain(str(self._status.status))}")
+            self._status = None
 
     def line(self, text: str) -> None:
         """Something that stays on the screen."""

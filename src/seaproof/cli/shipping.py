@@ -18,6 +18,7 @@ from seaproof.ship import drawing, record, shipment, target
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan, Step
 from seaproof.ship.record import Record
+from seaproof.ship.secrecy import masked
 from seaproof.ship.shipment import Shipment
 from seaproof.ship.target import Target
 
@@ -47,7 +48,7 @@ class OnScreen:
         self._say(f"{number}/{of}  {step.title}{_size(step.size)}", self._screen.step)
 
     def status(self, text: str) -> None:
-        self._screen.step(text)
+        self._screen.step(masked(text))
 
     def log(self, line: str) -> None:
         self._say(f"  | {line}", self._screen.line)
@@ -56,6 +57,7 @@ class OnScreen:
         self._say(f"note: {text}", self._screen.line)
 
     def _say(self, text: str, show: Callable[[str], None]) -> None:
+        text = masked(text)
         if self._keep is not None:
             print(text, file=self._keep)
         show(text)
@@ -140,7 +142,7 @@ def show_plan(plan: Plan) -> None:
     for number, line in enumerate(_lines(plan), 1):
         print(f"{number:4}. {line}")
     for line in plan.kept:
-        print(f"   =  {line}")
+        print(f"   =  {masked(line)}")
     for line in plan.left_out:
         print(f"   -  left out: {line}")
 
@@ -162,7 +164,7 @@ def _lines(plan: Plan) -> Iterator[str]:
 
 
 def _line(step: Step) -> str:
-    return f"{step.title}{_size(step.size)}  ({step.call})"
+    return masked(f"{step.title}{_size(step.size)}  ({step.call})")
 
 
 def _size(size: int) -> str:

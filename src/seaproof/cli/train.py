@@ -89,7 +89,7 @@ def command(
             train_away.train(found, as_json, out, retry)
         return
     session = open_session(folder, as_json, driver=driver)
-    checked = checked_config(session, config, given, hyperparameters)
+    checked = checked_config(session, config, given, hyperparameters, here=True)
     if checked:
         session, given, hyperparameters = as_project(session, checked), {}, {}
     requests.check_project(session.project)

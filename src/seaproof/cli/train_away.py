@@ -13,6 +13,7 @@ from seaproof.cli.session import show_json
 from seaproof.cli.ship import carry_out
 from seaproof.cli.shipping import OnScreen, Way
 from seaproof.ship import drawing
+from seaproof.ship.secrecy import without_secrets
 
 
 def train(found: Way, as_json: bool, out: Path | None, retry: int) -> None:
@@ -36,7 +37,7 @@ def train(found: Way, as_json: bool, out: Path | None, retry: int) -> None:
                 print(f"{name}  {value}", file=keep)
             print(job["TrainingJobName"], file=keep)
     if as_json:
-        show_json(job)
+        show_json(without_secrets(job))
     else:
         facts(shown)
 

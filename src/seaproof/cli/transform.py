@@ -95,6 +95,8 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
         return
     if away.job or away.out:
         raise click.UsageError("--job and --out go with --target or --stage; --model takes a job's name here")
+    if given["manifest"] and source and not source.startswith("s3://"):
+        raise click.UsageError("--manifest needs INPUT in s3://: what it lists is there, too")
     asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
     session = open_session(folder, as_json, driver=driver)
     if asked.dry_run:
@@ -161,7 +163,7 @@ def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> t
 
 def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> str:
     """Ask for the job: its name."""
-    uri, first = put_input(session, job, source, screen)
+    uri, first = put_input(session, job, source, asked, screen)
     ours = f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
     out = here.output if here.output and here.target is None else ours
     name = _model_name(session, client, here, job)

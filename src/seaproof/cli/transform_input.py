@@ -11,7 +11,10 @@ from pathlib import Path
 from seaproof.api.client import Client
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session
-from seaproof.errors import SeaproofError
+from seaproof.cli.transform_request import GZIP, Asked, local_files
+from seaproof.contract.opt_ml import Channel
+from seaproof.control.channels import Input, find_files
+from seaproof.errors import SeaproofError, StorageError
 from seaproof.ship.requests import BUCKET
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import Address, parse_address
@@ -19,36 +22,28 @@ from seaproof.storage.storage import Address, parse_address
 _DAY = 86_400.0
 
 
-def put_input(session: Session, job: str, source: str, screen: Screen) -> tuple[str, str]:
+def put_input(session: Session, job: str, source: str, asked: Asked, screen: Screen) -> tuple[str, str]:
     """The s3:// address of the input, and the name of its first file; local files are brought there.
 
     A file on the same disk becomes an object by a link, which takes neither time nor room; others are copied.
+    SeaproofError where some of the files are compressed, by their names, and others not.
     """
     storage = LocalStorage(session.state / "s3")
     if source.startswith("s3://"):
-        found = next(iter(storage.list(parse_address(source))), None)
-        return source, found.address.key if found else source
+        given = Input("input", Channel(), source, manifest=asked.manifest)
+        try:
+            names = [file.address.key for file in find_files(storage, given, session.settings.region)]
+        except StorageError:  # the job says so, in the platform's words
+            names = []
+        _check_compression(names, source, asked)
+        return source, names[0] if names else source
     files = local_files(source)
+    _check_compression([name for name, _ in files], source, asked)
     prefix = _prefix(session, job)
     for name, path in files:
         screen.step(f"{source}: {len(files):,} file{'s' * (len(files) != 1)} for {job}")
         _link(storage, path, Address(prefix.bucket, prefix.key + name), session.state)
     return str(prefix), files[0][0]
-
-
-def local_files(source: str) -> list[tuple[str, Path]]:
-    """The file, or all files of the folder, by their names below it."""
-    path = Path(source)
-    if path.is_file():
-        return [(path.name, path)]
-    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
-    if not found:
-        raise SeaproofError(
-            "there is no such file" if not path.exists() else "there is no file in this folder",
-            where=source,
-            next_step="Name a file, a folder with files, or s3://bucket/prefix.",
-        )
-    return [(each.relative_to(path).as_posix(), each) for each in found]
 
 
 def forget(session: Session, uri: str) -> None:
@@ -92,6 +87,16 @@ def fetch(session: Session, uri: str, target: Path) -> list[Path]:
         storage.download(found.address, path)
         written.append(path)
     return written
+
+
+def _check_compression(names: list[str], source: str, asked: Asked) -> None:
+    zipped = sum(name.endswith(GZIP) for name in names)
+    if zipped not in (0, len(names)) and not asked.gzip:
+        raise SeaproofError(
+            f"{zipped:,} of {len(names):,} files are compressed ({GZIP}), and the others are not",
+            where=source,
+            next_step="One job takes one kind: run two, or say --gzip where all of them are compressed.",
+        )
 
 
 def _prefix(session: Session, job: str) -> Address:

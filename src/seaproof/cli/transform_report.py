@@ -33,6 +33,7 @@ def report(
             next_step=f"When that is mended: seaproof transform --resume {name}",
         )
     if not session.json:
+        requests = int(numbers.get("requests") or 0)
         seconds = numbers.get("now", 0) - numbers.get("started", 0)
         aside = int(numbers.get("bad") or 0)
         facts(
@@ -40,8 +41,8 @@ def report(
                 "transform job": name,
                 "status": f"{status} after {seconds:.1f} s",
                 "objects": f"{numbers.get('objects_done', 0):,}",
-                "records": f"{numbers.get('records', 0):,} in {numbers.get('requests', 0):,} requests",
-                "put aside": f"{aside:,} records, in *.quarantine.jsonl" if aside else None,
+                "records": f"{numbers.get('records', 0):,} in {requests:,} request{'s' * (requests != 1)}",
+                "put aside": f"{aside:,} record{'s' * (aside != 1)}, in *.quarantine.jsonl" if aside else None,
                 "output": out,
                 "folder": target or LocalStorage(session.state / "s3").path(parse_address(out.rstrip("/"))),
             }

@@ -10,11 +10,11 @@ from seaproof.batch.source import open_source
 from seaproof.batch.survey import survey
 from seaproof.batch.transform import Cutting
 from seaproof.cli.session import Session
-from seaproof.cli.transform_input import local_files
 from seaproof.contract.limits import BATCH
 from seaproof.control.transform_objects import Unzipped, find_objects
 from seaproof.control.transform_options import Options
 from seaproof.control.transform_request import MIB
+from seaproof.errors import SeaproofError
 from seaproof.storage.local import LocalStorage
 
 _TYPES = {
@@ -25,6 +25,7 @@ _TYPES = {
     ".libsvm": "text/libsvm",
     ".txt": "text/plain",
 }
+GZIP = ".gz"
 _SAME = ("text/csv", "application/jsonlines")
 """Types of lines that a container is asked to answer with, too, so that answers can be put one after another."""
 _LINES = ("text/csv", "application/jsonlines", "text/libsvm", "text/plain")
@@ -60,13 +61,28 @@ class Asked:
 
     def type_of(self, first: str) -> str | None:
         """The content type: as given, or by the name of a file."""
-        name = Path(first.removesuffix(".gz"))
+        name = Path(first.removesuffix(GZIP))
         return self.content_type or _TYPES.get(name.suffix.lower())
 
     def split_of(self, first: str) -> str:
         """The split: as given, or Line for what is lines."""
         media = (self.type_of(first) or "").partition(";")[0].strip()
         return self.split or ("Line" if media in _LINES else "None")
+
+
+def local_files(source: str) -> list[tuple[str, Path]]:
+    """The file, or all files of the folder, by their names below it."""
+    path = Path(source)
+    if path.is_file():
+        return [(path.name, path)]
+    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
+    if not found:
+        raise SeaproofError(
+            "there is no such file" if not path.exists() else "there is no file in this folder",
+            where=source,
+            next_step="Name a file, a folder with files, or s3://bucket/prefix.",
+        )
+    return [(each.relative_to(path).as_posix(), each) for each in found]
 
 
 def request_of(
@@ -83,7 +99,7 @@ def request_of(
     content_type = asked.type_of(first)
     if content_type:
         given["ContentType"] = content_type
-    if asked.gzip or first.endswith(".gz"):
+    if asked.gzip or first.endswith(GZIP):
         given["CompressionType"] = "Gzip"
     accept = asked.accept or (content_type if asked.join or content_type in _SAME else None)
     if accept:
@@ -155,7 +171,7 @@ def _sources(session: Session, source: str, asked: Asked) -> Any:
 
 def _unzipped(path: Path, asked: Asked) -> Any:
     stream = path.open("rb")
-    return Unzipped(stream) if asked.gzip or path.suffix == ".gz" else stream
+    return Unzipped(stream) if asked.gzip or path.suffix == GZIP else stream
 
 
 def _processing(asked: Asked) -> dict[str, str] | None:

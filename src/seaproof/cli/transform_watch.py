@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,22 +23,22 @@ _LOG = "data-log"
 class Bar:
     """Bytes, records, rate and time left of one job, on stderr in a terminal; nothing elsewhere."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, screen: Screen) -> None:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        if sys.stderr.isatty() and not quiet:
-            from rich.console import Console
+        if screen.console is not None:
             from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
             from rich.progress import Progress as Drawn
 
             self._progress = Drawn(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 DownloadColumn(),
                 TextColumn("{task.fields[records]} records"),
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True, highlight=False),
+                # The same: lines of the log go above the bar.
+                console=screen.console,
             )
 
     @property
@@ -55,25 +54,25 @@ class Bar:
         if self._progress is not None:
             self._progress.stop()
 
-    def show(self, job: str, numbers: dict[str, Any]) -> None:
+    def show(self, numbers: dict[str, Any]) -> None:
         """The numbers of the job as they are now."""
         if self._progress is None or not numbers:
             return
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(job, total=numbers["total_bytes"], records="0")
+            self._task = self._progress.add_task("", total=numbers["total_bytes"], records="0")
         self._progress.update(
             self._task,
             completed=numbers["bytes"],
             records=f"{numbers['records']:,}",
-            description=f"{job} {numbers['objects_done']:,}/{numbers['objects']:,}",
+            description=f"{numbers['objects_done']:,}/{numbers['objects']:,}",
         )
 
 
 def watch(client: Client, job: str, state: Path, screen: Screen) -> dict[str, Any]:
     """Show a job until it has ended; its last description. Ctrl-C stops the job."""
     offset, interrupted = 0, False
-    with Bar(quiet=screen.is_quiet) as bar:
+    with Bar(screen) as bar:
         while True:
             try:
                 found = client.call("DescribeTransformJob", {"TransformJobName": job})
@@ -81,8 +80,11 @@ def watch(client: Client, job: str, state: Path, screen: Screen) -> dict[str, An
                 if found["TransformJobStatus"] in ENDED:
                     _show_log(client, job, offset, screen)
                     return found
-                bar.show(job, read_progress(state, job))
-                if not bar.is_drawn:
+                numbers = read_progress(state, job) if bar.is_drawn else {}
+                if numbers:
+                    screen.clear()
+                    bar.show(numbers)
+                else:
                     screen.step(f"{job}: {found['TransformJobStatus']}")
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:

@@ -37,6 +37,6 @@ def advise(body: Body, failure: Failure) -> str:
             "The first line of the object looks like a header, and with Line split only the first request has it:"
             " `--repeat-header` (tag seaproof:repeat-header) repeats it in each."
         )
-    if lines and not options["quarantine"]:
+    if lines and not options["quarantine"] and not failure.unreadable:
         return "`--quarantine` (tag seaproof:quarantine) puts such records aside and goes on."
     return ""

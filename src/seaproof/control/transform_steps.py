@@ -96,7 +96,7 @@ def _run_on_ray(job: Job, body: Body, objects: Sequence[StoredObject], teller: T
     engine = RayEngine(job.plane.settings.ray_address, stopped)
     with engine.open(transform_remote.elsewhere(job), body["TransformResources"]["InstanceCount"]) as map:
         job.update(lambda body: body.setdefault("TransformStartTime", time.time()))
-        parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1)))
+        parameters = transform_request.resolve(body, next(map([transform_remote.PREFERENCES], 1), {}))
         teller.log(str(parameters))
         shared = transform_request.work(body, job.options, parameters)
 

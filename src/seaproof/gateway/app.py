@@ -10,61 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from seaproof.contract.http import METRICS, PING
-from seaproof.errors import RequestError
 from seaproof.gateway import asking, failures, replies
-from seaproof.gateway.failures import NotThere
-from seaproof.gateway.loading import Load, LoadFailed
-from seaproof.gateway.passage import Came, Passage
-from seaproof.gateway.passing import Going, Passing
+from seaproof.gateway.answering import Answering, Manner, Report, Setting
 from seaproof.gateway.seats import Seat
 from seaproof.http.client import Client
 from seaproof.http.later import Later
 from seaproof.http.message import Request, Response
-from seaproof.invocations.chain import Reply, StepFailed, Trace
 from seaproof.invocations.counters import as_json
 from seaproof.invocations.hop_body import LARGE
 from seaproof.invocations.metrics import Metrics
 from seaproof.invocations.send import ping
 from seaproof.settings import Settings
 
-_FAILURES = (NotThere, LoadFailed, StepFailed)
+__all__ = ["Gateway", "Manner", "Report"]
+
 _METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), METRICS: ("GET", "HEAD"), "/": ("GET", "HEAD")}
-_PIPELINE = ("pipeline", "AllTraffic")
-"""Endpoint and variant of its metrics."""
-_BROKEN_OFF = "The last container's reply had begun to go to the caller, and was broken off."
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How a gateway answers; the rest is the same for all."""
-
-    about: str
-    """Where its configuration stands."""
-    replies: str = asking.LAST
-    """What a request gets that does not say."""
-    hazal: bool = False
-    """Models that are not found are told in hazal's words."""
-    hazal_headers: bool = False
-    """Every container is sent hazal's one content type."""
-
-
-@dataclass(slots=True)
-class Report:
-    """One request to /pipeline and what became of it, for the terminal. Times in seconds."""
-
-    query: str
-    status: int
-    seconds: float
-    steps: tuple[tuple[str, int, float], ...] = ()
-    """Name, status, seconds."""
-    loads: tuple[Load, ...] = ()
-    problem: str = ""
 
 
 class Gateway:
@@ -79,11 +43,13 @@ class Gateway:
         report: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self._chain, self._client, self._settings, self._manner = tuple(chain), client, settings, manner
-        self._report = report
         self._metrics = Metrics()
+        self._setting = Setting(self._chain, client, settings.invocation_timeout, manner, self._metrics, report)
 
     def handle(self, request: Request) -> Response | Later | Awaitable[Response]:
         """The answer to one request."""
+        if request.path == "/pipeline" and request.method == "POST":
+            return Answering(self._setting, request).begin(request)
         methods = _METHODS.get(request.path)
         if methods is None:
             there = ", ".join(f"{methods[0]} {path}" for path, methods in _METHODS.items())
@@ -92,11 +58,9 @@ class Gateway:
             allowed = [(b"Allow", ", ".join(methods).encode())]
             what = f"{request.path} does not take {request.method}"
             return failures.refusal(405, what, f"Use {methods[0]}.", allowed)
-        if request.path == "/pipeline":
-            return self._pipeline(request)
         if request.path == METRICS:
             return self._metrics.response()
-        return self._ping() if request.path == PING else self._page()
+        return self._ping() if request.path == PING else self._page(request.header(b"host", "localhost:9001"))
 
     def close(self) -> None:
         """No models are loaded any more; who waits for one is told."""
@@ -109,76 +73,6 @@ class Gateway:
         if request.path != "/pipeline" or request.method != "POST":
             return False
         return int(request.header(b"content-length") or LARGE + 1) > LARGE
-
-    def _pipeline(self, request: Request) -> Response | Later | Awaitable[Response]:
-        begun, manner = time.monotonic(), self._manner
-
-        def told(status: int, trace: Trace | None, text: str = "") -> None:
-            steps = tuple([(step.name, step.status, step.total) for step in trace.steps]) if trace else ()
-            seconds = time.monotonic() - begun
-            self._report(Report(request.query, status, seconds, steps, tuple(passage.loads), text))
-
-        def count(trace: Trace, failed: StepFailed | None) -> None:
-            self._metrics.count(*_PIPELINE, trace, time.monotonic() - begun, failed)
-
-        def ended(came: Came) -> None:
-            count(came[1], None)
-            told(came[0].status, came[1])
-
-        def finish(came: Came) -> Response:
-            count(came[1], None)
-            response = _answer(asked, *came, passage.loads, begun)
-            told(response.status, came[1])
-            return response
-
-        async def explain(error: NotThere | LoadFailed | StepFailed) -> failures.Explained:
-            if isinstance(error, StepFailed):
-                count(error.trace, error)
-            else:
-                self._metrics.refused(*_PIPELINE, error.seat.name, error.status)
-            return await self._explained(error, begun)
-
-        async def broken(error: Exception) -> Exception:
-            if not isinstance(error, StepFailed):
-                return error
-            response, text = await explain(error)
-            told(response.status, error.trace, f"{_BROKEN_OFF}\n{text}")
-            return RequestError(response.status, str(error))
-
-        async def go(going: Going) -> Response:
-            try:
-                came = await going()
-                return came if isinstance(came, Response) else finish(came)
-            except _FAILURES as error:
-                response, text = await explain(error)
-                told(response.status, error.trace if isinstance(error, StepFailed) else None, text)
-                return response
-            except RequestError as error:
-                return refuse(error)
-
-        def refuse(error: RequestError) -> Response:
-            told(error.status, None, str(error))
-            return failures.refusal(error.status, error.what, error.next_step)
-
-        passage = Passage(
-            self._chain, self._client, self._settings.invocation_timeout, ended, broken, manner.hazal_headers
-        )
-        try:
-            asked = asking.read(request, self._chain, manner.replies, manner.hazal_headers)
-        except RequestError as error:
-            return refuse(error)
-        steps = passage.begin(asked, request) if request.stream is None else None
-        if steps is None:
-            return go(lambda: passage.go(asked, request))
-        return Passing(passage, steps, finish, go).begin()
-
-    async def _explained(self, error: NotThere | LoadFailed | StepFailed, begun: float) -> failures.Explained:
-        """What the caller is told of a request that failed, and the terminal."""
-        if isinstance(error, NotThere):
-            return await failures.of_container(self._client, error, begun)
-        if isinstance(error, LoadFailed):
-            return await failures.of_load(self._client, error, self._chain, self._manner.hazal, begun)
-        return await failures.of_step(self._client, error, self._chain[error.number], begun)
 
     async def _ping(self) -> Response:
         """200 when all containers answer their ping with 200, else 503; which is which in either case."""
@@ -195,7 +89,7 @@ class Gateway:
             return seat.problem
         return str(await ping(self._client, place.host, place.port, self._settings.profile.ping_timeout.value))
 
-    def _page(self) -> Response:
+    def _page(self, host: str) -> Response:
         many = any(seat.container.multi for seat in self._chain)
         query = "?model=NAME" if many else ""
         usual = {self._manner.replies: " (the default here)"}
@@ -204,7 +98,7 @@ class Gateway:
             "configuration": self._manner.about,
             "containers": [_described(seat) for seat in self._chain],
             "call": {
-                f"POST /pipeline{query}": f"curl 'localhost:9001/pipeline{query}' --data-binary @FILE "
+                f"POST /pipeline{query}": f"curl '{host}/pipeline{query}' --data-binary @FILE "
                 "-H 'Content-Type: text/csv'",
                 "?replies=all": f"the replies of all containers in one JSON object{usual.get(asking.ALL, '')}",
                 "?replies=last": f"the reply of the last container as it is{usual.get(asking.LAST, '')}",
@@ -214,12 +108,6 @@ class Gateway:
             },
         }
         return Response(200, replies.JSON, json.dumps(body, indent=2).encode() + b"\n")
-
-
-def _answer(asked: asking.Asked, reply: Reply, trace: Trace, loads: Sequence[Load], begun: float) -> Response:
-    if asked.trace:
-        return replies.traced(trace, loads, time.monotonic() - begun)
-    return replies.every(trace) if asked.replies == asking.ALL else replies.last(reply)
 
 
 def _described(seat: Seat) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qs
@@ -34,12 +34,12 @@ class Asked:
     """For the first container."""
 
 
-def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: bool) -> Asked:
+def read(request: Request, chain: tuple[Seat, ...], replies: str, hazal_headers: bool) -> Asked:
     """Read the request; `replies` is what it gets where it does not say. RequestError 400 where it is not clear."""
     headers = _HAZALS_HEADERS if hazal_headers else _forwarded(request.headers)
     named = request.header(_TARGET_MODEL)
     if not request.query:
-        return Asked(_models([named] if named else [], chain), replies, False, headers)
+        return Asked(_models((named,) if named else (), chain), replies, False, headers)
     try:
         given = _parsed(request.query)
     except ValueError as error:
@@ -48,7 +48,7 @@ def read(request: Request, chain: Sequence[Seat], replies: str, hazal_headers: b
     if wanted not in (LAST, ALL):
         raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
     models = given.get("model") or ([named] if named else [])
-    return Asked(_models(models, chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
+    return Asked(_models(tuple(models), chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
 
 
 @lru_cache(512)
@@ -62,7 +62,8 @@ def _forwarded(headers: Headers) -> Headers:
     return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED and name != _TARGET_MODEL]
 
 
-def _models(given: list[str], chain: Sequence[Seat]) -> tuple[str, ...]:
+@lru_cache(1024)
+def _models(given: tuple[str, ...], chain: tuple[Seat, ...]) -> tuple[str, ...]:
     """The model of each step: one name for all multi-model containers, or one for each of them, in order."""
     multi = sum([seat.container.multi for seat in chain])
     if not multi:

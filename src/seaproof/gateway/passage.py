@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
+from typing import Protocol
 
 from seaproof.contract.http import INVOCATIONS, TARGET_MODEL
 from seaproof.errors import HttpError
@@ -37,6 +38,17 @@ Came = tuple[Reply, Trace]
 _TARGET_MODEL = TARGET_MODEL.encode()
 
 
+class Listener(Protocol):
+    """Told of a last reply that is passed on while it comes."""
+
+    def ended(self, came: Came) -> None:
+        """All of it came."""
+
+    async def broken(self, error: Exception) -> Exception:
+        """It broke off; what is to be raised where it is read."""
+        ...
+
+
 @dataclass(slots=True)
 class Passage:
     """One request through the pipeline."""
@@ -45,13 +57,11 @@ class Passage:
     client: Client
     timeout: float
     """Seconds for all containers together; loads have their own time."""
-    ended: Callable[[Came], object]
-    """Told of a chain whose last reply was passed on while it came."""
-    broken: Callable[[Exception], Awaitable[Exception]]
-    """The same where that reply broke off; what it gives is raised where the reply is read."""
     hazal_headers: bool = False
     loads: list[Load] = field(default_factory=list)
     """The loads that this request waited for."""
+    sent: HopBody | None = None
+    """The caller's body, where it is passed on while it comes."""
     places: list[Place] = field(default_factory=list)
     loaded: dict[int, Loaded] = field(default_factory=dict)
     """The models of the multi-model containers, by the number of the step, from 0."""
@@ -70,7 +80,7 @@ class Passage:
         body, request.body = request.body, b""
         return self._chain(asked, request, body)
 
-    async def go(self, asked: Asked, request: Request) -> Came | Response:
+    async def go(self, asked: Asked, request: Request, listener: Listener) -> Came | Response:
         """The last reply, and the trace; or the answer that passes it on. NotThere, LoadFailed, StepFailed."""
         self.places.clear()
         for number, seat in enumerate(self.seats, 1):
@@ -88,15 +98,16 @@ class Passage:
         if request.stream is not None:
             length = request.header(b"content-length")
             body = await held(request.stream, int(length) if length else None, whole=asked.models[0] != "")
+            self.sent = body if isinstance(body, HopBody) else None
         steps = self._chain(asked, request, body)
-        return await self.go_on(steps, next(steps))
+        return await self.go_on(steps, next(steps), None, listener)
 
     async def go_on(
-        self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None = None
+        self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None, listener: Listener
     ) -> Came | Response:
         """As `go`, from this call on, which has met an error or a reply that has begun if there is one."""
         try:
-            came = await self._drive(steps, call, met)
+            came = await self._drive(steps, call, met, listener)
         except StepFailed as failed:
             self._correct(failed.trace)
             raise
@@ -124,7 +135,10 @@ class Passage:
     def _step(self, number: int, model: str) -> Step:
         seat, place = self.seats[number], self.places[number]
         if not model and not self.hazal_headers:
-            return _plain_step(seat.name, place)
+            step = seat.step
+            if step is None or step.port != place.port or step.host != place.host:  # it moves just now
+                return Step(seat.name, place.host, place.port)
+            return step
         exchange: Callable[[Call], Exchange] | None = None
         target, headers = INVOCATIONS, Headers()
         if model:
@@ -141,7 +155,9 @@ class Passage:
         for step in trace.steps if self.hazal_headers else ():
             step.sent_type = asking.FORM.decode()
 
-    async def _drive(self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None) -> Came | Response:
+    async def _drive(
+        self, steps: Chain, call: Call | Wait, met: HttpError | StreamedReply | None, listener: Listener
+    ) -> Came | Response:
         """As `send.drive`; and a container that moved (a restart gives another port) is followed: nothing was sent."""
         try:
             while True:
@@ -153,7 +169,8 @@ class Passage:
                     reply, met = await self._reply(call, met), None
                     if call.opened is not None and isinstance(reply, StreamedReply):
                         deadline = time.monotonic() + call.timeout
-                        return await pass_on(steps, call, reply, deadline, self._ended, self._broken)
+                        ended, broken = partial(self._ended, listener), partial(self._broken, listener)
+                        return await pass_on(steps, call, reply, deadline, ended, broken, self._sends)
                 except HttpError as error:
                     met = None
                     call = steps.throw(error)
@@ -166,14 +183,17 @@ class Passage:
             steps.close()
             raise
 
-    def _ended(self, came: Came) -> None:
-        self._correct(came[1])
-        self.ended(came)
+    def _sends(self) -> bool:
+        return self.sent is not None and not self.sent.ended_at
 
-    async def _broken(self, error: Exception) -> Exception:
+    def _ended(self, listener: Listener, came: Came) -> None:
+        self._correct(came[1])
+        listener.ended(came)
+
+    async def _broken(self, listener: Listener, error: Exception) -> Exception:
         if isinstance(error, StepFailed):
             self._correct(error.trace)
-        return await self.broken(error)
+        return await listener.broken(error)
 
     async def _reply(self, call: Call, met: HttpError | StreamedReply | None) -> http_reply.Reply | StreamedReply:
         """What comes of this call, or has come of it; HttpError."""
@@ -200,12 +220,6 @@ class Passage:
 
     async def _request(self, call: Call, host: str, port: int, timeout: float) -> http_reply.Reply | StreamedReply:
         return await send.request(self.client, replace(call, host=host, port=port, timeout=timeout))
-
-
-@lru_cache(256)
-def _plain_step(name: str, place: Place) -> Step:
-    """Of a single-model container: the same for every request."""
-    return Step(name, place.host, place.port)
 
 
 async def _look(seat: Seat) -> None:

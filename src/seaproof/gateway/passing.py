@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from seaproof.errors import HttpError
-from seaproof.gateway.passage import Came, Passage
+from seaproof.gateway.passage import Came, Listener, Passage
 from seaproof.http.client import Reply, StreamedReply
 from seaproof.http.later import Later
 from seaproof.http.message import Response
 from seaproof.invocations.chain import Call, Chain, Wait
 
-Going = Callable[[], Awaitable[Came | Response]]
+Going = Callable[[Listener], Awaitable[Came | Response]]
+"""What is still to come of a request, for whoever is told of the end of a reply that is passed on."""
 
 
 class Passing:
@@ -44,7 +45,7 @@ class Passing:
     def _send(self, call: Call | Wait) -> None:
         if isinstance(call, Wait):
             # The container has unloaded or lost a model meanwhile.
-            self._go_on(partial(self._passage.go_on, self._steps, call))
+            self._go_on(partial(self._passage.go_on, self._steps, call, None))
             return
         self._call = call
         try:
@@ -73,17 +74,14 @@ class Passing:
             self._steps.close()
             self._later.fail(error)
         else:
-            self._step(reply)
-
-    def _step(self, reply: Reply | None) -> None:
-        try:
-            call = self._steps.send(reply)
-        except StopIteration as end:
-            self._end(end.value)
-        except Exception as failed:
-            self._go_on(partial(_raise, failed))
-        else:
-            self._send(call)
+            try:
+                call = self._steps.send(reply)
+            except StopIteration as end:
+                self._end(end.value)
+            except Exception as failed:
+                self._go_on(partial(_raise, failed))
+            else:
+                self._send(call)
 
     def _end(self, came: Came) -> None:
         try:
@@ -114,5 +112,5 @@ class Passing:
         self._later.fail(asyncio.CancelledError())
 
 
-async def _raise(error: Exception) -> Came | Response:
+async def _raise(error: Exception, listener: Listener) -> Came | Response:
     raise error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from seaproof.drivers.driver import Exit
 from seaproof.inference_pipeline import PipelineContainer
+from seaproof.invocations.chain import Step
 
 if TYPE_CHECKING:
     import asyncio
@@ -76,6 +77,8 @@ class Seat:
         self.name = container.name
         self.place: Place | None = None
         """None while it cannot take requests; `problem` then says why."""
+        self.step: Step | None = None
+        """How a chain asks the container where it answers plainly, made once."""
         self.problem = "it has not been looked for yet"
         self.keeper: Keeper | None = None
         self.loaded: Loaded | None = None
@@ -86,6 +89,7 @@ class Seat:
     def filled(self, place: Place) -> None:
         """It answers here."""
         self.problem = ""
+        self.step = Step(self.name, place.host, place.port)
         self.place = place
 
     def emptied(self, problem: str) -> None:

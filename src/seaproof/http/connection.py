@@ -106,7 +106,8 @@ class Connection(asyncio.Protocol):
             self._feed(view[start : start + _SLICE])
 
     def pause_writing(self) -> None:
-        self._stop_reading(_WRITE)
+        if not self._receives:
+            self._stop_reading(_WRITE)
         self._out.block(self._server.loop)
 
     def resume_writing(self) -> None:
@@ -183,6 +184,11 @@ class Connection(asyncio.Protocol):
     def is_busy(self) -> bool:
         """Whether a request is being answered."""
         return self._running is not None
+
+    @property
+    def _receives(self) -> bool:
+        """Whether a body still comes as a stream: a client may send all of it before it reads any of the answer."""
+        return self._unread is not None and not self._unread.complete and not self._finished
 
     def _begin(self, request: Request, keep_alive: bool, old: bool) -> None:
         if request.stream is not None:
@@ -343,9 +349,12 @@ class Connection(asyncio.Protocol):
 
     def _break_off(self, head: encode.StreamHead) -> None:
         """End a stream so that the client cannot take it for whole; what was made of it still goes out."""
-        self._finished = True
+        may_not_read, self._finished = self._receives, True
         self._pending.clear()
         self._held.clear()
+        if may_not_read:
+            self._transport.abort()
+            return
         if head.chunked or head.length is not None:
             self._transport.close()
             return
@@ -408,7 +417,7 @@ class Connection(asyncio.Protocol):
         limits, reader = self._limits, self._reader
         # Times are stamped with the last tick's clock: one tick of grace, so that nobody is cut off early.
         late = now - limits.tick
-        if self._out.is_stuck(now, limits.write_seconds):
+        if self._out.is_stuck(now, limits.write_seconds) and not self._receives:
             self._transport.abort()
         elif self._finished:
             if late - self._idle_since > limits.linger_seconds and self._out.is_empty() and not self._lost:

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 from seaproof.contract.http import ACCEPT, CONTENT_TYPE, INVOCATIONS, is_success
@@ -55,9 +54,9 @@ class Call:
     target: str = INVOCATIONS
     stream_over: int | None = None
     """A 2xx reply of more bytes may be answered as a StreamedReply (see `Client.ask`); None: only a whole one."""
-    opened: Callable[[StreamedReply], Response] | None = None
-    """Where the caller takes a streamed reply as it comes: makes his answer out of it. What drives the call passes
-    that on, and comes back with the reply, without a body, when it has ended, or with the error that ended it."""
+    opened: Callable[[Call, StreamedReply], Response] | None = None
+    """Where the caller takes a streamed reply as it comes: makes his answer of this call and it. What drives the call
+    passes that on, and comes back with the reply, without a body, when it has ended, or with the error that did so."""
     stored: StoredBody | None = None
     """What is sent in place of `body`, where it lies in storage."""
 
@@ -220,8 +219,8 @@ def chain(
     of the caller does. `opened` is for the last call, see Call, and for replies of more than `opened_over` bytes;
     `stored` is for the first.
     """
-    way = _Way(steps, Trace(trace_id=span.trace_id if span else ""), now)
-    trace, last, sent_type = way.trace, len(steps) - 1, _type_of(headers)
+    trace = Trace([], [], span.trace_id if span else "")
+    way, last, sent_type = _Way(steps, trace, now), len(steps) - 1, _type_of(headers)
     try:
         for number, step in enumerate(steps):
             sent = _headers(headers, step, span, is_last=number == last)
@@ -235,7 +234,7 @@ def chain(
                 if not (keep_replies or step.repeats or steps[number + 1].repeats):
                     call.stream_over = LARGE
             elif opened is not None:
-                call.opened, call.stream_over = partial(way.open, opened, call), opened_over
+                way.head, call.opened, call.stream_over = opened, way.open, opened_over
             if number == 0:
                 call.stored = stored
             entry = StepTrace(step.name, sent_type, _size(call))
@@ -267,10 +266,12 @@ def chain(
 class _Way:
     """How far a request has come, and the bodies that are on their way with it."""
 
-    __slots__ = ("begins", "begun", "bodies", "now", "steps", "trace")
+    __slots__ = ("begins", "begun", "bodies", "head", "now", "steps", "trace")
 
     def __init__(self, steps: Sequence[Step], trace: Trace, now: Callable[[], float]) -> None:
         self.steps, self.trace, self.now = steps, trace, now
+        self.head: Opened | None = None
+        """Makes the head of the caller's answer, where he takes it as it comes."""
         self.begins: list[float] = []
         """When each step was sent its request."""
         self.bodies: dict[int, HopBody] = {}
@@ -288,10 +289,11 @@ class _Way:
         body = self.bodies[to] = HopBody(reply, reply.length, now=self.now)
         return body
 
-    def open(self, head: Opened, call: Call, reply: StreamedReply) -> Response:
+    def open(self, call: Call, reply: StreamedReply) -> Response:
         """The caller's answer to what the last step has begun to reply."""
+        assert self.head is not None
         _note(self.trace.steps[-1], reply)
-        answer = head(reply)
+        answer = self.head(reply)
         return Response(answer.status, answer.headers, self.go_on(call, reply))
 
     def failure(

@@ -223,9 +223,9 @@ def _closed(e: Evidence) -> Diagnosis | None:
         return None
     if e.status:
         return Diagnosis(
-            "closed",
-            f"The container broke its reply off after {e.reply_bytes:,} bytes. What came of it went on to the next hop "
-            "while it came, and counts for nothing.",
+            "broken-off",
+            f"The container broke its reply off after {e.reply_bytes:,} bytes. What came of it had begun to go on, "
+            "and counts for nothing.",
             "A worker that crashes while it writes, or that its server ends for taking too long, does this; the "
             "container's log has it. The request can be sent again.",
         )

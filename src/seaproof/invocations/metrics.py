@@ -102,11 +102,13 @@ class Metrics:
         with self._lock:
             counts = self._of(endpoint, variant)
             counts.invocations += 1
+            inside = -trace.beside
             for step in trace.steps:
-                counts.container(step.name).latency.add(step.total)
-            inside = trace.seconds
+                container = counts.containers.get(step.name) or counts.container(step.name)
+                container.latency.add(step.total)
+                inside += step.total
             counts.model.add(inside)
-            counts.overhead.add(max(0.0, seconds - inside))
+            counts.overhead.add(seconds - inside if seconds > inside else 0.0)
             if failed is not None:
                 counts.container(failed.step.name).failed(failed.at.status)
 

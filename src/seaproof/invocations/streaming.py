@@ -23,6 +23,7 @@ from seaproof.invocations import send
 from seaproof.invocations.chain import Call, Wait
 from seaproof.invocations.flow import Steps
 from seaproof.invocations.hop_body import HopBody
+from seaproof.invocations.read_ahead import ReadAhead
 
 
 async def open_stream(client: Client, steps: Steps) -> Response:
@@ -85,14 +86,16 @@ async def pass_on(
     deadline: float,
     ended: Callable[[Any], object] | None = None,
     broken: Callable[[Exception], Awaitable[Exception]] | None = None,
+    sends: Callable[[], bool] | None = None,
 ) -> Response:
     """The answer to a caller who takes this reply as it comes. HttpError where nothing of it comes.
 
     `deadline` is that of its last part (monotonic seconds). `ended` is told what the steps return. What they make of a
-    reply that breaks off is raised by the body, or what `broken` makes of that.
+    reply that breaks off is raised by the body, or what `broken` makes of that. `sends` is whether the caller has more
+    to send, where it does so while its answer begins.
     """
     assert call.opened is not None
-    answer = call.opened(reply)
+    answer = call.opened(call, reply)
     body = cast(HopBody, answer.body)
     timer = asyncio.get_running_loop().call_later(max(0.0, deadline - time.monotonic()), reply.expire)
     try:
@@ -100,7 +103,8 @@ async def pass_on(
     except BaseException:
         timer.cancel()
         raise
-    parts = Parts(steps, reply, body, first, timer, ended, broken)
+    rest = ReadAhead(body, sends) if sends is not None and sends() else body
+    parts = Parts(steps, reply, rest, first, timer, ended, broken)
     return Response(answer.status, answer.headers, cast("AsyncIterator[bytes]", parts))
 
 
@@ -114,7 +118,7 @@ class Parts:
         self,
         steps: Generator[Call | Wait, Any, Any],
         source: StreamedReply,
-        body: HopBody,
+        body: HopBody | ReadAhead,
         first: bytes,
         timer: asyncio.TimerHandle,
         ended: Callable[[Any], object] | None,
@@ -138,13 +142,17 @@ class Parts:
         try:
             return await self._body.__anext__()
         except StopAsyncIteration:
-            self._timer.cancel()
+            self._end()
             await self._go_on(None)
             raise
         except Exception as error:
-            self._timer.cancel()
+            self._end()
             await self._go_on(error)
             raise
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._body.close()
 
     async def _go_on(self, error: Exception | None) -> None:
         """Tell the steps how the reply ended; raises what they make of one that broke off."""
@@ -168,8 +176,7 @@ class Parts:
 
     async def aclose(self) -> None:
         """Nobody reads any more: the container's connection is closed, unless the reply has ended."""
-        self._timer.cancel()
-        self._body.close()
+        self._end()
         if self._steps is not None:
             self._steps.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from seaproof.drivers.docker.engine import find_engine
 from seaproof.errors import DriverUnavailable, SeaproofError
 from seaproof.settings import inherited_environ
 from seaproof.ship import refusals
+from seaproof.ship.secrecy import masked
 from seaproof.ship.target import Target
 from seaproof.ship.waiting import Watcher
 
@@ -18,6 +20,8 @@ TAKEN = ("application/vnd.docker.distribution.manifest.v2+json", "application/vn
 """Manifests that CreateModel takes: one image, no index."""
 SECONDS = 3600
 _LAST = 15
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""What a terminal is told beside text: colours, where the cursor goes."""
 
 
 class BuildFailed(SeaproofError):
@@ -56,7 +60,7 @@ def build(request: Mapping[str, Any], target: Target | None, watcher: Watcher) -
     last = _run([*command, request["context"]], environ, watcher)
     if last is not None:
         raise BuildFailed(
-            f"the image was not built: {' / '.join(last[-3:]) or 'docker build said nothing'}",
+            f"the image was not built: {masked(' / '.join(last[-3:])) or 'docker build said nothing'}",
             where=request["dockerfile"],
             next_step="The lines above are what `docker build` said.",
         )
@@ -188,9 +192,10 @@ def _run(command: Iterable[str], environ: dict[str, str], watcher: Watcher) -> l
     with process:
         assert process.stdout is not None
         for line in process.stdout:
+            line = _ANSI.sub("", line).rstrip()
             if line.strip():
                 last = [*last, line.strip()][-_LAST:]
-                watcher.log(line.rstrip())
+                watcher.log(line)
     return None if process.returncode == 0 else last
 
 

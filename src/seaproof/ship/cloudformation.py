@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seaproof.ship.plan import Plan, is_secret
+from seaproof.ship.plan import Plan
+from seaproof.ship.secrecy import is_secret
 
 Document = dict[str, Any]
 
@@ -115,7 +116,7 @@ def _container(made: _Template, given: Mapping[str, Any]) -> Document:
     if "Environment" in container:
         container["Environment"] = {
             name: made.parameter(_plain(name), f"Variable {name} of the container", secret=True)
-            if is_secret(name)
+            if is_secret(name, value)
             else value
             for name, value in container["Environment"].items()
         }

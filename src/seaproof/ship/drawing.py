@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from seaproof.project import Project
 from seaproof.settings import Settings
-from seaproof.ship import data, endpoint, image, role, serving_model, training, transform
+from seaproof.ship import data, endpoint, image, role, serving_model, training, transform, validity
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan
 from seaproof.ship.requests import Place, this_machine
@@ -45,7 +45,7 @@ def everything(draft: Draft) -> Plan:
     else:
         url = serving_model.archive(draft, there)
     endpoint.add(draft, serving_model.add(draft, url))
-    return draft.finished()
+    return _checked(draft)
 
 
 def training_alone(draft: Draft) -> Plan:
@@ -54,7 +54,7 @@ def training_alone(draft: Draft) -> Plan:
     role.add(draft)
     image.add(draft)
     training.add(draft, data.add_channels(draft, there))
-    return draft.finished()
+    return _checked(draft)
 
 
 def transform_alone(draft: Draft, source: str, job: str) -> Plan:
@@ -67,10 +67,15 @@ def transform_alone(draft: Draft, source: str, job: str) -> Plan:
     there = data.add_bucket(draft)
     role.add(draft)
     transform.add(draft, source, serving_model.add(draft, url), there)
-    return draft.finished()
+    return _checked(draft)
 
 
 def image_alone(draft: Draft) -> Plan:
     """The image, where the platform pulls it from."""
     image.add(draft)
-    return draft.finished()
+    return _checked(draft)
+
+
+def _checked(draft: Draft) -> Plan:
+    """The plan, once it is sure that AWS takes every request in it."""
+    return validity.check(draft.finished(), str(draft.project.file or draft.project.root))

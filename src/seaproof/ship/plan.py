@@ -6,17 +6,13 @@ push) and `files` (what is uploaded or removed below a prefix). `execute` does w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Request = Mapping[str, Any]
+from seaproof.ship.secrecy import masked, without_secrets
 
-_SECRET = re.compile(r"secret|password|passwd|token|credential|(^|_)key$|access_key|api_?key", re.IGNORECASE)
-_AUTHORS = ("Environment", "HyperParameters")
-"""Members whose keys are the author's own."""
-HIDDEN = "********"
+Request = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Plan:
 def as_json(step: Step) -> dict[str, Any]:
     """One step for programs and records."""
     shown: dict[str, Any] = {
-        "title": step.title,
+        "title": masked(step.title),
         "service": step.call.service,
         "operation": step.call.operation,
         "request": without_secrets(step.call.request),
@@ -96,27 +92,10 @@ def as_json(step: Step) -> dict[str, Any]:
 
 
 def call_as_json(call: Call) -> dict[str, Any]:
-    """A call for records; `call_from_json` reads it."""
+    """A call that takes something back, for records; `call_from_json` reads it."""
     return {"service": call.service, "operation": call.operation, "request": dict(call.request)}
 
 
 def call_from_json(given: Mapping[str, Any]) -> Call:
     """The call of a record."""
     return Call(str(given["service"]), str(given["operation"]), dict(given["request"]))
-
-
-def is_secret(name: str) -> bool:
-    """Whether a variable or hyperparameter of this name is taken for a secret."""
-    return _SECRET.search(name) is not None
-
-
-def without_secrets(value: Any, inside: bool = False, name: str = "") -> Any:
-    """A request as it may be shown: variables and hyperparameters whose name says that they are secret are hidden."""
-    if isinstance(value, Mapping):
-        return {
-            key: without_secrets(inner, inside or key in _AUTHORS, str(key) if inside or key in _AUTHORS else "")
-            for key, inner in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [without_secrets(inner, inside, name) for inner in value]
-    return HIDDEN if inside and is_secret(name) else value

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seaproof.errors import SeaproofError, ServiceError
+from seaproof.ship.secrecy import masked
 
 _ABSENT = {
     "404",
@@ -93,8 +94,8 @@ def means_absent(error: ServiceError) -> bool:
 
 
 def _plain(message: str) -> str:
-    """A message on one line; of a page of HTML, its words."""
-    return " ".join(re.sub(r"<[^<>]*>", " ", message).split())[:_LONGEST]
+    """A message on one line, without credentials; of a page of HTML, its words."""
+    return masked(" ".join(re.sub(r"<[^<>]*>", " ", message).split()))[:_LONGEST]
 
 
 def next_step(code: str, message: str) -> str:
@@ -125,7 +126,9 @@ def in_plain_words(service: str, operation: str) -> Iterator[None]:
         ) from None
     except Boto3Error as error:  # uploads say it a second time: the code stands in the text
         code = (re.search(r"\((\w+)\)", str(error)) or [""])[-1]
-        raise ServiceError(code, f"{where} failed: {error}", next_step=next_step(code, str(error))) from None
+        raise ServiceError(
+            code, f"{where} failed: {_plain(str(error))}", next_step=next_step(code, str(error))
+        ) from None
     except (found.NoCredentialsError, found.PartialCredentialsError, found.CredentialRetrievalError) as error:
         raise SeaproofError(
             f"there are no credentials for AWS: {error}",
@@ -143,4 +146,4 @@ def in_plain_words(service: str, operation: str) -> Iterator[None]:
             next_step="Check the network, the region's name, and AWS_ENDPOINT_URL where it is set.",
         ) from None
     except found.BotoCoreError as error:  # a request that does not fit its shape, a broken configuration file
-        raise SeaproofError(f"the call cannot be made: {error}", where=where) from None
+        raise SeaproofError(f"the call cannot be made: {_plain(str(error))}", where=where) from None

@@ -14,6 +14,7 @@ from typing import Any
 
 from seaproof.errors import ProjectError
 from seaproof.project import Project
+from seaproof.ship import rules
 from seaproof.toml_table import Table
 
 TARGETS = ("aws", "local")
@@ -39,7 +40,7 @@ class ImageShape:
     scan_on_push: bool = True
     immutable_tags: bool = True
     keep: int = 0
-    """A lifecycle rule keeps that many images; 0: no rule."""
+    """A lifecycle rule keeps that many images; 0, where nothing is said: no rule."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,16 @@ def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
         raise ProjectError(
             f"there is no stage {stage!r}", where=f"{file}, [stage]", next_step=f"Stages of this project: {known}."
         )
-    over = project.stages.get(stage, {})
-    if not isinstance(over, dict):
-        raise ProjectError("a table is expected here", where=f"{file}, stage.{stage}")
-    values = laid_over(project.ship, _of_its_own(project, stage, over) if stage else over)
+    for other, over in project.stages.items():  # a slip in a stage is found by whoever ships another one
+        if not isinstance(over, dict):
+            raise ProjectError("a table is expected here", where=f"{file}, stage.{other}")
+        _shipment(Table(over, file, f"stage.{other}"), project, other, alone=True)
+    own = _of_its_own(project, stage, project.stages[stage]) if stage else {}
+    values = laid_over(project.ship, own)
     values.update({name: value for name, value in given.items() if value})
-    return _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
+    shipment = _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
+    rules.check(shipment, project)
+    return shipment
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +190,8 @@ def _of_its_own(project: Project, stage: str, over: Mapping[str, Any]) -> dict[s
     return result
 
 
-def _shipment(table: Table, project: Project, stage: str) -> Shipment:
+def _shipment(table: Table, project: Project, stage: str, *, alone: bool = False) -> Shipment:
+    """Of one table; `alone` takes it without what it is laid over, so that what goes with what cannot be told."""
     shipment = Shipment(
         stage=stage,
         target=table.choice("target", "aws", TARGETS),
@@ -198,11 +204,16 @@ def _shipment(table: Table, project: Project, stage: str) -> Shipment:
         image=_image(table.table("image")),
         training=_training(table.table("training")),
         transform=_transform(table.table("transform")),
-        model=_model(table.table("model")),
+        model=_model(table.table("model"), alone),
         endpoint=_endpoint(table.table("endpoint")),
     )
     table.done()
     return shipment
+
+
+def _if_given(table: Table, key: str) -> int:
+    """A whole number from 1 on; 0 where the file says nothing."""
+    return table.count(key, 0, least=1 if key in table else 0)
 
 
 def _image(table: Table) -> ImageShape:
@@ -217,7 +228,7 @@ def _image(table: Table) -> ImageShape:
         registry=table.text("registry", ""),
         scan_on_push=table.flag("scan_on_push", True),
         immutable_tags=table.flag("immutable_tags", True),
-        keep=table.count("keep", 0, least=0),
+        keep=_if_given(table, "keep"),
     )
     table.done()
     return shape
@@ -226,10 +237,10 @@ def _image(table: Table) -> ImageShape:
 def _training(table: Table) -> TrainingShape:
     shape = TrainingShape(
         instance_type=table.text("instance_type", ""),
-        instance_count=table.count("instance_count", 0, least=0),
+        instance_count=_if_given(table, "instance_count"),
         volume_size=table.count("volume_size", TrainingShape.volume_size),
-        max_runtime=table.count("max_runtime", 0, least=0),
-        max_wait=table.count("max_wait", 0, least=0),
+        max_runtime=_if_given(table, "max_runtime"),
+        max_wait=_if_given(table, "max_wait"),
         spot=table.flag("spot", False),
         checkpoints=table.flag("checkpoints", False),
         subnets=table.words("subnets"),
@@ -262,14 +273,14 @@ def _transform(table: Table) -> TransformShape:
     return shape
 
 
-def _model(table: Table) -> ModelShape:
+def _model(table: Table, alone: bool) -> ModelShape:
     shape = ModelShape(
         source=table.text("source", ModelShape.source),
         mode=table.choice("mode", ModelShape.mode, ("single", "multi-model", "pipeline", "direct")),
         containers=table.tables("containers"),
         request=table.table("request").rest(),
     )
-    if shape.mode in ("pipeline", "direct") and len(shape.containers) < 2:
+    if shape.mode in ("pipeline", "direct") and len(shape.containers) < 2 and not alone:
         raise table.error("containers", f"a model of mode {shape.mode} has 2 to 15 containers")
     table.done()
     return shape
@@ -286,7 +297,7 @@ def _endpoint(table: Table) -> EndpointShape:
     shape = EndpointShape(
         name=table.text("name", ""),
         instance_type=table.text("instance_type", ""),
-        instance_count=table.count("instance_count", 0, least=0),
+        instance_count=_if_given(table, "instance_count"),
         environment=table.texts("environment"),
         serverless=part("serverless", ("memory", "concurrency", "provisioned")),
         asynchronous=part("async", ("output", "concurrency", "success_topic", "error_topic")),

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seaproof.errors import SeaproofError
-from seaproof.ship.plan import Plan, is_secret
+from seaproof.ship.plan import Plan
+from seaproof.ship.secrecy import is_secret
 
 Document = dict[str, Any]
 
@@ -208,7 +209,9 @@ def _without_secrets(request: Document) -> Document:
     for member in ("Environment", "HyperParameters"):
         if member in new:
             new[member] = {
-                (f"{name}.$" if is_secret(name) else name): f"$.secrets.{name}" if is_secret(name) else value
+                (f"{name}.$" if is_secret(name, value) else name): f"$.secrets.{name}"
+                if is_secret(name, value)
+                else value
                 for name, value in new[member].items()
             }
     return new

@@ -5,13 +5,14 @@ The same botocore clients speak to AWS and to the local server. Errors leave as 
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from seaproof.errors import SeaproofError, ServiceError
-from seaproof.ship import refusals
+from seaproof.ship import refusals, secrecy
 
 _ATTEMPTS = 5
 """Of one call; botocore waits longer from one to the next. Throttling is retried by it."""
@@ -51,6 +52,7 @@ class Target:
         with self._lock:
             if service not in self.clients:
                 with refusals.in_plain_words(service, ""):
+                    secrecy.learn(self.session)
                     self.clients[service] = self.session.client(
                         service,
                         region_name=self.region,
@@ -102,8 +104,11 @@ class Target:
             client.download_file(bucket, key, path)
 
 
-def aws(profile: str = "", region: str = "") -> Target:
-    """The account of a profile (else of the environment), in a region; SeaproofError where either is not known."""
+def aws(profile: str = "", region: str = "", *, ask: bool = True) -> Target:
+    """The account of a profile (else of the environment), in a region; SeaproofError where either is not known.
+
+    STS says which account it is; without `ask` it stays empty, for calls that need no account.
+    """
     boto3 = _boto3()
     with refusals.in_plain_words("sts", "GetCallerIdentity"):
         session = boto3.Session(profile_name=profile or None, region_name=region or None)
@@ -112,9 +117,31 @@ def aws(profile: str = "", region: str = "") -> Target:
             "no region is chosen",
             next_step="Say --region, region = ... in [ship], or set AWS_DEFAULT_REGION or a region in the profile.",
         )
+    check_region(session.region_name)
     target = Target(session, session.region_name)
-    target.account = str(target.call("sts", "GetCallerIdentity", {})["Account"])
+    if ask:
+        target.account = str(target.call("sts", "GetCallerIdentity", {})["Account"])
     return target
+
+
+def check_region(region: str) -> None:
+    """SeaproofError where the installed botocore knows no such region of AWS; it needs no credentials."""
+    from botocore.session import Session
+
+    known: set[str] = set()
+    session = Session()
+    for partition in session.get_available_partitions():
+        # EC2 is everywhere, so that its regions are all there are.
+        known.update(session.get_available_regions("ec2", partition))
+    if region in known:
+        return
+    close = difflib.get_close_matches(region.lower(), sorted(known), n=2)
+    guess = f"Did you mean {' or '.join(f'`{name}`' for name in close)}? " if close else ""
+    raise SeaproofError(
+        f"{region!r} is no region of AWS that the installed botocore knows",
+        next_step=f"{guess}--region, and region under [ship], name one; a newer one is known after"
+        " `pip install -U boto3`.",
+    )
 
 
 def local(url: str, region: str, account: str) -> Target:

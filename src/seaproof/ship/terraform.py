@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seaproof.ship.hcl import Block, Expression, Json, text
-from seaproof.ship.plan import Plan, is_secret
+from seaproof.ship.plan import Plan
+from seaproof.ship.secrecy import is_secret
 
 PROVIDER = ">= 5.60"
 
@@ -148,7 +149,7 @@ def _container(made: _Configuration, given: Mapping[str, Any]) -> dict[str, Any]
     if "Environment" in container:
         container["Environment"] = {
             name: made.variable(_label(name), f"Variable {name} of the container.", secret=True)
-            if is_secret(name)
+            if is_secret(name, value)
             else value
             for name, value in container["Environment"].items()
         }

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.ship import refusals
 from seaproof.ship.plan import Step
+from seaproof.ship.secrecy import masked
 from seaproof.ship.target import Target
 
 FIRST_SECONDS, LAST_SECONDS = 0.3, 10.0
@@ -38,7 +39,7 @@ class EndedBadly(SeaproofError):
     """What was waited for failed; `reason` is its FailureReason."""
 
     def __init__(self, what: str, reason: str, **more: str) -> None:
-        super().__init__(what, **more)
+        super().__init__(masked(what), **more)
         self.reason = reason
 
 

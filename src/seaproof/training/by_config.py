@@ -11,8 +11,9 @@ import time
 from seaproof.contract.training_config.flat import unflatten
 from seaproof.contract.training_config.meaning import TrainingConfig, read_config
 from seaproof.contract.training_config.metric_lines import TRAIN
+from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
-from seaproof.training.algorithms import Fitted, Setup
+from seaproof.training.algorithms import Fitted, Setup, check_params
 from seaproof.training.fitting import cross_validate, fit_rows, outcome_of
 from seaproof.training.importance import importance
 from seaproof.training.job import Job
@@ -26,10 +27,12 @@ def train_by_config(job: Job) -> None:
     """Run a job whose hyperparameters are a config. ContractError for all that its author can mend."""
     started = time.monotonic()
     if not job.is_leader:
-        say(f"{job.cluster.hosts[0]} trains; there is nothing to do on {job.cluster.current_host}")
+        say(f"a training by config runs on one host, {job.cluster.hosts[0]}; {job.current_host} has nothing to do")
         return
     config, problems = read_config(unflatten(job.raw_hyperparameters))
     refuse(problems)
+    _check_hosts(job)
+    check_params(config.algorithm, config.task, config.model_params)
     prepared = prepare(job, config)
     setup = Setup(
         algorithm=config.algorithm,
@@ -59,6 +62,23 @@ def train_by_config(job: Job) -> None:
     _report(job, config, prepared, setup, fitted, metrics, test_outcome or train_outcome)
     write_metrics(job.output_data_dir, metrics, config, setup, prepared_rows(prepared))
     say(f"done after {time.monotonic() - started:.1f} s")
+
+
+def _check_hosts(job: Job) -> None:
+    """Say that further hosts do nothing; ContractError where they hold rows that would then be missing."""
+    if len(job.hosts) == 1:
+        return
+    sharded = next((name for name, one in job.channels.items() if one.distribution == "ShardedByS3Key"), "")
+    if sharded:
+        raise ContractError(
+            f"the channel {sharded} is spread over {len(job.hosts)} hosts, and a training by config runs on one",
+            where="inputdataconfig.json",
+            next_step="Set InstanceCount to 1, or S3DataDistributionType to FullyReplicated.",
+        )
+    say(
+        f"a training by config runs on one host: {job.current_host} trains, the other {len(job.hosts) - 1} of "
+        f"{len(job.hosts)} hosts do nothing; InstanceCount 1 costs less and is as fast"
+    )
 
 
 def _report(

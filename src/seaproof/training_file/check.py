@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,10 @@ from seaproof.contract.training_config.columns import check_columns, check_targe
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import did_you_mean
 from seaproof.contract.training_config.reading import Problem
+from seaproof.training_file import parquet
 
-_PARQUET = (".parquet", ".pq")
+Objects = Callable[[str], "list[Path] | None"]
+"""The files that an s3:// address stands for here, in order; None where nobody can tell before the job."""
 
 
 @dataclass
@@ -29,32 +31,49 @@ class Found:
     """The different values of the column to split by."""
 
 
-def look(config: TrainingConfig, folder: Path) -> tuple[Found, list[Problem]]:
+def look(config: TrainingConfig, folder: Path, objects: Objects = lambda uri: None) -> tuple[Found, list[Problem]]:
     """What lies where the config says, and what does not fit; paths count from `folder`.
 
-    An s3:// address, a Parquet file, and data that comes as a channel are looked at by the job itself.
+    Data that comes as a channel, that lies in an S3 elsewhere, or in Parquet files where there is no pyarrow, is
+    looked at by the job itself.
     """
     problems: list[Problem] = []
+    files: dict[str, list[Path] | None] = {}
     for key, given in (("train", config.data.train), ("test", config.data.test)):
-        if given and not given.startswith("s3://") and not (folder / given).exists():
-            path = folder / given
-            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-            hint = did_you_mean(path.name, beside) or f"Paths count from {folder}."
-            problems.append(Problem(("data", key), f"there is no file or folder `{given}`", hint))
-    if problems or not config.data.train or config.data.train.startswith("s3://"):
-        return Found(), problems
-    path = folder / config.data.train
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    if not files:
-        return Found(), [
-            Problem(("data", "train"), f"the folder `{config.data.train}` is empty", "Put a CSV file there.")
-        ]
-    if any(file.suffix.lower() in _PARQUET for file in files):
-        return Found(files), []
-    found, problems = _look_at(config, files)
-    if not problems and config.data.test and not config.data.test.startswith("s3://"):
-        problems = _check_test(config, folder / config.data.test, found)
+        if given:
+            files[key] = objects(given) if given.startswith("s3://") else _files(folder / given)
+            if files[key] == []:
+                problems.append(_nothing(key, given, folder))
+    train, test = files.get("train"), files.get("test")
+    if problems or not train or not _can_be_read(train):
+        return Found(train or []), problems
+    found, problems = _look_at(config, train)
+    if not problems and test and _can_be_read(test):
+        problems = _check_test(config, test[0], found)
     return found, problems
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(inside for inside in path.rglob("*") if inside.is_file())
+    return [path] if path.exists() else []
+
+
+def _nothing(key: str, given: str, folder: Path) -> Problem:
+    """Why no file is found."""
+    if given.startswith("s3://"):
+        what, hint = f"nothing lies at `{given}`", "Put it there: aws s3 cp FILE s3://..., or name a file here."
+        return Problem(("data", key), what, hint)
+    path = folder / given
+    if path.is_dir():
+        return Problem(("data", key), f"the folder `{given}` is empty", "Put a CSV file there.")
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, beside) or f"Paths count from {folder}."
+    return Problem(("data", key), f"there is no file or folder `{given}`", hint)
+
+
+def _can_be_read(files: list[Path]) -> bool:
+    return not any(map(parquet.is_parquet, files)) or parquet.reader() is not None
 
 
 def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Problem]]:
@@ -67,6 +86,8 @@ def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Pro
             return found, [Problem(train, f"{file.name} is no text in UTF-8", "Save it as CSV in UTF-8.")]
         except csv.Error as error:
             return found, [Problem(train, f"{file.name} is no CSV: {error}")]
+        except (OSError, ValueError) as error:  # as pyarrow says it
+            return found, [Problem(train, f"{file.name} cannot be read: {error}")]
         if problems:
             return found, problems
     if not found.rows:
@@ -92,9 +113,12 @@ def _check_groups(config: TrainingConfig, found: Found) -> list[Problem]:
 
 def _check_test(config: TrainingConfig, path: Path, found: Found) -> list[Problem]:
     """The columns that a file of rows to measure on lacks."""
-    if path.is_dir() or path.suffix.lower() in _PARQUET or not config.data.header:
+    if parquet.is_parquet(path):
+        header = parquet.names_of(path)
+    elif config.data.header:
+        header = next(_rows(path, config.data.separator), [])
+    else:
         return []
-    header = next(_rows(path, config.data.separator), [])
     wanted = [config.target, *(config.features or (name for name in found.columns if name not in config.exclude))]
     missing = [name for name in wanted if name not in header and name != config.split.by]
     if not missing:
@@ -105,6 +129,8 @@ def _check_test(config: TrainingConfig, path: Path, found: Found) -> list[Proble
 
 def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
     """Go through one file, collecting its rows' targets; what is wrong with it."""
+    if parquet.is_parquet(file):
+        return _add_parquet(config, file, found)
     train = ("data", "train")
     lines = _rows(file, config.data.separator)
     first = next(lines, None)
@@ -113,10 +139,8 @@ def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
     columns, problems = _columns(config, first, file)
     if problems:
         return problems
-    if found.columns and set(columns) != set(found.columns):
-        other = f"{file.name} has other columns than {found.files[0].name}"
-        return [Problem(train, other, "Files of one folder are one table; give them the same columns.")]
-    found.columns[:] = found.columns or columns
+    if problems := _check_same(columns, file, found):
+        return problems
     place = columns.index(config.target)
     group = columns.index(config.split.by) if config.split.by else None
     missing = set(config.data.missing)
@@ -129,6 +153,30 @@ def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
             found.groups.add(row[group].strip())
         if row[place].strip() not in missing:
             found.target.append(row[place].strip())
+    return []
+
+
+def _add_parquet(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
+    """The same of a file that has types: names from its end, and of the cells only those of two columns."""
+    columns = parquet.names_of(file)
+    problems = check_columns(config, columns) or _check_same(columns, file, found)
+    if problems:
+        return problems
+    for target, group in parquet.cells_of(file, [config.target, config.split.by or config.target]):
+        found.rows += 1
+        if config.split.by and group is not None:
+            found.groups.add(group)
+        if target is not None:
+            found.target.append(target)
+    return []
+
+
+def _check_same(columns: list[str], file: Path, found: Found) -> list[Problem]:
+    """Whether a further file has the columns of the first; those are put down."""
+    if found.columns and set(columns) != set(found.columns):
+        other = f"{file.name} has other columns than {found.files[0].name}"
+        return [Problem(("data", "train"), other, "Files of one folder are one table; give them the same columns.")]
+    found.columns[:] = found.columns or columns
     return []
 
 

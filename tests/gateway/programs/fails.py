@@ -5,6 +5,7 @@ sleep      no reply                                          memory  grows until
 die        ends                                              close   closes the connection
 raise      500 and a traceback                               no-route 404
 mute       listens no more, and lives on                     move    listens on another port
+tear       300,000 bytes of a reply of 2 MB
 """
 
 import os
@@ -32,7 +33,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, b"")
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return
         name, verb = body.decode().split()[:2]
         if name != NAME or not self.fails(verb, body):
             self.answer(200, body, "text/csv; charset=utf-8")
@@ -57,6 +62,13 @@ class Handler(BaseHTTPRequestHandler):
             print("had enough", flush=True)
             os._exit(3)
         elif verb == "close":
+            self.close_connection = True
+        elif verb == "tear":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/csv")
+            self.send_header("Content-Length", "2000000")
+            self.end_headers()
+            self.wfile.write(b"1" * 300_000)
             self.close_connection = True
         elif verb == "raise":
             try:

@@ -20,6 +20,8 @@ from seaproof.serving.tabular.explained import html, openapi
 from seaproof.serving.tabular.plain import CSV, Reader
 
 TYPES = {"float": "Float64", "int": "Int64", "str": "Str", "bool": "Bool"}
+SHAPLEY, ORIGINAL = "requestShapleyValueType", "ORIGINAL"
+"""What H2O's scorers are asked by for contributions of the columns, or of what their pipelines made of these."""
 SAMPLES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "str": "text"}
 
 
@@ -113,7 +115,10 @@ class Pages:
     def _contribution(self, request: Request) -> Response:
         if self._model.explain is None:
             raise scorer.refusal("this model has no contributions", 501)
-        rows, _ = scorer.read(self._object(request), self._reader)
+        asked = self._object(request)
+        if asked.get(SHAPLEY, ORIGINAL) != ORIGINAL:
+            raise scorer.refusal(f"{SHAPLEY} is to be {ORIGINAL}: of transformed features nothing is known", 501)
+        rows, _ = scorer.read(asked, self._reader)
         given = self._reader.joined(rows.columns) if self._reader.numeric else rows.columns
         return scorer.contributions_answer(self._model.schema, self._model.explain(given))
 

@@ -175,8 +175,8 @@ def contributions_answer(schema: Schema, found: Contributions) -> Response:
         {
             "id": schema.id,
             "features": list(found.names),
-            "contributionGroups": [
-                {"outputGroupField": name, "contributions": [texts(row) for row in values]}
+            "contributionByOutputGroup": [
+                {"outputGroup": name, "contributions": [texts(row) for row in values]}
                 for name, values in zip(names, groups, strict=True)
             ],
         },

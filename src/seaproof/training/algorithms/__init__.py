@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from seaproof.contract.training_config.names import did_you_mean
+from seaproof.contract.training_config.names import CLASSIFICATION, REGRESSION, did_you_mean
 from seaproof.errors import ContractError
 from seaproof.formats.schema import Field
 
@@ -32,6 +32,11 @@ class Setup:
     stopping_rounds: int = 0
     validation: float = 0.1
     """Share that `boosting` keeps for itself to stop by."""
+
+    @property
+    def task(self) -> str:
+        """classification or regression."""
+        return CLASSIFICATION if self.classes else REGRESSION
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,9 @@ class Fitted(Protocol):
 
 def watches(setup: Setup) -> bool:
     """Whether the algorithm is to be given rows that it stops by."""
-    own = setup.stopping_rounds > 0 and _module(setup).__name__.rpartition(".")[2] != SKLEARN
-    return own or bool(_module(setup).wants_rows_to_watch(setup))
+    module = _module(setup.algorithm)
+    own = setup.stopping_rounds > 0 and module.__name__.rpartition(".")[2] != SKLEARN
+    return own or bool(module.wants_rows_to_watch(setup))
 
 
 def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
@@ -77,7 +83,7 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
     ContractError where the image lacks the library, or the library refuses model_params.
     """
     try:
-        fitted: Fitted = _module(setup).fit(setup, train, watch)
+        fitted: Fitted = _module(setup.algorithm).fit(setup, train, watch)
     except ContractError:
         raise
     except Exception as error:
@@ -90,17 +96,46 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
     return fitted
 
 
-def _module(setup: Setup) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{_FILES.get(setup.algorithm, SKLEARN)}")
+def _module(algorithm: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{_FILES.get(algorithm, SKLEARN)}")
 
 
-def check_params(setup: Setup, estimator: Any) -> None:
-    """ContractError where `model_params` names what the estimator does not have."""
-    known = [name for name in inspect.signature(estimator.__init__).parameters if name != "self"]
-    for name in setup.params:
-        if name not in known:
+def check_params(algorithm: str, task: str, params: Mapping[str, Any]) -> None:
+    """ContractError where `model_params` names what the algorithm does not have; before there is any data.
+
+    Where the `task` is not known yet, what either of its estimators has will do.
+    """
+    if not params:
+        return
+    module = _module(algorithm)
+    both = module.estimators(algorithm)
+    estimators = {CLASSIFICATION: both[:1], REGRESSION: both[1:]}.get(task, both)
+    unknown = [set(module.unknown(estimator, params)) for estimator in estimators]
+    for name in params:
+        if all(name in names for names in unknown):
+            known = signature_of(estimators[0])
+            others = ", and what its library's documentation lists" if takes_others(estimators[0]) else ""
             raise ContractError(
-                f"`{name}` is no parameter of {estimator.__name__}",
+                f"`{name}` is no parameter of {estimators[0].__name__}",
                 where=f"config, model_params.{name}",
-                next_step=did_you_mean(name, known) or f"It has {', '.join(known)}.",
+                next_step=did_you_mean(name, known) or f"It has {', '.join(known)}{others}.",
             )
+
+
+def signature_of(estimator: Any) -> list[str]:
+    """The parameters that an estimator names, in its own signature or in those that it passes further ones on to."""
+    found = inspect.signature(estimator.__init__).parameters.values()
+    named = [one.name for one in found if one.name != "self" and one.kind is not one.VAR_KEYWORD]
+    return list(dict.fromkeys([*named, *estimator().get_params()])) if takes_others(estimator) else named
+
+
+def takes_others(estimator: Any) -> bool:
+    """Whether it hands what it does not name to its library."""
+    found = inspect.signature(estimator.__init__).parameters.values()
+    return any(one.kind is one.VAR_KEYWORD for one in found)
+
+
+def not_named(estimator: Any, params: Mapping[str, Any]) -> list[str]:
+    """Those of `params` that an estimator does not name."""
+    known = set(signature_of(estimator))
+    return [name for name in params if name not in known]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seaproof.training.algorithms import Part, Setup, check_params
+from seaproof.training.algorithms import Part, Setup, check_params, not_named
 from seaproof.training.libraries import need
 
 FILE = "model.cbm"
+unknown = not_named
 # Of which a parameter has several names; ours would stand beside the author's otherwise.
 _SEEDS = ("random_seed", "random_state")
 _VERBOSITY = ("verbose", "logging_level", "verbose_eval", "silent")
@@ -19,9 +20,9 @@ _EVERY = 100
 
 def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
     """Fit CatBoostClassifier or CatBoostRegressor; it stops early, and keeps its best rounds, by `watch`."""
-    catboost, numpy = need("catboost"), need("numpy")
-    estimator = catboost.CatBoostClassifier if setup.classes else catboost.CatBoostRegressor
-    check_params(setup, estimator)
+    numpy = need("numpy")
+    estimator = estimators(setup.algorithm)[0 if setup.classes else 1]
+    check_params(setup.algorithm, setup.task, setup.params)
     params: dict[str, Any] = {"allow_writing_files": False}
     if not _any(setup, _SEEDS):
         params["random_seed"] = setup.seed
@@ -36,6 +37,12 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
     watched = None if watch is None else _pool(setup, watch, labels)
     model.fit(_pool(setup, train, labels), eval_set=watched)
     return Model(model, setup)
+
+
+def estimators(algorithm: str) -> tuple[Any, Any]:
+    """The classifier and the regressor."""
+    catboost = need("catboost")
+    return catboost.CatBoostClassifier, catboost.CatBoostRegressor
 
 
 def wants_rows_to_watch(setup: Setup) -> bool:

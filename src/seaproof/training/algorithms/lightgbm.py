@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import io
+import re
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from seaproof.training.algorithms import Part, Setup
+from seaproof.training.algorithms import Part, Setup, check_params, not_named
 from seaproof.training.algorithms.frames import categorical, importance_by_name, names
 from seaproof.training.libraries import need
 
@@ -19,7 +23,8 @@ _STOPPING = ("early_stopping_round", "early_stopping_rounds", "early_stopping", 
 def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
     """Fit LGBMClassifier or LGBMRegressor; it stops early by `watch`."""
     lightgbm = need("lightgbm")
-    estimator = lightgbm.LGBMClassifier if setup.classes else lightgbm.LGBMRegressor
+    estimator = estimators(setup.algorithm)[0 if setup.classes else 1]
+    check_params(setup.algorithm, setup.task, setup.params)
     params: dict[str, Any] = {
         "random_state": setup.seed,
         "deterministic": True,
@@ -41,6 +46,28 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
         **_watched(setup, model, watch),
     )
     return Model(model, setup)
+
+
+def estimators(algorithm: str) -> tuple[Any, Any]:
+    """The classifier and the regressor."""
+    lightgbm = need("lightgbm")
+    return lightgbm.LGBMClassifier, lightgbm.LGBMRegressor
+
+
+def unknown(estimator: Any, params: Mapping[str, Any]) -> list[str]:
+    """What neither the estimator names nor the library itself uses, which it prints."""
+    others = {name: params[name] for name in not_named(estimator, params)}
+    if not others:
+        return []
+    lightgbm, numpy = need("lightgbm"), need("numpy")
+    said = io.StringIO()
+    with redirect_stdout(said):
+        try:
+            rows = lightgbm.Dataset(numpy.array([[0.0], [1.0]]), [0.0, 1.0])
+            lightgbm.train({**others, "verbosity": 0}, rows, 1)
+        except (lightgbm.basic.LightGBMError, TypeError, ValueError):  # a value, which is refused when there is data
+            return []
+    return [name for name in re.findall(r"Unknown parameter: (\S+)", said.getvalue()) if name in others]
 
 
 def _watched(setup: Setup, model: Any, watch: Part | None) -> dict[str, Any]:

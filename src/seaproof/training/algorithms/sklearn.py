@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seaproof.training.algorithms import Part, Setup, check_params
+from seaproof.training.algorithms import Part, Setup, check_params, not_named
 from seaproof.training.libraries import need
 
 # Algorithm -> (module, classifier, regressor, what it is given unless model_params says otherwise).
@@ -26,16 +26,16 @@ ESTIMATORS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     ),
 }
 FILE = "model.joblib"
+unknown = not_named
 _MOST_CATEGORIES = 250
 """Of one column, for `linear`: rarer ones share a weight. `boosting` cannot tell more than 255 apart."""
 
 
 def fit(setup: Setup, train: Part, watch: Part | None) -> Pipeline:
     """Fit the estimator that the algorithm stands for, behind the encoders that it needs."""
-    module, classifier, regressor, defaults = ESTIMATORS[setup.algorithm]
-    estimator = getattr(need(module), classifier if setup.classes else regressor)
-    check_params(setup, estimator)
-    params = {**defaults, "random_state": setup.seed, **_stopping(setup), **setup.params}
+    estimator = estimators(setup.algorithm)[0 if setup.classes else 1]
+    check_params(setup.algorithm, setup.task, setup.params)
+    params = {**ESTIMATORS[setup.algorithm][3], "random_state": setup.seed, **_stopping(setup), **setup.params}
     model = estimator(**params)
     pipeline = need("sklearn.pipeline").Pipeline([("columns", _columns(setup)), ("model", model)])
     target = train.target
@@ -44,6 +44,12 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Pipeline:
     weights = {} if train.weights is None else {"model__sample_weight": train.weights}
     pipeline.fit(train.frame, target, **weights)
     return Pipeline(pipeline, setup)
+
+
+def estimators(algorithm: str) -> tuple[Any, Any]:
+    """The classifier and the regressor."""
+    module, classifier, regressor, _ = ESTIMATORS[algorithm]
+    return getattr(need(module), classifier), getattr(need(module), regressor)
 
 
 def wants_rows_to_watch(setup: Setup) -> bool:

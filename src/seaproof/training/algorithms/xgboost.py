@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seaproof.training.algorithms import Part, Setup
+from seaproof.training.algorithms import Part, Setup, check_params, not_named
 from seaproof.training.algorithms.frames import categorical, importance_by_name
 from seaproof.training.libraries import need
 
@@ -16,8 +19,8 @@ _EVERY = 100
 
 def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
     """Fit XGBClassifier or XGBRegressor; it stops early by `watch`."""
-    xgboost = need("xgboost")
-    estimator = xgboost.XGBClassifier if setup.classes else xgboost.XGBRegressor
+    estimator = estimators(setup.algorithm)[0 if setup.classes else 1]
+    check_params(setup.algorithm, setup.task, setup.params)
     params: dict[str, Any] = {"enable_categorical": True, "random_state": setup.seed, "tree_method": "hist"}
     if setup.stopping_rounds:
         params |= {"early_stopping_rounds": setup.stopping_rounds, "n_estimators": 1000}
@@ -31,6 +34,29 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Model:
         verbose=_EVERY if watch else False,
     )
     return Model(model, setup)
+
+
+def estimators(algorithm: str) -> tuple[Any, Any]:
+    """The classifier and the regressor."""
+    xgboost = need("xgboost")
+    return xgboost.XGBClassifier, xgboost.XGBRegressor
+
+
+def unknown(estimator: Any, params: Mapping[str, Any]) -> list[str]:
+    """What neither the estimator names nor the library itself uses, which it says in a warning."""
+    others = {name: params[name] for name in not_named(estimator, params)}
+    if not others:
+        return []
+    xgboost, numpy = need("xgboost"), need("numpy")
+    rows = xgboost.DMatrix(numpy.array([[0.0], [1.0]]), [0.0, 1.0])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            xgboost.train({"verbosity": 1, "validate_parameters": True, **others}, rows, 1)
+        except xgboost.core.XGBoostError:  # a value, which is refused when there is data
+            return []
+    said = " ".join(str(one.message) for one in caught)
+    return [name for name in re.findall(r'"([^"]+)"', said.partition("Parameters:")[2]) if name in others]
 
 
 def wants_rows_to_watch(setup: Setup) -> bool:
