@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def main() -> None:
     megabytes, rounds, only = QUICK if asked.quick else (asked.megabytes, asked.rounds, asked.only.split(","))
     if unknown := sorted(set(only) - set(PARTS)):
         parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    # Whoever ends it ends its servers, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     ours = Rival("seaproof")
     env = ours.install()
     subprocess.run([env / "bin" / "python", HERE / "batch_data.py", DATA, str(megabytes)], check=True)
@@ -78,12 +81,16 @@ def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: in
     model = name if name == "echo" else f"income-{name}"
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": []}
     with rival.serving(model, WORKERS) as server:
-        for _ in range(rounds):
+        for number in range(rounds):
             runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, AT_ONCE]))
             if name != "echo":
                 limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
                 runs["limit"].append(figures(limit))
             runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, part, 1]))
+            show(
+                f"  {name}, round {number + 1}",
+                {f"{side}, s": each[-1]["seconds"] for side, each in runs.items() if each},
+            )
     ours, sdk = middle(runs["ours"]), middle(runs["sdk"])
     rate = data.stat().st_size / ours["seconds"] / 1e6
     sdk_rate = part.stat().st_size / sdk["seconds"] / 1e6

@@ -109,8 +109,42 @@ def mojo(folder: Path) -> None:
     (folder / "train.csv").unlink()
 
 
+def pytorch(folder: Path) -> None:
+    """Three layers of 256, as TorchScript; what they weigh is no matter here."""
+    from own_environments import python_of
+
+    script = (
+        "import sys, torch\nfrom torch.nn import Linear, ReLU\ntorch.manual_seed(0)\n"
+        f"layers = [Linear({COLUMNS}, 256), ReLU(), Linear(256, 256), ReLU(), Linear(256, 1)]\n"
+        "torch.jit.script(torch.nn.Sequential(*layers).eval()).save(sys.argv[1] + '/model.pt')\n"
+    )
+    subprocess.run([python_of("torch"), "-c", script, folder], check=True, capture_output=True)
+    write_columns(folder)
+
+
+FUNCTION = """
+import numpy as np
+
+def predict(columns):
+    score = sum(columns[f"x{number}"] * (number - 10) for number in range(20))
+    return 1 / (1 + np.exp(-score))
+"""
+
+
+def function(folder: Path) -> None:
+    """A logistic function of numpy's."""
+    (folder / "model.py").write_text(FUNCTION)
+    write_columns(folder)
+
+
+def write_columns(folder: Path) -> None:
+    """A schema.json with names for the columns."""
+    fields = [{"name": f"x{number}", "type": "float"} for number in range(COLUMNS)]
+    (folder / "schema.json").write_text(json.dumps({"input": fields, "output": []}))
+
+
 MODELS: dict[str, Callable[[Path], None]] = {
-    made.__name__: made for made in (sklearn, catboost, xgboost, lightgbm, onnx, mojo)
+    made.__name__: made for made in (sklearn, catboost, xgboost, lightgbm, onnx, mojo, pytorch, function)
 }
 
 
@@ -133,7 +167,22 @@ def own_predict(name: str, folder: Path) -> Callable[[Any], Any]:
         from lightgbm import Booster as LightGBM
 
         return LightGBM(model_file=str(folder / "model.txt")).predict
+    if name == "function":
+        space: dict[str, Any] = {}
+        exec(FUNCTION, space)
+        return lambda rows: space["predict"]({f"x{number}": rows[:, number] for number in range(COLUMNS)})
     import numpy as np
+
+    if name == "pytorch":
+        import torch
+
+        module = torch.jit.load(str(folder / "model.pt"))
+
+        def forward(rows: Any) -> Any:
+            with torch.inference_mode():
+                return module(torch.from_numpy(rows.astype(np.float32))).numpy()[:, 0]
+
+        return forward
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -147,19 +196,20 @@ def library(name: str, folder: Path, seconds: float) -> None:
     """In a process of its own: rows per second of the library, as JSON."""
     import io
 
-    import pandas
-
     predict = own_predict(name, folder)
     rows = table()[0][:ROWS]
     text = (folder.parent / "rows.csv").read_bytes()
     found = {
         "array": ROWS * per_second(lambda: predict(rows), seconds),
-        "csv": ROWS
-        * per_second(
-            lambda: "\n".join(map(str, predict(pandas.read_csv(io.BytesIO(text), header=None).to_numpy()))), seconds
-        ),
         "row": per_second(lambda: predict(rows[:1]), seconds),
     }
+    if name != "pytorch":  # whose environment has no pandas
+        import pandas
+
+        def of_csv() -> str:
+            return "\n".join(map(str, predict(pandas.read_csv(io.BytesIO(text), header=None).to_numpy())))
+
+        found["csv"] = ROWS * per_second(of_csv, seconds)
     print(json.dumps(found))
 
 
@@ -197,6 +247,17 @@ def children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+OWN = {"mojo": "h2o", "pytorch": "torch"}
+"""Formats whose library has an environment of its own."""
+
+
+def environment_of(name: str) -> str:
+    """The Python of that environment."""
+    from own_environments import python_of
+
+    return str(python_of(OWN[name]))
+
+
 def free_port() -> int:
     from container_process import free_port as free
 
@@ -228,10 +289,12 @@ def main() -> None:
             (root / "rows.csv").write_bytes((bodies / "rows.csv").read_bytes())
             (folder.parent / "rows.csv").write_bytes((bodies / "rows.csv").read_bytes())
             python, environment = sys.executable, dict(ONE_THREAD)
+            if name in OWN:
+                python = environment_of(name)
             if name == "mojo":
-                from own_environments import genmodel, python_of
+                from own_environments import genmodel
 
-                python, environment["SEAPROOF_JAVA_JAR"] = str(python_of("h2o")), str(genmodel())
+                environment["SEAPROOF_JAVA_JAR"] = str(genmodel())
             with served(root, python, **environment) as container:
                 line(name, compare(name, folder, bodies, container, seconds))
 
@@ -248,7 +311,7 @@ def compare(name: str, folder: Path, bodies: Path, container: Any, seconds: floa
         "served row": ("row.csv", "text/csv", 64),
     }
     if name == "mojo":
-        del sent["served npy"]  # the environment that serves it here has what a MOJO needs, and no more
+        del sent["served npy"]  # PredictCsv, which it is compared with, reads CSV
     found: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for what, (body, kind, connections) in sent.items():
@@ -263,7 +326,8 @@ def compare(name: str, folder: Path, bodies: Path, container: Any, seconds: floa
 
 def beside(name: str, folder: Path, seconds: float) -> dict[str, float]:
     """The library in a process of its own."""
-    command = [sys.executable, __file__, "--library", name, str(folder), str(seconds / 2)]
+    python = environment_of(name) if name in OWN else sys.executable
+    command = [python, __file__, "--library", name, str(folder), str(seconds / 2)]
     done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True, capture_output=True, text=True)
     rates: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return rates

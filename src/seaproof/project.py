@@ -157,7 +157,11 @@ def load_project(path: Path) -> Project:
     except FileNotFoundError:
         raise ProjectError("there is no such file", where=str(path), next_step="`seaproof init` writes one.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ProjectError(f"it cannot be read as TOML: {error}", where=str(path)) from error
+        raise ProjectError(
+            f"it cannot be read as TOML: {error}",
+            where=str(path),
+            next_step="Mend it there: a text stands in quotes, a key once in its table, a list in brackets.",
+        ) from error
     root = path.absolute().parent
     top = Table(given, str(path), "")
     project = top.table("project")

@@ -111,6 +111,21 @@ def _marks(text: str, name: str) -> list[str]:
     return re.findall(rf"@pytest\.mark\.{name}\(([^)]*)\)", text)
 
 
+def test_what_ship_would_send_is_checked_before_it_is_sent(tmp_path: Path):
+    folder(tmp_path, serve=server(), Dockerfile="FROM scratch\nCOPY serve /usr/bin/serve\n")
+    folder(tmp_path / "model", weights_bin="1")
+    table = '[project]\nname = "flowers"\nimage = "it"\n[images.it]\nfolder = "."\n[ship]\nregion = "eu-west-1"\n'
+    source = '[ship.model]\nsource = "model"\n[ship.endpoint]\ninstance_type = "%s"\n'
+    words = (str(tmp_path), "--fast", "--driver", "process", "--only", "SP045,SP039")
+
+    (tmp_path / "seaproof.toml").write_text(table + source % "ml.m5.large")
+    good = check(*words, "--json")
+    assert {r["id"]: r["outcome"] for r in json.loads(good.stdout)["results"]} == {"SP045": "passed", "SP039": "passed"}
+    (tmp_path / "seaproof.toml").write_text(table + source % "ml.m5.huge")
+    bad = check(*words)
+    assert (bad.returncode, "'ml.m5.huge' is none of the" in bad.stdout) == (1, True)
+
+
 def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
     import socket
 

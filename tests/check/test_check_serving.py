@@ -320,6 +320,12 @@ def test_a_server_that_fails_for_two_at_once_is_found(tmp_path: Path):
     ) + INVOKE
 
     assert found(tmp_path, "SP101", server(invoke=fragile))[0] == FAILED
+    queues = (
+        "lock = globals().setdefault('lock', threading.Lock())\n        with lock: time.sleep(0.7)\n        " + INVOKE
+    )
+    assert found(tmp_path, "SP101", server(invoke=queues), invocation_seconds=1.7)[1].endswith(
+        "about 3 at once break the 1.7 s"
+    )
 
 
 @pytest.mark.bad("SP138")

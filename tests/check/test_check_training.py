@@ -134,6 +134,8 @@ def test_a_job_that_trips_over_its_checkpoints_is_found(tmp_path: Path):
     broken = CHECKPOINTS.replace("step = int(kept.read_text())", "step = int('x')")
 
     assert found(tmp_path, program(work=broken), "SP104")[0] == FAILED
+    forgets = CHECKPOINTS.replace("int(kept.read_text()) if kept.exists() else 0", "0")
+    assert found(tmp_path, program(work=forgets), "SP104")[1].endswith("reads none of them, and begins anew")
     assert found(tmp_path, program(), "SP104")[0] == NOT_APPLICABLE
 
 

@@ -70,6 +70,19 @@ def test_half_a_model_must_not_be_served(tmp_path: Path):
     assert play(tmp_path / "b", "half-a-model", server()).verdict == UNPLAYED
 
 
+def test_a_project_is_trained_before_it_is_played(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows").write_text("1")
+    table = '[project]\nimage = "it"\n[images.it]\nfolder = "."\n[training.channels]\ntraining = "data"\n'
+    (tmp_path / "seaproof.toml").write_text(table)
+    folder(tmp_path, train="#!/bin/sh\ncp /opt/ml/input/data/training/rows /opt/ml/model/weights\n")
+
+    assert play(tmp_path, "throttled", server(start="open('/opt/ml/model/weights')")).verdict == GOOD
+    folder(tmp_path, train="#!/bin/sh\nexit 1\n")
+    dies = play(tmp_path, "throttled", server(start="open('/opt/ml/model/weights')"))
+    assert (dies.verdict, "No such file or directory" in dies.sentence) == (UNPLAYED, True)
+
+
 def test_an_unknown_scene_is_named_with_those_that_are_there(tmp_path: Path):
     with pytest.raises(SeaproofError, match="there is no scene 'rain'"):
         play(tmp_path, "rain", server())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
 from container_process import SOURCE, Container, Reply, free_port, soon
 
+from seaproof.cli.pack import command as pack
 from seaproof.control.archives import unpack
 
 __all__ = ["SOURCE", "Container", "Reply", "free_port", "soon"]  # and what is defined here
@@ -78,15 +77,12 @@ def model_folder(root: Path) -> Path:
     return folder
 
 
-def packed(trained: Path, root: Path) -> list[str]:
+def packed(trained: Path, root: Path) -> None:
     """What a library saved, as hosting gives it to the container: through `seaproof pack`, and unpacked where the
-    container of `root` finds its model. The members of the archive."""
-    command = [sys.executable, "-m", "seaproof.cli", "pack", str(trained), "-o", str(root / "model.tar.gz"), "--json"]
-    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    unpack(root / "model.tar.gz", model_folder(root))
-    members: list[str] = json.loads(done.stdout)["members"]
-    return members
+    container of `root` finds its model."""
+    archive = root / "model.tar.gz"
+    pack.main([str(trained), "-o", str(archive)], standalone_mode=False)
+    unpack(archive, model_folder(root))
 
 
 def csv_text(columns: Mapping[str, Sequence[Any]], names: Sequence[str] = (), *, header: bool = True) -> str:

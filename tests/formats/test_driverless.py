@@ -61,7 +61,31 @@ def test_a_pipeline_is_scored_by_the_users_own_runtime(jar: Path, tmp_path: Path
         assert answered == {"letters": ["4.0", "4.0", "0.0"], "sum": ["44.5", "1.0", "20.0"]}
         assert plain.json == [[4.0, 44.5]]
         assert container.get("/model/id").body == b"stub-uuid"
-        assert container.send("POST", "/model/contribution", table(given)).status == 501
+        explained = container.send("POST", "/model/contribution", table(given)).json
+        assert explained["features"] == ["contrib_plan", "contrib_bias"]
+        assert explained["contributionByOutputGroup"] == [
+            {"outputGroup": "sum", "contributions": [["4.0", "44.5"], ["4.0", "1.0"], ["0.0", "20.0"]]}
+        ]
+        assert "CONTRIBUTION_ORIGINAL" in container.get("/model/capabilities").json
+        four = {name: [*cells, cells[0]] for name, cells in given.items()}  # of which the stub says that it cannot
+        refused = container.send("POST", "/model/contribution", table(four))
+        assert refused.status == 501
+        assert "no Shapley values today" in refused.json["detail"]
+
+
+def test_contributions_of_several_classes_are_grouped_by_class(jar: Path, tmp_path: Path) -> None:
+    (model_folder(tmp_path) / "pipeline.mojo").write_bytes(b"its format is the vendor's, and it is a longer one")
+    given = {"age": [1.5], "visits": [3], "plan": ["paid"]}
+    environment = {"SEAPROOF_JAVA_JAR": str(jar), "DRIVERLESS_AI_LICENSE_KEY": "a-valid-key"}
+    with served(tmp_path, str(python_of("h2o")), **environment) as container:
+        explained = container.send("POST", "/model/contribution", table(given)).json
+
+    assert explained["features"] == ["contrib_plan", "contrib_bias"]
+    assert explained["contributionByOutputGroup"] == [
+        {"outputGroup": "a", "contributions": [["4.0", "4.5"]]},
+        {"outputGroup": "b", "contributions": [["4.5", "4.0"]]},
+        {"outputGroup": "c", "contributions": [["4.0", "4.0"]]},
+    ]
 
 
 @pytest.mark.parametrize("place", ["ml/model", "."])

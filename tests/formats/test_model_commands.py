@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -210,12 +211,24 @@ def test_a_project_for_a_saved_model_needs_nothing_more(saved: Path) -> None:
     assert "Next: cd pair && seaproof serve --model model" in done.stdout
     requirements = (saved / "pair" / "requirements.txt").read_text()
     assert f"catboost=={catboost.__version__}" in requirements
+    assert "orjson" in requirements
     assert "CatBoost" in (saved / "pair" / "Dockerfile").read_text()
     again = run(saved, "init", "pair", "--model", "model.cbm", code=1)
     assert "init overwrites nothing" in again.stderr
     wrong = run(saved, "init", "other", "--model", "schema.json", code=1)
     assert "no model that can be served" in wrong.stderr
     assert not (saved / "other" / "model").exists()
+
+
+def test_a_project_for_a_mojo_says_which_jar_to_bring(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("model.ini", "[info]\n")
+    done = run(tmp_path, "init", "mojo", "--model", "model.zip")
+    dockerfile = (tmp_path / "mojo" / "Dockerfile").read_text()
+
+    assert "Put the MOJO's runtime beside the Dockerfile: h2o-genmodel.jar" in done.stdout
+    assert "default-jre-headless" in dockerfile
+    assert "COPY *.jar /opt/program/" in dockerfile
 
 
 def models_of_three(folder: Path) -> dict[str, tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -386,8 +387,13 @@ def test_the_page_explains_the_model_without_a_script(container: Container) -> N
 
     assert reply.headers["content-type"].startswith("text/html")
     assert "<script" not in page
-    for text in ("churn-7", "churned", "age", "free, paid", "probability_yes", "/model/score?file="):
+    for text in ("churn-7", "churned", "age", "free, paid", "probability_yes", "/model/score?file=", "whole number"):
         assert text in page
+    said = container.invoke(json.dumps({"age": "0.0", "plan": "free", "active": "False", "visits": "0"})).body.decode()
+    assert escape(said) in page
+    assert f"http://127.0.0.1:{container.port}/invocations" in page
+    strange = container.send("GET", "/docs", headers={"Host": "evil'; rm -rf /"}).body.decode()
+    assert "evil" not in strange
 
 
 # Plain CSV and JSON beside it.

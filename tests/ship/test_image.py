@@ -96,7 +96,7 @@ def test_build_works_without_credentials_and_push_fails_loudly(named: Path, tmp_
 
 @pytest.mark.docker
 def test_a_build_that_fails_fails_the_command(named: Path, account: Account):
-    (named / "Dockerfile").write_text(DOCKERFILE + "RUN echo oh no && false\n")
+    (named / "Dockerfile").write_text(DOCKERFILE + "RUN printf '\\033[31moh no\\033[0m\\n' && false\n")
     built = seaproof(named, account.url, "build")
     pushed = seaproof(named, account.url, "push")
 
@@ -105,6 +105,8 @@ def test_a_build_that_fails_fails_the_command(named: Path, account: Account):
     assert "the image was not built" in built.stderr
     assert pushed.returncode == 1
     assert "step 1 of 2 failed, build image" in pushed.stderr
+    assert "Say `seaproof push` again" in pushed.stderr
+    assert "\x1b" not in built.stderr + pushed.stderr
 
 
 @pytest.mark.docker

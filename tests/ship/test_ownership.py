@@ -193,24 +193,12 @@ def test_linked_folders_are_sent_and_what_cannot_be_sent_is_told(project: Projec
     fresh_copy(data, tmp_path / "elsewhere")
     (data / "linked").symlink_to(tmp_path / "elsewhere")
     sent = [step.title.split()[1] for step in planned(project, account).steps if step.source]
-    said = []
-    for name, make in (
-        ("nothing", lambda path: path.symlink_to("nowhere")),
-        ("pipe", os.mkfifo),
-        ("loop", lambda path: path.symlink_to(data)),
-        (os.fsdecode(b"caf\xe9.csv"), lambda path: path.write_text("a,1\n")),
-    ):
-        make(data / name)
-        with pytest.raises(SeaproofError) as refused:
-            planned(project, account)
-        said.append(f"{refused.value.what} {refused.value.where}")
-        (data / name).unlink()
+    (data / "nothing").symlink_to("nowhere")
+    done = seaproof(project.root, account.url, "plan")
 
     assert sent == ["linked/train.csv", "train.csv"]
-    assert "a link to nothing lies among the data" in said[0]
-    assert "no file that can be sent" in said[1]
-    assert "a link leads back into the folder" in said[2]
-    assert r"is no UTF-8, as names in S3 are caf\udce9.csv" in said[3]
+    assert done.returncode == 1
+    assert "a link to nothing lies among the data" in done.stderr
 
 
 def test_many_files_are_sent_side_by_side_and_taken_back_together(project: Project, account: Account):

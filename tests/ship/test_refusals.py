@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from seaproof.ship import builder, execute, refusals, waiting
 from seaproof.ship.plan import Call, Plan, Step
 from seaproof.ship.target import Target
 
+CREATED = datetime.fromtimestamp(1_795_900_000, timezone.utc)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/r"
 
 
@@ -126,7 +128,11 @@ def test_an_endpoint_that_fails_shows_its_reason_its_log_and_the_cause(project: 
     logs = account.client("logs")
     logs.create_log_group(logGroupName="/aws/sagemaker/Endpoints/e")
     logs.create_log_stream(logGroupName="/aws/sagemaker/Endpoints/e", logStreamName="AllTraffic/i-1")
-    events = [{"timestamp": 1_795_900_000_000, "message": "ImportError: no module named scipy"}]
+    made = int(CREATED.timestamp() * 1000)
+    events = [
+        {"timestamp": made - 1, "message": "of an earlier endpoint of that name"},
+        {"timestamp": made + 1, "message": "ImportError: no module named scipy"},
+    ]
     logs.put_log_events(logGroupName="/aws/sagemaker/Endpoints/e", logStreamName="AllTraffic/i-1", logEvents=events)
     target.clients["logs"] = logs
     watcher = Quiet()
@@ -136,6 +142,7 @@ def test_an_endpoint_that_fails_shows_its_reason_its_log_and_the_cause(project: 
     assert reason in str(caught.value)
     assert "`seaproof check` says why" in str(caught.value)
     assert watcher.said[-1] == "ImportError: no module named scipy"
+    assert "of an earlier endpoint of that name" not in watcher.said
     assert isinstance(caught.value.__cause__, waiting.EndedBadly)
 
 
@@ -261,7 +268,7 @@ def job(name: str, status: str, **more: Any) -> dict[str, Any]:
         "AlgorithmSpecification": JOB["AlgorithmSpecification"],
         "ResourceConfig": JOB["ResourceConfig"],
         "StoppingCondition": JOB["StoppingCondition"],
-        "CreationTime": 1_795_900_000,
+        "CreationTime": CREATED,
         **more,
     }
 
@@ -272,7 +279,7 @@ def described(status: str, **more: Any) -> dict[str, Any]:
         "EndpointArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/e",
         "EndpointConfigName": "c",
         "EndpointStatus": status,
-        "CreationTime": 1_795_900_000,
-        "LastModifiedTime": 1_795_900_000,
+        "CreationTime": CREATED,
+        "LastModifiedTime": CREATED,
         **more,
     }

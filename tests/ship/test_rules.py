@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ship_lab import ACCOUNT, FILE, REGION, project_in, seaproof
 
-from seaproof.errors import ProjectError
+from seaproof.errors import ArchiveError, ProjectError
 from seaproof.settings import Settings
 from seaproof.ship import blank, drawing, shipment
 
@@ -130,6 +132,43 @@ def test_an_image_of_another_region_is_found_when_the_plan_is_drawn(tmp_path: Pa
 
     assert "is of ECR in us-east-1, and eu-west-1 pulls from its own region alone" in str(caught.value)
     assert "[ship.image]: " in str(caught.value)
+
+
+def test_an_image_is_built_before_anything_is_made(tmp_path: Path):
+    project = project_in(
+        tmp_path / "p",
+        FILE.partition("[ship.image]")[0]
+        + '[ship.image]\nplatform = "linux/arm64"\n[ship.endpoint]\ninstance_type = "ml.m6g.large"\n',
+    )
+    project.root.joinpath("Dockerfile").write_text("FROM scratch\n")
+    draft = blank.whole(project, Settings(), shipment.read(project), ACCOUNT, REGION)
+    plans = [drawing.image_alone(draft), drawing.training_alone(replace(draft, steps=[]))]
+
+    assert [str(step.call) for step in plans[0].steps] == ["docker:Build", "ecr:CreateRepository", "docker:Push"]
+    assert plans[0].steps[-1].call.request["platform"] == "linux/arm64"
+    assert [str(step.call) for step in plans[1].steps][2:4] == ["docker:Push", "s3:CreateBucket"]
+
+
+UNPACKABLE = {
+    "data/train.csv": "source = 'data/train.csv'",
+    "linked.tar.gz": "source = 'linked.tar.gz'",
+    "linked": "source = 'linked'",
+}
+
+
+@pytest.mark.parametrize("source", UNPACKABLE)
+def test_a_model_that_sagemaker_would_not_unpack_is_not_sent(tmp_path: Path, source: str):
+    root = tmp_path / "p"
+    (root / "linked").mkdir(parents=True)
+    (root / "linked" / "away").symlink_to("/etc/hostname")
+    with tarfile.open(root / "linked.tar.gz", "w:gz") as archive:
+        archive.add(root / "linked" / "away", "away")
+    with pytest.raises(ArchiveError) as caught:
+        _drawn(tmp_path, f'{FILE}[ship.model]\nsource = "{source}"\n')
+
+    assert "SageMaker would refuse it" in str(caught.value)
+    assert UNPACKABLE[source] in caught.value.where
+    assert caught.value.next_step
 
 
 def _drawn(folder: Path, text: str) -> None:

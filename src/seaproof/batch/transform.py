@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from seaproof.batch.engine import Map
+from seaproof.batch.failures import placed, unreadable, unwritable
 from seaproof.batch.journal import Part
 from seaproof.batch.payload import Failure, Outcome, Payload, payload_of
-from seaproof.batch.records import cells
 from seaproof.batch.source import Source
 from seaproof.batch.split import first_record_end, splitter
-from seaproof.batch.work import BAD_LIMIT, unreadable
+from seaproof.batch.work import BAD_LIMIT
 from seaproof.errors import SeaproofError
 
 
@@ -185,7 +185,7 @@ def _take(run: _Run, outcome: Outcome, listener: Listener) -> None:
     if run.failure is None:
         try:
             if outcome.failure is not None:
-                run.failure = _placed(outcome, run)
+                run.failure = placed(outcome, run.part.mark, run.header_lines, run.source)
             elif outcome.last:
                 _finish(run)
             else:
@@ -250,45 +250,3 @@ def _keep(run: _Run) -> None:
 def _close(run: _Run) -> None:
     if run.source is not None:
         run.source.close()
-
-
-def _placed(outcome: Outcome, run: _Run) -> Failure:
-    """The failure with the place in the object."""
-    failure = outcome.failure
-    assert failure is not None
-    if outcome.last:
-        return failure
-    mark = run.part.mark
-    line = run.header_lines + mark.records + 1
-    to = f" to {outcome.stop:,}" if outcome.stop > mark.offset else ""
-    failure.header_suspected = outcome.number > 0 and not run.header_lines and _seems_to_have_header(run.source)
-    place = f"request {outcome.number + 1} of the object: from record {line:,}, bytes {mark.offset:,}{to}"
-    failure.reason = f"{failure.reason} ({place})"
-    return failure
-
-
-def _seems_to_have_header(source: Source | None) -> bool:
-    """Whether the first line has no number, and the second has: only a guess, for advice."""
-    if source is None or not source.lazy:
-        return False
-    lines = source.read(0, 64 * 1024).split(b"\n")
-    if len(lines) < 3:
-        return False
-    first, second = ([_is_number(cell) for cell in cells(line)] for line in lines[:2])
-    return not any(first) and any(second)
-
-
-def _is_number(cell: bytes) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def unwritable(error: SeaproofError | OSError) -> Failure:
-    """The output cannot be written."""
-    text = str(error) if isinstance(error, SeaproofError) else f"{error.strerror or error}"
-    return Failure(
-        "InternalServerError", [f"Unable to write the output: {text}"], f"the output cannot be written: {text}"
-    )

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seaproof.batch import records
+from seaproof.batch.failures import explain, unreadable
 from seaproof.batch.payload import Bad, ChunkedBody, Failure, Outcome, Payload, RecordError, SendFailed
 from seaproof.batch.records import Processing
-from seaproof.batch.split import FramingError
 from seaproof.errors import SeaproofError
 
 Send = Callable[["bytes | ChunkedBody"], bytes]
@@ -61,28 +61,6 @@ def run(job: Job, send: Send, payload: Payload, stopped: Callable[[], bool] = la
     except (SeaproofError, OSError) as error:
         done.failure = unreadable(error)
     return done
-
-
-def unreadable(error: SeaproofError | OSError) -> Failure:
-    """The input cannot be read on."""
-    if isinstance(error, FramingError):
-        return Failure("ClientError", [f"ClientError: {error}"], str(error), unreadable=True)
-    text = str(error) if isinstance(error, SeaproofError) else f"{error.strerror or error}"
-    lines = [f"Unable to read the input: {text}"]
-    return Failure("ClientError", lines, f"the input cannot be read: {text}", unreadable=True)
-
-
-def explain(error: SendFailed | RecordError) -> Failure:
-    """Why an object fails, in the platform's words and in ours."""
-    if isinstance(error, RecordError):
-        return Failure(
-            "ClientError", [f"ClientError: {error.what}"], f"record {error.index + 1} of a request: {error.what}"
-        )
-    kind = "ClientError" if error.is_clients else "AlgorithmError"
-    lines = [error.what]
-    if error.body:
-        lines += ["", "Message:", *error.body.splitlines()]
-    return Failure(kind, lines, f"{error}{f'. {error.detail}' if error.detail else ''}", status=error.status)
 
 
 @dataclass

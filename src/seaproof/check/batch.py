@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.run import describe_problem
-from seaproof.check.startup import running, start_once, startup
+from seaproof.check.startup import comes_up, running, startup
 from seaproof.check.subject import Subject
 from seaproof.check.traffic import answered, known_payload, shown
 from seaproof.contract import environ
@@ -91,9 +91,7 @@ def healthy_as_a_batch_job(subject: Subject) -> Iterator[Finding]:
     if subject.target.address:
         raise Unchecked("a container that runs already is not started", blocks=False)
     subject.lab.say("starting it with the variables of a batch job")
-    again = start_once(subject, subject.lab.model_root(), environment=_VARIABLES, steady=False)
-    if again.run is not None:
-        again.run.stop(0)
+    again = comes_up(subject, environment=_VARIABLES)
     if not again.healthy:
         told = Evidence("environment", " ".join(f"{name}={value}" for name, value in _VARIABLES.items()))
         yield fail("it does not become healthy with the variables of a batch job", told, *again.evidence())

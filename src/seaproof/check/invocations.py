@@ -185,6 +185,8 @@ def many_at_once_are_answered(subject: Subject) -> Iterator[Finding]:
             told = Evidence(f"{level} at once", f"{len(problems)} of {level}: {problems[0]} ({given:g} s); {alone}")
             refused = "503" in problems[0] or "429" in problems[0]
             cause = f"of {level} requests at once, {len(problems)} are not answered with 2xx"
+            if measured[-1][1] > given and (breaks := _breaking(measured[:-1], limit) or level):
+                cause = f"{cause}: about {min(breaks, level)} at once break the {limit:g} s"
             yield warn(cause, told) if refused or level > 8 else fail(cause, told)
             break
         if time.monotonic() - begun + 2 * measured[-1][1] > _LEVEL_BUDGET:
@@ -207,7 +209,7 @@ def _breaking(measured: list[tuple[int, float]], limit: float) -> int:
     if over:
         return over[0]
     (first, base), (level, seconds) = measured[0], measured[-1]
-    if level == first or seconds < 2 * base:
+    if level == first or seconds < 1.5 * base:
         return 0  # it does not queue yet
     per_request = (seconds - base) / (level - first)
     return int(level + (limit - seconds) / per_request) + 1

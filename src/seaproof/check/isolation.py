@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seaproof.check.check import RUN, SERVING, STATIC, Evidence, Finding, Unchecked, check, fail, warn
-from seaproof.check.startup import start_once, startup
+from seaproof.check.startup import comes_up, ends, startup
 from seaproof.check.subject import Subject
 
 _RESERVED = (
@@ -130,9 +130,7 @@ def _with(subject: Subject, said: str, cause: str, **changes: Any) -> Iterator[F
     if not subject.lab.isolates:
         raise Unchecked("this needs namespaces or Docker", next_step="Use --driver docker.")
     subject.lab.say(f"starting it {said}")
-    again = start_once(subject, subject.lab.model_root(), **changes)
-    if again.run is not None:
-        again.run.stop(0)
+    again = comes_up(subject, **changes)
     if not again.healthy:
         yield fail(cause, *again.evidence())
 
@@ -180,15 +178,9 @@ def no_rights_are_needed(subject: Subject) -> Iterator[Finding]:
         raise Unchecked(
             "namespaces are not allowed here, so no rights are taken away", next_step="Use --driver docker."
         )
-    healthy, logs = True, []
-    if subject.serves():
-        started = startup(subject)
-        healthy = started.healthy
-        logs.append(started.log)
-    if (trained := subject.lab.has("training")) is not None:
-        healthy = healthy and trained.completed
-        logs.append(trained.log)
-    for log in logs:
+    trained = subject.lab.has("training")
+    healthy = (not subject.serves() or startup(subject).healthy) and (trained is None or trained.completed)
+    for _, _, log in ends(subject):
         lines = [line for line in _NOT_PERMITTED.findall(log) if _PRIVILEGED.search(line) or "EPERM" in line]
         if lines:
             told = Evidence("it said", "\n".join(line.strip() for line in lines[:5]))

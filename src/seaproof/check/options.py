@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MIB = 1024 * 1024
 
@@ -96,6 +97,10 @@ class Options:
     sharded: tuple[str, ...] = ()
     """Channels that are dealt out to the hosts (ShardedByS3Key); `*` is all of them."""
     driver: str = "auto"
+    drafted: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Requests beside those that the target names, as operation and body: what `seaproof ship` would send."""
+    undrafted: str = ""
+    """Why `seaproof ship` could not send anything; empty where it could, or where nothing is to be shipped."""
 
     def shards(self, channel: str) -> bool:
         """Whether this channel is dealt out to the hosts."""

@@ -10,7 +10,7 @@ from seaproof.check.archive import missing_file
 from seaproof.check.check import RUN, SERVING, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.entry import interpreter_is_there, program_is_executable, program_is_found
 from seaproof.check.resources import CRASHES
-from seaproof.check.startup import Startup, start_once, startup
+from seaproof.check.startup import Startup, comes_up, startup
 from seaproof.check.subject import Subject
 from seaproof.contract import environ, http
 
@@ -67,11 +67,7 @@ def listens_on_the_port_told(subject: Subject) -> Iterator[Finding]:
         raise Unchecked("without namespaces it is always given a port", blocks=False)
     subject.lab.say("starting it on another port")
     port = 20000 + secrets.randbelow(20000)
-    again = start_once(
-        subject, subject.lab.model_root(), environment={environ.BIND_TO_PORT: str(port)}, port=port, steady=False
-    )
-    if again.run is not None:
-        again.run.stop(0)
+    again = comes_up(subject, environment={environ.BIND_TO_PORT: str(port)}, port=port)
     if not again.healthy:
         told = Evidence("environment", f"{environ.BIND_TO_PORT}={port}")
         yield fail(f"it does not answer on port {port}, which it was told", told, *again.evidence())

@@ -13,15 +13,18 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from seaproof.check.check import Unchecked
+from seaproof.check.files import find_program
 from seaproof.check.options import Options, Payload
 from seaproof.check.run import Run, describe_problem
 from seaproof.check.startup import Startup, start_once
 from seaproof.check.subject import Subject
 from seaproof.check.traffic import known_payload
+from seaproof.check.training_run import train_once
 from seaproof.errors import HttpError, SeaproofError
 
 GOOD, BAD, UNPLAYED = "good", "bad", "not played"
 CLIENTS = 4
+_WHY = "`seaproof check` says why, and what to do."
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ class Stage:
         """A fresh container that is healthy; Unchecked where it does not become so."""
         found = self.start(**changes)
         if not found.healthy or found.run is None:
-            raise Unchecked(f"the container did not become healthy ({found.kind}); `seaproof check` says why")
+            last = next((line for line in reversed(found.log.splitlines()) if line.strip()), "")
+            said = f": {last.strip()[:120]}" if last else ""
+            raise Unchecked(f"the container did not become healthy ({found.kind}{said})", next_step=_WHY)
         return found.run
 
     def clear(self) -> None:
@@ -173,6 +178,8 @@ def rehearse(
         options = complete(options, found)
         with closing(Lab(found, options, say)) as lab:
             subject = Subject(found, options, lab)
+            if options.model is None and options.channels and _trains(subject):
+                train_once(subject)  # its model is what is served, as on the platform
             try:
                 payload = known_payload(subject)
             except Unchecked as error:
@@ -180,6 +187,14 @@ def rehearse(
             return [_play(name, Stage(subject, payload)) for name in chosen or tuple(SCENES)]
     finally:
         found.close()
+
+
+def _trains(subject: Subject) -> bool:
+    """Whether there is a `train` to be run."""
+    given = subject.target.program
+    config = subject.config()
+    found = find_program(subject.files(), "train", config.path, config.workdir)
+    return bool(found or config.entrypoint or (given and given.train))
 
 
 def _play(name: str, stage: Stage) -> Played:

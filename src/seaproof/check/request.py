@@ -33,6 +33,9 @@ def _requests(subject: Subject, *operations: str) -> list[Request]:
     sources="API model of botocore",
 )
 def request_is_valid(subject: Subject) -> Iterator[Finding]:
+    if subject.options.undrafted:
+        yield fail(subject.options.undrafted, place=str(subject.target.project.file) if subject.target.project else "")
+        return
     for request in _requests(subject):
         names = set(spec.operations().values())
         if request.operation not in names:

@@ -20,7 +20,7 @@ from seaproof.check.check import (
 )
 from seaproof.check.files import follow
 from seaproof.check.options import GPU_FAMILIES, INSTANCE_MEMORY, instance_memory
-from seaproof.check.startup import running, startup
+from seaproof.check.startup import ends, running, startup
 from seaproof.check.subject import Subject
 
 MIB = 1024 * 1024
@@ -64,15 +64,7 @@ _RESERVE = 0.85
 )
 def memory_is_enough(subject: Subject) -> Iterator[Finding]:
     limit = subject.options.memory
-    starts = []
-    if subject.serves():
-        started = startup(subject)
-        starts.append(("serve", started.first or started))
-    trained = subject.lab.has("training")
-    for verb, exit, log in [
-        *((verb, found.exit or (found.run.exit() if found.run else None), found.log) for verb, found in starts),
-        *([("train", trained.exit, trained.log)] if trained else []),
-    ]:
+    for verb, exit, log in ends(subject):
         killed = re.search(r"[^\n]*(?:was sent SIGKILL|OutOfMemoryError|MemoryError|Cannot allocate memory)[^\n]*", log)
         if exit is not None and (exit.out_of_memory or (exit.code == 137 and killed)):
             needs = _needed(subject) if verb == "serve" else ""
@@ -105,13 +97,7 @@ def _needed(subject: Subject) -> str:
     sources="ex#842",
 )
 def no_native_crash(subject: Subject) -> Iterator[Finding]:
-    ends = []
-    if subject.serves():
-        started = startup(subject)
-        ends.append(("serve", (started.first or started).exit, started.log))
-    if (trained := subject.lab.has("training")) is not None:
-        ends.append(("train", trained.exit, trained.log))
-    for verb, exit, log in ends:
+    for verb, exit, log in ends(subject):
         if exit is not None and exit.code in CRASHES:
             yield fail(
                 f"`{verb}` ended with {exit.code}: {CRASHES[exit.code]}",
@@ -187,10 +173,7 @@ def no_driver_in_the_image(subject: Subject) -> Iterator[Finding]:
 def gpu_is_not_needed(subject: Subject) -> Iterator[Finding]:
     if subject.options.instance_type.startswith(GPU_FAMILIES):
         raise Unchecked("there is no GPU here", blocks=False)
-    logs = [startup(subject).log] if subject.serves() else []
-    if (trained := subject.lab.has("training")) is not None:
-        logs.append(trained.log)
-    for log in logs:
+    for _, _, log in ends(subject):
         if found := re.search(r"[^\n]*(?:libcuda\.so|libnvidia-ml|No CUDA GPUs|CUDA driver)[^\n]*", log):
             told = Evidence("it said", found[0].strip())
             cause = f"it asks for a GPU, and {subject.options.instance_type} has none"

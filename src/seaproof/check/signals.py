@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seaproof.check.check import RUN, SERVING, Evidence, Finding, Unchecked, check, fail, warn
-from seaproof.check.startup import running, start_once
+from seaproof.check.startup import comes_up, running
 from seaproof.check.subject import Subject
 
 _QUICK = 2.0
@@ -56,8 +56,6 @@ def starts_again(subject: Subject) -> Iterator[Finding]:
         raise Unchecked("a container that runs already is not stopped", blocks=False)
     subject.lab.say("starting it again in what it left behind")
     run.stop(subject.options.stop_seconds)
-    found = start_once(subject, run.opt_ml, steady=False)
-    if found.run is not None:
-        found.run.stop(0)
+    found = comes_up(subject, run.opt_ml)
     if not found.healthy:
         yield fail("it does not come up a second time in the /opt/ml that the first start left", *found.evidence())

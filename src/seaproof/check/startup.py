@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from seaproof.check.check import Evidence, Unchecked
@@ -124,6 +125,26 @@ def start_once(
     except StartFailed as error:
         return Startup("not-executed", problem=error, log=str(error), patience=patience)
     return await_healthy(run, patience, steady=steady)
+
+
+def comes_up(subject: Subject, opt_ml: Path | None = None, **changes: Any) -> Startup:
+    """As `start_once` with the model in a fresh /opt/ml, or in the one given; it is stopped again at once."""
+    found = start_once(subject, opt_ml or subject.lab.model_root(), steady=False, **changes)
+    if found.run is not None:
+        found.run.stop(0)
+    return found
+
+
+def ends(subject: Subject) -> list[tuple[str, Exit | None, str]]:
+    """How each program that was started ended, if it did, and what it said: `serve`, and `train` where it was run."""
+    found: list[tuple[str, Exit | None, str]] = []
+    if subject.serves():
+        started = startup(subject)
+        seen = started.first or started
+        found.append(("serve", seen.exit or (seen.run.exit() if seen.run else None), seen.log))
+    if (trained := subject.lab.has("training")) is not None:
+        found.append(("train", trained.exit, trained.log))
+    return found
 
 
 def await_healthy(run: Run, patience: float, *, steady: bool = True) -> Startup:

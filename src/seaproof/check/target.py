@@ -156,6 +156,7 @@ def _folder(path: Path, options: Options) -> Target:
 def _project(project: Project, options: Options, text: str) -> Target:
     engine, image_id = _local_image(project.image) if options.driver != "process" else (None, "")
     requests = [request for path in project.check.requests for request in read_requests(path)]
+    requests += [Request(operation, body, f"{project.file}, [ship]") for operation, body in options.drafted]
     if engine and image_id:
         target = _engine_image(text, project.image, engine, image_id)
     elif project.image_folder:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.input_modes import wrote_its_data
@@ -231,6 +233,9 @@ def checkpoints_are_read(subject: Subject) -> Iterator[Finding]:
     subject.lab.say("interrupting it after its first checkpoint, and starting it again")
     run.stop(subject.options.stop_job_seconds)
     again = prepare(subject, subject.options.hyperparameters, checkpoints=root / "checkpoints")
+    given = [path for path in (again / "checkpoints").rglob("*") if path.is_file()]
+    for path in given:
+        os.utime(path, (0, path.stat().st_mtime))  # so that the first read leaves a trace, with relatime too
     resumed = run_training(subject, {}, root=again)
     kept = sorted(path.name for path in (root / "checkpoints").rglob("*"))
     if not resumed.completed:
@@ -241,3 +246,23 @@ def checkpoints_are_read(subject: Subject) -> Iterator[Finding]:
         )
     elif not resumed.model_files() and found.model_files():
         yield fail("started again with its checkpoints it leaves no model", tail(resumed))
+    elif given and _reads_are_seen(subject) and not any(_was_read(path) for path in given):
+        told = Evidence("/opt/ml/checkpoints", "\n".join(kept[:8]))
+        yield warn("started again with its checkpoints it reads none of them, and begins anew", told)
+
+
+def _was_read(path: Path) -> bool:
+    """Whether a file whose last read was set to 1970 was read since; one that was replaced counts as read."""
+    try:
+        return path.stat().st_atime > 0
+    except OSError:
+        return True
+
+
+def _reads_are_seen(subject: Subject) -> bool:
+    """Whether the file system of the scratch folder keeps the time of a read (not with noatime)."""
+    probe = subject.lab.folder() / "read"
+    probe.write_bytes(b"x")
+    os.utime(probe, (0, probe.stat().st_mtime))
+    probe.read_bytes()
+    return _was_read(probe)

@@ -6,6 +6,7 @@ that ended Failed, an endpoint that never came up, a model error); 130 interrupt
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import sys
@@ -60,6 +61,10 @@ NOT_CHECKED = 2
 
 class WorkloadFailed(SeaproofError):
     """The user's own container failed; the message is the platform's reason."""
+
+
+class WasInterrupted(SeaproofError):
+    """Ctrl-C, with a word on what runs on and how to go on."""
 
 
 class NotChecked(SeaproofError):
@@ -133,6 +138,8 @@ def run() -> NoReturn:
         _complain(error.format_message(), error.exit_code)
     except WorkloadFailed as error:
         _complain(str(error), WORKLOAD_FAILED, error)
+    except WasInterrupted as error:
+        _complain(str(error), INTERRUPTED, error)
     except NotChecked as error:
         _complain(str(error), NOT_CHECKED, error)
     except ServiceError as error:
@@ -148,8 +155,19 @@ def run() -> NoReturn:
         sys.stderr.close()
         sys.exit(FAILED)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _complain(f"{error.strerror or error}{where}", FAILED)
+        told = SeaproofError(error.strerror or str(error), where=str(error.filename or ""), next_step=_advice(error))
+        _complain(str(told), FAILED, told)
+
+
+def _advice(error: OSError) -> str:
+    """What to do where a file or folder cannot be written or read."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "That needs leave to write there: change the owner or mode, or name another folder with SEAPROOF_STATE."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room on the disk, then say the same command again."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return "A file stands where a folder is needed, or the other way round: move it away."
+    return ""
 
 
 def _complain(text: str, code: int, error: SeaproofError | None = None) -> NoReturn:

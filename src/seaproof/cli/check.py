@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from seaproof.cli.app import NotChecked
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 from seaproof.errors import SeaproofError
+from seaproof.project import FILE, load_project
 
 if TYPE_CHECKING:
     from seaproof.check.check import Check
     from seaproof.check.options import Options
 
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
+_ACCOUNT = "0" * 12
 MODES = ("File", "FastFile", "Pipe")
 ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training", "processing")
 
@@ -41,6 +44,7 @@ ROLES = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", 
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the container.")
 @click.option("--instance-type", default="ml.m5.large", show_default=True, help="Where it is to run.")
 @click.option("--region", default="", help="To which requests will be sent.  [default: as they name it]")
+@click.option("--stage", default="", help="The stage of [ship] whose requests are checked.")
 @click.option("--hold", type=float, default=0.0, help="Hold an invocation for so many seconds: 55, or more for async.")
 @click.option("--only", metavar="IDS", default="", help="Only these checks: ids and families, with commas.")
 @click.option("--skip", metavar="IDS", default="", help="Not these.")
@@ -91,7 +95,7 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     output, html = given["output"], given["html"]
     try:
         with Screen(quiet=form == "json" and output is None) as screen:
-            report = run_checks(target, _options(given), screen.step)
+            report = run_checks(target, _with_drafted(target, _options(given), given["stage"]), screen.step)
     except SeaproofError as error:
         raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
     text = REPORTS[form](report)
@@ -145,6 +149,30 @@ def _options(given: dict[str, Any]) -> Options:
         memory=settings.memory * 1024 * 1024 or Options.memory,
         driver=given["driver"] or settings.driver,
     )
+
+
+def _with_drafted(target: str, options: Options, stage: str) -> Options:
+    """The options with what `seaproof ship` would send to SageMaker, where there is a [ship]; AWS is not asked."""
+    path = Path(target)
+    file = path / FILE if path.is_dir() else path
+    if file.suffix != ".toml" or not file.is_file():
+        return options
+    project = load_project(file)
+    if not (project.ship or project.stages or stage):
+        return options
+    from seaproof.settings import Settings
+    from seaproof.ship import blank, drawing, shipment
+
+    settings = Settings.load(file=project.settings)
+    try:
+        wanted = shipment.read(project, stage)
+        region = options.region or wanted.region or settings.region
+        steps = drawing.everything(blank.whole(project, settings, wanted, _ACCOUNT, region)).steps
+    except SeaproofError as error:
+        where = f" ({error.where})" if error.where else ""
+        return replace(options, undrafted=f"{error.what}{where}")
+    calls = [step.call for step in steps]
+    return replace(options, drafted=tuple((c.operation, c.request) for c in calls if c.service == "sagemaker"))
 
 
 def _names(text: str) -> tuple[str, ...]:

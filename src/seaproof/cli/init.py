@@ -47,6 +47,8 @@ def command(folder: Path, models: tuple[Path, ...], as_json: bool) -> None:
     print(f"{folder.absolute()} holds a project:")
     for name in written:
         print(f"  {name}")
+    if models and "COPY *.jar" in (folder / "Dockerfile").read_text(encoding="utf-8"):
+        print("Put the MOJO's runtime beside the Dockerfile: h2o-genmodel.jar, or your licensed mojo2-runtime.jar.")
     print(f"Next: {steps}" if folder == Path() else f"Next: cd {shlex.quote(str(folder))} && {steps}")
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from seaproof.cli.shipping import target_options, way
-from seaproof.errors import SeaproofError
+from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.server import run, serve
+from seaproof.ship import refusals, traffic
 from seaproof.ship.proxy import INVOKE, LOCAL_NAMES, Proxy
+from seaproof.ship.target import Target
 
 
 @click.command("proxy")
@@ -42,8 +44,18 @@ def command(
     is_open = host not in LOCAL_NAMES and host != "::1"
     token = token or (secrets.token_urlsafe(24) if is_open else "")
     with way(folder, as_json, stage, target_name, profile, region) as found:
+        _look(found.target, endpoint)
         proxy = Proxy(found.target, endpoint, token, told=lambda line: click.echo(line, err=True))
         run(_serve(proxy, host, port, token if is_open else ""))
+
+
+def _look(account: Target, endpoint: str) -> None:
+    """SeaproofError where there is no such endpoint; whoever may only invoke it is not asked to prove that."""
+    try:
+        traffic.described(account, endpoint)
+    except ServiceError as error:
+        if not refusals.is_denied(error):
+            raise
 
 
 async def _serve(proxy: Proxy, host: str, port: int, shown_token: str) -> None:

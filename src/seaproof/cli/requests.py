@@ -8,6 +8,7 @@ from pathlib import Path
 from seaproof.errors import ProjectError
 from seaproof.project import BUILT_IN, Project
 from seaproof.ship.requests import BUCKET, new_name
+from seaproof.source_files import source_files
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -58,9 +59,7 @@ def put_channels(project: Project, state: Path, name: str, given: dict[str, str]
                 next_step="Paths count from the project's folder; s3:// addresses are taken as they are.",
             )
         prefix = f"s3://{BUCKET}/{project.name}/input/{name}/{channel}/"
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            key = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        for key, file in source_files(path).items():
             storage.upload(file, parse_address(prefix + key))
         uris[channel] = prefix
     return uris

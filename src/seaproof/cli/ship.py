@@ -7,19 +7,25 @@ from typing import Any
 
 import click
 
-from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.app import WasInterrupted, WorkloadFailed
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import show_json
 from seaproof.cli.shipping import OnScreen, Way, show_plan, target_options, way
 from seaproof.ship import drawing, execute
 from seaproof.ship.plan import Plan
-from seaproof.ship.waiting import EndedBadly
+from seaproof.ship.waiting import EndedBadly, Interrupted
 
 
 @click.command("ship")
 @target_options
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the same as `seaproof plan`.")
-@click.option("--retry", default=0, help="How often a step is done again that finds no capacity.", show_default=True)
+@click.option(
+    "--retry",
+    type=click.IntRange(0, 30),
+    default=0,
+    show_default=True,
+    help="How often a step is done again that finds no capacity.",
+)
 def command(
     folder: Path,
     as_json: bool,
@@ -49,7 +55,10 @@ def command(
                 show_plan(plan)
             return
         with Screen(quiet=as_json) as screen:
-            carry_out(plan, found, OnScreen(screen), retry)
+            try:
+                carry_out(plan, found, OnScreen(screen), retry)
+            except KeyboardInterrupt as left:
+                raise _left(left, found.target.is_local) from None
     if as_json:
         show_json(plan.as_json())
         return
@@ -59,10 +68,26 @@ def command(
     facts({"done": f"{steps} step{'s' * (steps != 1)}" if steps else "nothing to do", **plan.names})
 
 
+def _left(left: KeyboardInterrupt, is_local: bool) -> WasInterrupted:
+    """What to say after Ctrl-C: what runs on, how to go on with it, and how to stop it."""
+    on = "`seaproof ship` goes on from here"
+    if not isinstance(left, Interrupted):
+        return WasInterrupted(
+            "interrupted in the middle of a step", next_step=f"{on}, `seaproof unship` removes what was created."
+        )
+    stop = f"`aws sagemaker stop-training-job --training-job-name {left.name}` stops it"
+    if left.kind != "training job":
+        stop = "`seaproof unship` removes it"
+    elif is_local:
+        stop = f"`seaproof jobs stop {left.name}` stops it"
+    return WasInterrupted(f"interrupted; {left.kind} {left.name} runs on", next_step=f"{on}; {stop}.")
+
+
 def carry_out(plan: Plan, found: Way, watcher: OnScreen, retry: int) -> dict[str, Any]:
     """Execute a plan; WorkloadFailed where the user's own container is what failed."""
     try:
-        return execute.execute(plan, found.target, found.record, watcher, retries=retry)
+        command = f"seaproof {click.get_current_context().info_name}"
+        return execute.execute(plan, found.target, found.record, watcher, retries=retry, command=command)
     except execute.StepFailed as error:
         if isinstance(error.__cause__, EndedBadly):
             raise WorkloadFailed(error.what, where=error.where, next_step=error.next_step) from error

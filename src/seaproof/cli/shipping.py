@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from seaproof.cli import requests
 from seaproof.cli.by_config import as_project, checked_config
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, open_session, project_options
-from seaproof.ship import drawing, record, shipment, target
+from seaproof.ship import drawing, record, shipment, target, waiting
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan, Step
 from seaproof.ship.record import Record
@@ -80,6 +81,45 @@ def stage_options(command: Command) -> Command:
     return click.option("--stage", default="", help="A [stage.NAME] of seaproof.toml, laid over [ship].")(command)
 
 
+def was_given(name: str) -> bool:
+    """Whether an option of the command that runs was said, rather than left to its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_with_target(names: Iterable[str], target_name: str | None) -> None:
+    """UsageError where one of these options was given: SageMaker has nothing that it could mean."""
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in names and was_given(parameter.name):
+            other = f"--target {target_name}" if target_name else "--stage"
+            raise click.UsageError(f"{max(parameter.opts, key=len)} does not go with {other}")
+
+
+def refuse_without_target(*names: str) -> None:
+    """UsageError where one of these options was given to a command that runs on this machine."""
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in names and was_given(parameter.name):
+            raise click.UsageError(f"{max(parameter.opts, key=len)} goes with --target or --stage")
+
+
+def stop_job(found: Way, kind: str, name: str, watcher: OnScreen) -> str:
+    """Stop a TrainingJob or TransformJob and wait until it has ended: its status then; empty where there is none.
+
+    A second Ctrl-C does not wait.
+    """
+    asked = {f"{kind}Name": name}
+    job = found.target.find("sagemaker", f"Describe{kind}", asked)
+    if job is None:
+        return ""
+    if job[f"{kind}Status"] == "InProgress":
+        watcher.note(f"stopping {name}; Ctrl-C again leaves without waiting")
+        found.target.call("sagemaker", f"Stop{kind}", asked)
+    try:
+        job = waiting.job(found.target, watcher, kind, name)
+    except waiting.EndedBadly:
+        job = found.target.call("sagemaker", f"Describe{kind}", asked)
+    return str(job[f"{kind}Status"])
+
+
 @contextmanager
 def way(
     folder: Path,
@@ -88,23 +128,24 @@ def way(
     target_name: str | None,
     profile: str | None,
     region: str | None,
-    *,
     config: Path | None = None,
     channels: Mapping[str, str] | None = None,
     hyperparameters: Mapping[str, str] | None = None,
+    over: Mapping[str, Any] | None = None,
+    *,
     changes: bool = False,
 ) -> Iterator[Way]:
     """Read the stage, open its target, and load its record; with `changes`, nobody else changes the stage meanwhile.
 
-    What `channels` and `hyperparameters` say comes before the file. A training config, of the project or in the file
-    `config`, becomes what the training job is told.
+    What `channels` and `hyperparameters` say comes before the file; so does `over`, which is laid over the stage. A
+    training config, of the project or in the file `config`, becomes what the training job is told.
     """
     session = open_session(folder, as_json)
     requests.check_project(session.project)
     given, told = dict(channels or {}), dict(hyperparameters or {})
     checked = checked_config(session, config, given, told)
     session = as_project(session, checked) if checked else _told(session, given, told)
-    wanted = shipment.read(session.project, stage, target=target_name, profile=profile, region=region)
+    wanted = shipment.read(session.project, stage, over, target=target_name, profile=profile, region=region)
     if wanted.target == "local":
         with coordinator(session) as client:
             here = target.local(client.url, session.settings.region, session.settings.account)

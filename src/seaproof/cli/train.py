@@ -14,7 +14,7 @@ from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.by_config import as_project, checked_config, taken_out
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
-from seaproof.cli.shipping import stage_options, way
+from seaproof.cli.shipping import refuse_with_target, refuse_without_target, stage_options, way
 from seaproof.errors import HttpError, SeaproofError
 from seaproof.ship.requests import new_name, this_machine, training_job
 from seaproof.storage.local import LocalStorage
@@ -42,7 +42,11 @@ ENDED = ("Completed", "Failed", "Stopped")
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --target: a file of all that is said; its last line is the job's name.",
 )
-@click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
+@click.option(
+    "--retry",
+    type=click.IntRange(0, 30),
+    help="With --target: how often to ask again for capacity.  [default: as [ship.training] says]",
+)
 def command(
     config: Path | None,
     folder: Path,
@@ -58,7 +62,7 @@ def command(
     profile: str | None,
     region: str | None,
     out: Path | None,
-    retry: int,
+    retry: int | None,
 ) -> None:
     """Run a training job and show its log; the last line says where model.tar.gz is.
 
@@ -84,10 +88,14 @@ def command(
     if out and not (target_name or stage):
         raise click.UsageError("--out goes with --target or --stage")
     if target_name or stage:
+        refuse_with_target(("driver",), target_name)
         target = (folder, as_json, stage, target_name, profile, region)
-        with way(*target, config=config, channels=given, hyperparameters=hyperparameters, changes=True) as found:
-            train_away.train(found, as_json, out, retry)
+        over = {"training": {"instance_count": instances}} if instances else {}
+        told = (config, given, hyperparameters, over)
+        with way(*target, *told, changes=True) as found:
+            train_away.train(found, as_json, train_away.Wanted(name, out, detach, retry))
         return
+    refuse_without_target("profile", "region", "retry")
     session = open_session(folder, as_json, driver=driver)
     checked = checked_config(session, config, given, hyperparameters, here=True)
     if checked:

@@ -13,8 +13,8 @@ from seaproof.cli import requests
 from seaproof.cli.screen import Screen
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
-from seaproof.cli.shipping import stage_options
-from seaproof.cli.transform_away import Away
+from seaproof.cli.shipping import refuse_without_target, stage_options
+from seaproof.cli.transform_away import Away, Wanted
 from seaproof.cli.transform_input import fetch, forget, forget_left_over, put_input
 from seaproof.cli.transform_report import report, survey
 from seaproof.cli.transform_request import Asked, again, request_of
@@ -68,7 +68,11 @@ SPLITS = ("None", "Line", "RecordIO", "TFRecord")
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --target: a file of `seaproof train --out`; the job is the one in its last line.",
 )
-@click.option("--retry", default=3, show_default=True, help="With --target aws: how often to ask again for capacity.")
+@click.option(
+    "--retry",
+    type=click.IntRange(0, 30),
+    help="With --target: how often to ask again for capacity.  [default: as [ship.training] says]",
+)
 @click.option("--name", help="Name of the job.  [default: the project's, and the time]")
 @click.option("--detach", is_flag=True, help="Print the job's name and leave it running.")
 def command(source: str | None, folder: Path, as_json: bool, driver: str | None, **given: Any) -> None:
@@ -89,15 +93,16 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
         raise click.UsageError("say either INPUT or --resume JOB")
     if given["model"] is not None and given["no_model"]:
         raise click.UsageError("--model and --no-model exclude each other")
+    if given["manifest"] and source and not source.startswith("s3://"):
+        raise click.UsageError("--manifest needs INPUT in s3://: what it lists is there, too")
     away, here = _taken(given, Away), _taken(given, Here)
+    asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
     if away.is_asked:
-        away.transform(folder, as_json, source, here.model, here.output)
+        away.transform(folder, as_json, source, asked, Wanted(here.model, here.output, here.name, here.detach))
         return
     if away.job or away.out:
         raise click.UsageError("--job and --out go with --target or --stage; --model takes a job's name here")
-    if given["manifest"] and source and not source.startswith("s3://"):
-        raise click.UsageError("--manifest needs INPUT in s3://: what it lists is there, too")
-    asked = Asked(**{**given, "pairs": requests.parse_pairs(given["pairs"], "--env NAME=VALUE")})
+    refuse_without_target("profile", "region", "retry")
     session = open_session(folder, as_json, driver=driver)
     if asked.dry_run:
         survey(session, source, asked)

@@ -15,6 +15,7 @@ from seaproof.control.transform_objects import Unzipped, find_objects
 from seaproof.control.transform_options import Options
 from seaproof.control.transform_request import MIB
 from seaproof.errors import SeaproofError
+from seaproof.source_files import source_files
 from seaproof.storage.local import LocalStorage
 
 _TYPES = {
@@ -73,16 +74,14 @@ class Asked:
 def local_files(source: str) -> list[tuple[str, Path]]:
     """The file, or all files of the folder, by their names below it."""
     path = Path(source)
-    if path.is_file():
-        return [(path.name, path)]
-    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
+    found = source_files(path)
     if not found:
         raise SeaproofError(
             "there is no such file" if not path.exists() else "there is no file in this folder",
             where=source,
             next_step="Name a file, a folder with files, or s3://bucket/prefix.",
         )
-    return [(each.relative_to(path).as_posix(), each) for each in found]
+    return list(found.items())
 
 
 def request_of(
@@ -120,7 +119,7 @@ def request_of(
         "BatchStrategy": "SingleRecord" if asked.single else None,
         "Environment": asked.pairs or None,
         "DataProcessing": _processing(asked),
-        "ModelClientConfig": _client(asked),
+        "ModelClientConfig": client_of(asked),
         "Tags": _options(asked).tags() or None,
     }
     return {**request, **{key: value for key, value in optional.items() if value is not None}}
@@ -182,7 +181,8 @@ def _processing(asked: Asked) -> dict[str, str] | None:
     return given or None
 
 
-def _client(asked: Asked) -> dict[str, int] | None:
+def client_of(asked: Asked) -> dict[str, int] | None:
+    """ModelClientConfig, where an option says something of it."""
     found = {"InvocationsTimeoutInSeconds": asked.timeout, "InvocationsMaxRetries": asked.retries}
     given = {name: value for name, value in found.items() if value is not None}
     return given or None

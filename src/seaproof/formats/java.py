@@ -62,7 +62,7 @@ def start(jar: Path, properties: dict[str, str] | None = None) -> None:
         raise ContractError(
             "there is no Java in the image",
             where="serve",
-            next_step="Install it when the image is built: apt-get install -y openjdk-17-jre-headless.",
+            next_step="Install it when the image is built: apt-get install -y default-jre-headless (17 or newer).",
         ) from None
 
 

@@ -80,7 +80,7 @@ def is_function(path: Path) -> bool:
 NUMPY = ("numpy", "numpy")
 TORCH = ("torch", "torch")
 JAVA = (("jpype", "JPype1"), NUMPY)
-JRE = ("openjdk-17-jre-headless",)
+JRE = ("default-jre-headless",)
 
 FORMATS: tuple[Format, ...] = (
     Format("CatBoost", "*.cbm", is_catboost, later("catboost"), (("catboost", "catboost"),)),

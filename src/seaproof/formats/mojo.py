@@ -6,6 +6,7 @@ own `hex.genmodel.tools.PredictCsv` says, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from seaproof.formats.model import Contributions, Options, Rows, labels
 from seaproof.formats.schema import Field, Schema
 
 JARS = ("*genmodel*.jar", "h2o.jar")
+Each = Callable[[Any], Any]
 CLASSES = ("Binomial", "Multinomial", "Ordinal")
 WARM_UPS = 50
 KINDS = (*CLASSES, "Regression", "Clustering")
@@ -71,10 +73,9 @@ class Mojo:
         self._classes = (
             [str(level) for level in model.getDomainValues(model.getResponseIdx())] if schema.classes else []
         )
-        self._width = int(model.getPredsSize())
         levels = [model.getDomainValues(place) for place in range(len(schema.input))]
         self._codes = Codes({place: list(map(str, known)) for place, known in enumerate(levels) if known is not None})
-        self._score = _method("hex.genmodel.GenModel", "score0", "[D", "[D", "[D").bindTo(model)
+        self._each = _each(_score(model), "[[D")
         self._contributions = _contributions(model, kind)
         self.explain = self._explain if self._contributions else None
         # Java compiles what runs often. That is done here, and not at the cost of the first who ask.
@@ -98,27 +99,30 @@ class Mojo:
 
     def _scored(self, rows: Rows) -> Any:
         """What score0 leaves in `preds`, row by row."""
-        given = self._matrix(rows)
-        handles = jpype.JClass("java.lang.invoke.MethodHandles")
-        results = handles.insertArguments(
-            handles.arrayConstructor(_java("[D")), 0, [jpype.java.lang.Integer(self._width)]
-        )
-        # (row) -> score0(row, new double[width])
-        return _each(handles.collectArguments(self._score, 1, results), given, jpype.JDouble)
+        return self._each(self._matrix(rows))
 
     def _explain(self, rows: Rows) -> Contributions:
         assert self._contributions is not None
-        calculate, names = self._contributions
-        values = _each(calculate, self._matrix(rows), jpype.JFloat)
-        return Contributions((*names[:-1], "bias"), (), values)
+        each, names = self._contributions
+        return Contributions((*names[:-1], "bias"), (), each(self._matrix(rows)))
 
     def _matrix(self, rows: Rows) -> Any:
         """The rows as a double[][]: levels by their number, NaN for a level that training has not seen."""
         return jpype.JArray.of(np.ascontiguousarray(self._codes.matrix(rows), np.float64))
 
 
-def _contributions(model: Any, kind: str) -> tuple[Any, list[str]] | None:
-    """The method that gives contributions, and the names of what contributes; None where there are none."""
+def _score(model: Any) -> Any:
+    """(row) -> score0(row, new double[width]), as a handle."""
+    handles = jpype.JClass("java.lang.invoke.MethodHandles")
+    width = jpype.java.lang.Integer(model.getPredsSize())
+    result = handles.insertArguments(handles.arrayConstructor(_java("[D")), 0, [width])
+    return handles.collectArguments(
+        _method("hex.genmodel.GenModel", "score0", "[D", "[D", "[D").bindTo(model), 1, result
+    )
+
+
+def _contributions(model: Any, kind: str) -> tuple[Each, list[str]] | None:
+    """What gives contributions, and the names of what contributes; None where there are none."""
     factory = jpype.JClass("hex.genmodel.PredictContributionsFactory")
     if kind not in ("Binomial", "Regression") or not isinstance(model, factory):
         return None
@@ -127,7 +131,8 @@ def _contributions(model: Any, kind: str) -> tuple[Any, list[str]] | None:
     except jpype.JException:  # a booster of XGBoost's that is no tree, and the like
         return None
     calculate = _method("hex.genmodel.PredictContributions", "calculateContributions", "[F", "[D")
-    return calculate.bindTo(predictor), [str(name) for name in predictor.getContributionNames()]
+    names = [str(name) for name in predictor.getContributionNames()]
+    return _each(calculate.bindTo(predictor), "[[F"), names
 
 
 def _java(name: str) -> Any:
@@ -141,13 +146,16 @@ def _method(owner: str, name: str, result: str, *arguments: str) -> Any:
     return lookup.findVirtual(jpype.JClass(owner).class_, name, kind)
 
 
-def _each(function: Any, rows: Any, cell: Any) -> Any:
-    """A matrix of what the function gives for each row; Java runs the loop, as a call from here costs microseconds."""
+def _each(function: Any, result: str) -> Each:
+    """A function from a double[][] to the matrix of what the handle gives for each of its rows.
+
+    Java runs the loop, as a call from here costs microseconds; and what it loops over is made once, since Java compiles
+    what it meets again.
+    """
     handles = jpype.JClass("java.lang.invoke.MethodHandles")
-    # (number) -> function(rows[number])
-    by_number = handles.filterReturnValue(handles.arrayElementGetter(rows.getClass()).bindTo(rows), function)
-    wanted = jpype.JClass("java.util.function.IntFunction")
     proxies = jpype.JClass("java.lang.invoke.MethodHandleProxies")
-    said = jpype.JArray(cell, 2)(len(rows))
-    jpype.java.util.Arrays.setAll(said, proxies.asInterfaceInstance(wanted.class_, by_number))
-    return np.array(said)
+    apply = proxies.asInterfaceInstance(jpype.JClass("java.util.function.Function").class_, function)
+    made = handles.arrayConstructor(_java(result))
+    gather = proxies.asInterfaceInstance(jpype.JClass("java.util.function.IntFunction").class_, made)
+    stream = jpype.java.util.Arrays.stream
+    return lambda rows: np.array(stream(rows).map(apply).toArray(gather))

@@ -6,7 +6,6 @@ Only what carries our own mark (`DIGEST`) is ever replaced or removed: what othe
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from seaproof.errors import ProjectError, SeaproofError
 from seaproof.project import Project
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Call, Step
+from seaproof.source_files import source_files
 
 DIGEST = "sha256"
 """Member of an object's metadata: the hash of its bytes, since an ETag depends on how it was uploaded."""
@@ -52,49 +52,15 @@ def add_channels(draft: Draft, bucket_is_there: bool) -> dict[str, tuple[str, st
 
 
 def local_files(project: Project, source: str, what: str) -> dict[str, Path]:
-    """The files below a path of the project, by their relative names; ProjectError where there are none.
-
-    Links are followed. What cannot be sent as it is (a link to nothing, a pipe, a name that is no UTF-8) is an error,
-    since a job would silently train on less.
-    """
-    path = project.root / source
-    found = [path] if path.is_file() else sorted(_below(path)) if path.is_dir() else []
+    """The files below a path of the project, by their relative names; ProjectError where there are none."""
+    found = source_files(project.root / source)
     if not found:
         raise ProjectError(
             f"there is no file at {source!r} for {what}",
             where=str(project.file or project.root),
             next_step="Paths count from the project's folder; s3:// addresses are taken as they are.",
         )
-    root = path.parent if path.is_file() else path
-    return {_key(each.relative_to(root).as_posix(), what): each for each in found}
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    seen = set()
-    for at, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(at)
-        if real in seen:
-            raise SeaproofError("a link leads back into the folder that it lies in", where=at)
-        seen.add(real)
-        folders.sort()
-        for name in names:
-            path = Path(at, name)
-            if not path.is_file():
-                kind = "a link to nothing" if path.is_symlink() else "no file that can be sent"
-                raise SeaproofError(f"{kind} lies among the data", where=ascii(str(path))[1:-1], next_step="Remove it.")
-            yield path
-
-
-def _key(name: str, what: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise SeaproofError(
-            f"the name of a file for {what} is no UTF-8, as names in S3 are",
-            where=ascii(name)[1:-1],
-            next_step="Give it another name.",
-        ) from None
-    return name
+    return found
 
 
 def add_files(draft: Draft, files: dict[str, Path], key: str, bucket_is_there: bool, *, alone: bool = True) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seaproof.errors import SeaproofError
 from seaproof.project import Project
 from seaproof.ship.plan import Plan, Step
 from seaproof.ship.requests import Place
@@ -31,6 +32,10 @@ class Draft:
     kept: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    """s3:// addresses outside of the project's own, which a job reads."""
+    writes: list[str] = field(default_factory=list)
+    """Such, which a job writes."""
     image_content: str = ""
     """What the image is made of, where its address does not say so: an id or a hash that changes with it."""
 
@@ -80,6 +85,17 @@ def next_job(draft: Draft, kind: str, name: str, is_over: Callable[[str, str], b
         if not status or not is_over(job, status):
             return job, status
         number += 1
+
+
+def free_name(draft: Draft, kind: str, name: str) -> str:
+    """The name that was asked for; SeaproofError where a job has it already, since names are taken for good."""
+    found = draft.find("sagemaker", f"Describe{kind}", **{f"{kind}Name": name})
+    if found:
+        raise SeaproofError(
+            f"there is a job {name} already, which is {found[f'{kind}Status']}",
+            next_step="Say another --name; without one, the job for this data is found again and not run twice.",
+        )
+    return name
 
 
 def name_of(prefix: str, request: Mapping[str, Any]) -> str:

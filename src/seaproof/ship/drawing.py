@@ -35,10 +35,10 @@ def endpoint_name(draft: Draft) -> str:
 
 
 def everything(draft: Draft) -> Plan:
-    """From the image to the endpoint."""
+    """From the image, which may fail to build and then leaves nothing behind, to the endpoint."""
+    image.add(draft)
     there = data.add_bucket(draft)
     role.add(draft)
-    image.add(draft)
     if draft.shipment.model.source == "train":
         job = training.add(draft, data.add_channels(draft, there))
         url = training.model_uri(draft, job)
@@ -48,25 +48,30 @@ def everything(draft: Draft) -> Plan:
     return _checked(draft)
 
 
-def training_alone(draft: Draft) -> Plan:
-    """From the image to the trained model."""
+def training_alone(draft: Draft, name: str = "") -> Plan:
+    """From the image to the trained model; `name` is the job's, if not one that stands for what it trains on."""
+    image.add(draft)
     there = data.add_bucket(draft)
     role.add(draft)
-    image.add(draft)
-    training.add(draft, data.add_channels(draft, there))
+    training.add(draft, data.add_channels(draft, there), name)
     return _checked(draft)
 
 
-def transform_alone(draft: Draft, source: str, job: str) -> Plan:
-    """A batch transform of a folder, a file or s3://, by the model of a training job."""
+def transform_alone(draft: Draft, source: str, job: str, name: str = "", output: str = "") -> Plan:
+    """A batch transform of a folder, a file or s3://, by the model of a training job.
+
+    `name` is the transform job's, `output` the s3:// address of its predictions, if not the plan's own choice.
+    """
     found = draft.find("sagemaker", "DescribeTrainingJob", TrainingJobName=job)
     url = serving_model.trained(found, job)
     assert found is not None
     trained_in = str(found["AlgorithmSpecification"].get("TrainingImage", draft.place.image))
     draft = replace(draft, place=replace(draft.place, image=trained_in))
+    draft.reads += [source] if source.startswith("s3://") else []
+    draft.writes += [output] if output else []
     there = data.add_bucket(draft)
     role.add(draft)
-    transform.add(draft, source, serving_model.add(draft, url), there)
+    transform.add(draft, source, serving_model.add(draft, url), there, name, output)
     return _checked(draft)
 
 

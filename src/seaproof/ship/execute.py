@@ -33,11 +33,19 @@ class StepFailed(SeaproofError):
 
 
 def execute(
-    plan: Plan, target: Target, record: Record, watcher: Watcher, *, retries: int = 0, pause: float = CAPACITY_SECONDS
+    plan: Plan,
+    target: Target,
+    record: Record,
+    watcher: Watcher,
+    *,
+    retries: int = 0,
+    pause: float = CAPACITY_SECONDS,
+    command: str = "seaproof ship",
 ) -> dict[str, Any]:
     """Do what the plan says; the last description of what was waited for, by kind. StepFailed at the first failure.
 
-    `retries` is how often a step is done again that finds no capacity, `pause` seconds apart.
+    `retries` is how often a step is done again that finds no capacity, `pause` seconds apart; `command` is what goes on
+    after a failure.
     """
     described: dict[str, Any] = {}
     for number, steps in _portions(plan.steps):
@@ -56,7 +64,7 @@ def execute(
         except SeaproofError as error:
             if made and isinstance(error, ServiceError) and not step.source:
                 record.forget(made)  # it was refused: there is nothing to take back
-            raise _failed(error, plan, number, step) from error
+            raise _failed(error, plan, number, step, command) from error
         record.has_made(made)
         if step.call.operation in ("CreateEndpoint", "UpdateEndpoint"):
             record.endpoint_was_given(str(step.call.request["EndpointConfigName"]))
@@ -141,7 +149,7 @@ def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             time.sleep(2)
 
 
-def _failed(error: SeaproofError, plan: Plan, number: int, step: Step) -> StepFailed:
+def _failed(error: SeaproofError, plan: Plan, number: int, step: Step, command: str) -> StepFailed:
     done = "; ".join(before.title for before in plan.steps[: number - 1])
     before = f" Done before it: {done}." if done else " Nothing was done before it."
     code = f"{error.code}: " if isinstance(error, ServiceError) else ""
@@ -149,7 +157,7 @@ def _failed(error: SeaproofError, plan: Plan, number: int, step: Step) -> StepFa
         f"step {number} of {len(plan.steps)} failed, {step.title}: {code}{error.what.rstrip('.')}.{before}",
         where=str(step.call),
         next_step=_advice(error)
-        + "Say `seaproof ship` again to go on from here, or `seaproof unship` to remove what was created.",
+        + f"Say `{command}` again to go on from here, or `seaproof unship` to remove what was created.",
     )
 
 

@@ -32,8 +32,6 @@ def add(draft: Draft) -> None:
     if draft.target.is_local:
         draft.kept.append(f"image {draft.place.image}, as this machine has it")
         return
-    if not shape.registry:
-        _add_repository(draft)
     repository, _, tag = draft.place.image.rpartition(":")
     name = repository.partition("/")[2]
     if not repository.partition("/")[0].endswith(ECR):
@@ -42,16 +40,20 @@ def add(draft: Draft) -> None:
         found = bool(draft.find("ecr", "DescribeImages", repositoryName=name, imageIds=[{"imageTag": tag}]))
     if found:
         draft.kept.append(f"image {draft.place.image}")
+    else:
+        build = build_call(draft.project, draft.shipment, draft.place.image)
+        draft.steps.append(Step(f"build image {draft.place.image}", build))
+    if not shape.registry:
+        _add_repository(draft)
+    if found:
         return
-    draft.steps.append(
-        Step(f"build image {draft.place.image}", build_call(draft.project, draft.shipment, draft.place.image))
-    )
     undo = (
         None
         if shape.registry
         else Call("ecr", "BatchDeleteImage", {"repositoryName": name, "imageIds": [{"imageTag": tag}]})
     )
-    push = Call("docker", "Push", {"image": draft.place.image, "registry": shape.registry})
+    request = {"image": draft.place.image, "registry": shape.registry, "platform": shape.platform}
+    push = Call("docker", "Push", request)
     draft.steps.append(Step(f"push image {draft.place.image}", push, undo))
 
 

@@ -7,7 +7,7 @@ push) and `files` (what is uploaded or removed below a prefix). `execute` does w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seaproof.ship.secrecy import masked, without_secrets
@@ -59,6 +59,10 @@ class Plan:
     """What the target cannot do, in words."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What things are called: image, bucket, training job, model, endpoint config, endpoint."""
+
+    def detached(self) -> Plan:
+        """The same, begun and not waited for."""
+        return replace(self, steps=tuple(replace(step, waits_for="") for step in self.steps))
 
     def as_json(self) -> dict[str, Any]:
         """The plan for programs; values that look like secrets are hidden."""

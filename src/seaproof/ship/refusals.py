@@ -30,10 +30,12 @@ _LONGEST = 600
 CAPACITY = {"CapacityError", "InsufficientInstanceCapacity", "ResourceLimitExceeded"}
 """Codes, and first words of a FailureReason, that mean: not now."""
 
+_DENIED = "AccessDenied|AccessDeniedException|UnauthorizedOperation|403"
+
 _TABLE: tuple[tuple[str, str, str], ...] = (
     # code, words of the message (a regular expression), what to do
     (
-        "AccessDenied|AccessDeniedException|UnauthorizedOperation|403",
+        _DENIED,
         "",
         "These credentials may not do that. `seaproof role --policy shipping` prints what whoever ships needs.",
     ),
@@ -91,6 +93,11 @@ def means_absent(error: ServiceError) -> bool:
     if error.code in _ABSENT:
         return True
     return error.code == "ValidationException" and any(words in error.message.lower() for words in _ABSENT_WORDS)
+
+
+def is_denied(error: ServiceError) -> bool:
+    """Whether an error says that these credentials may not do that."""
+    return error.code in _DENIED.split("|")
 
 
 def _plain(message: str) -> str:

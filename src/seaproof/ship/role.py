@@ -109,6 +109,10 @@ def policy(draft: Draft) -> Document:
             _allow(f"Objects{number}", ["s3:GetObject"], f"{arn_}/{prefix}*"),
             _allow(f"Bucket{number}", ["s3:ListBucket"], arn_),
         ]
+    for number, address in enumerate(_written(draft), 1):
+        name, _, prefix = address.removeprefix("s3://").partition("/")
+        actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+        statements.append(_allow(f"Outputs{number}", actions, f"arn:{part}:s3:::{name}/{prefix}*"))
     if not shape.image.registry:
         repository = place.image.partition("/")[2].rpartition(":")[0] or shape.image.repository or draft.project.name
         pull = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
@@ -194,9 +198,19 @@ def _allow(sid: str, actions: list[str], resource: str | list[str]) -> Document:
 def _foreign(draft: Draft) -> list[str]:
     """The s3:// addresses that are read and lie outside of the project's own prefix."""
     model = draft.shipment.model.source
-    named = [*draft.project.training.channels.values(), model]
+    return _outside(draft, [*draft.project.training.channels.values(), model, *draft.reads])
+
+
+def _written(draft: Draft) -> list[str]:
+    """Those that are written: what an asynchronous endpoint answers, what is captured, what a job predicts."""
+    endpoint = draft.shipment.endpoint
+    named = [endpoint.asynchronous.get("output", ""), endpoint.capture.get("destination", "")]
+    return _outside(draft, [*named, *draft.writes])
+
+
+def _outside(draft: Draft, addresses: list[str]) -> list[str]:
     own = f"{draft.place.root}/"
-    return sorted({uri for uri in named if uri.startswith("s3://") and not uri.startswith(own)})
+    return sorted({uri for uri in addresses if uri.startswith("s3://") and not uri.startswith(own)})
 
 
 def _document(given: str | Mapping[str, Any]) -> Document:

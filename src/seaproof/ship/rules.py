@@ -43,7 +43,11 @@ def check(shipment: Shipment, project: Project) -> None:
     if not found:
         return
     problems = [f"{_place(key, shipment.stage, project)} is {_shown(value)}: {wanted}" for key, value, wanted in found]
-    raise ProjectError("; ".join(problems), where=str(project.file or project.root))
+    raise ProjectError(
+        "; ".join(problems),
+        where=str(project.file or project.root),
+        next_step="Change it there; nothing was made.",
+    )
 
 
 def topic_problem(topic: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seaproof.errors import SeaproofError
+from seaproof.control.archives import examine
+from seaproof.errors import ArchiveError, SeaproofError
 from seaproof.ship import data
 from seaproof.ship.draft import Draft, name_of
 from seaproof.ship.plan import Call, Step
@@ -81,10 +83,25 @@ def archive(draft: Draft, bucket_is_there: bool) -> str:
         archives = _archives(path, source) if several else {"model.tar.gz": _packed(path, draft)}
         whole = hashlib.sha256("".join(f"{n}{data.file_digest(p)}" for n, p in archives.items()).encode()).hexdigest()
         key = f"{draft.place.prefix}/models/{whole[:16]}/"
+        known = len(draft.steps)
         data.add_files(draft, archives, key, bucket_is_there, alone=False)
+        if len(draft.steps) > known:  # what is there already was looked at when it was sent
+            _examine(archives, source)
         return f"s3://{draft.place.bucket}/{key}model.tar.gz"
     found = draft.find("sagemaker", "DescribeTrainingJob", TrainingJobName=source)
     return trained(found, source)
+
+
+def _examine(archives: Mapping[str, Path], source: str) -> None:
+    """ArchiveError where the platform would refuse to unpack one of them, before it is sent."""
+    for path in archives.values():
+        problems = examine(path, 1)[1]
+        if problems:
+            raise ArchiveError(
+                f"SageMaker would refuse it: {problems[0].what}",
+                where=f"[ship.model] source = {source!r}",
+                next_step=problems[0].next_step or "`seaproof pack` makes an archive of model files.",
+            )
 
 
 def _archives(path: Path, source: str) -> dict[str, Path]:

@@ -147,9 +147,10 @@ class Shipment:
         return self.stage or "default"
 
 
-def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
+def read(project: Project, stage: str = "", over: Mapping[str, Any] | None = None, **given: str | None) -> Shipment:
     """The shipment of one stage; `given` are options that come before the file (target, profile, region).
 
+    `over` is laid over the stage as a stage is laid over [ship]: options that say more than that.
     ProjectError names a stage that is not there, an unknown key, a value of the wrong kind.
     """
     file = str(project.file or project.root)
@@ -158,12 +159,12 @@ def read(project: Project, stage: str = "", **given: str | None) -> Shipment:
         raise ProjectError(
             f"there is no stage {stage!r}", where=f"{file}, [stage]", next_step=f"Stages of this project: {known}."
         )
-    for other, over in project.stages.items():  # a slip in a stage is found by whoever ships another one
-        if not isinstance(over, dict):
+    for other, table in project.stages.items():  # a slip in a stage is found by whoever ships another one
+        if not isinstance(table, dict):
             raise ProjectError("a table is expected here", where=f"{file}, stage.{other}")
-        _shipment(Table(over, file, f"stage.{other}"), project, other, alone=True)
+        _shipment(Table(table, file, f"stage.{other}"), project, other, alone=True)
     own = _of_its_own(project, stage, project.stages[stage]) if stage else {}
-    values = laid_over(project.ship, own)
+    values = laid_over(laid_over(project.ship, own), over or {})
     values.update({name: value for name, value in given.items() if value})
     shipment = _shipment(Table(values, file, f"stage.{stage}" if stage else "ship"), project, stage)
     rules.check(shipment, project)

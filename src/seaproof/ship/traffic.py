@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from seaproof.errors import SeaproofError
@@ -38,7 +39,7 @@ def shifted(target: Target, endpoint: str, variant: str, percent: float) -> Step
 
 def returned(target: Target, endpoint: str, record: Record, config: str, shape: EndpointShape) -> Step:
     """The step that gives the endpoint an earlier configuration: `config`, or the one before the one it has."""
-    now = str(target.call("sagemaker", "DescribeEndpoint", {"EndpointName": endpoint})["EndpointConfigName"])
+    now = str(described(target, endpoint)["EndpointConfigName"])
     if not config:
         earlier = [name for name in record.endpoint_configs if name != now]
         if not earlier:
@@ -55,6 +56,20 @@ def returned(target: Target, endpoint: str, record: Record, config: str, shape: 
     return Step(f"give {endpoint} back to {config}", Call("sagemaker", "UpdateEndpoint", request), waits_for="endpoint")
 
 
+def described(target: Target, endpoint: str) -> dict[str, Any]:
+    """The endpoint as it is; SeaproofError names those that there are where it is not there."""
+    found = target.find("sagemaker", "DescribeEndpoint", {"EndpointName": endpoint})
+    if found is not None:
+        return found
+    names = [str(each["EndpointName"]) for each in target.pages("sagemaker", "ListEndpoints", {}, "Endpoints")]
+    shown = difflib.get_close_matches(endpoint, names, n=5, cutoff=0.3) or names[:5]
+    there = f"There {'is' if len(shown) == 1 else 'are'} {', '.join(shown)}." if shown else "There is none at all."
+    raise SeaproofError(
+        f"there is no endpoint {endpoint} in account {target.account}, region {target.region}",
+        next_step=f"{there} `seaproof ship` brings up that of a stage; --region and --stage look elsewhere.",
+    )
+
+
 def do(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
     """Do it, and wait until it is done; the endpoint as it is then."""
     watcher.step(1, 1, step)
@@ -63,8 +78,7 @@ def do(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
 
 
 def _weights(target: Target, endpoint: str) -> dict[str, float]:
-    found = target.call("sagemaker", "DescribeEndpoint", {"EndpointName": endpoint})
     return {
         str(variant["VariantName"]): float(variant.get("DesiredWeight", variant.get("CurrentWeight", 1.0)))
-        for variant in found.get("ProductionVariants", [])
+        for variant in described(target, endpoint).get("ProductionVariants", [])
     }

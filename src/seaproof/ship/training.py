@@ -5,29 +5,38 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seaproof.ship.draft import GONE, Draft, name_of, next_job
+from seaproof.ship.draft import GONE, Draft, free_name, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.requests import training_job
 from seaproof.ship.shipment import laid_over
 
 
-def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
-    """Add the job that makes the model, or the wait for it; its name.
+def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") -> str:
+    """Add the job that makes the model, or the wait for it; its name, which is `wanted` where that is given.
 
     A job that has completed for the same image, data, hyperparameters and settings is taken as it is. One that failed,
     or whose model was removed, is run again under the next name: names are taken for good.
     """
     request = job_request(draft, channels)
+    if wanted:
+        draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
+        draft.steps.append(step(draft, {**named(request, wanted), "Tags": draft.tag_list()}))
+        return wanted
     made_of: dict[str, Any] = {"data": {key: held for key, (_, held) in channels.items()}}
     if draft.image_content:
         made_of["image"] = draft.image_content
     name = name_of(draft.base_name, {**request, **made_of})
-    job, status = next_job(
-        draft,
-        "TrainingJob",
-        name,
-        lambda job, status: status in GONE or (status == "Completed" and not _model_is_there(draft, job)),
-    )
+    over: list[str] = []
+
+    def is_over(job: str, status: str) -> bool:
+        if status == "Completed" and _model_is_there(draft, job):
+            return False
+        if status in (*GONE, "Completed"):
+            over.append(f"{job} is {status}" if status in GONE else f"the model that {job} left is gone")
+            return True
+        return False
+
+    job, status = next_job(draft, "TrainingJob", name, is_over)
     draft.names["training job"] = job
     if status == "Completed":
         draft.kept.append(f"training job {job}, which has completed")
@@ -35,7 +44,8 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]]) -> str:
         look = Call("sagemaker", "DescribeTrainingJob", {"TrainingJobName": job})
         draft.steps.append(Step(f"wait for training job {job}, which runs", look, waits_for="training job"))
     else:
-        draft.steps.append(step(draft, {**named(request, job), "Tags": draft.tag_list()}))
+        run = step(draft, {**named(request, job), "Tags": draft.tag_list()})
+        draft.steps.append(replace(run, title=f"{run.title} (again: {over[-1]})") if over else run)
     return job
 
 

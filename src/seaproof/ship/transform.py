@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from seaproof.ship import data
-from seaproof.ship.draft import GONE, Draft, name_of, next_job
+from seaproof.ship.draft import GONE, Draft, free_name, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.shipment import laid_over
 from seaproof.ship.target import Target
 
 
-def add(draft: Draft, source: str, model: str, bucket_is_there: bool) -> str:
+def add(draft: Draft, source: str, model: str, bucket_is_there: bool, own_name: str = "", own_output: str = "") -> str:
     """Add the upload of `source` (a file or folder; s3:// is taken as it is) and the job that predicts it; its output.
 
-    What is returned is the s3:// address below which the predictions lie, one object for each of the input.
+    What is returned is the s3:// address below which the predictions lie, one object for each of the input. Where it is
+    `own_output`, nothing takes the predictions back: others may keep things there.
     """
     uri, held = source, source
     if not source.startswith("s3://"):
@@ -24,9 +25,13 @@ def add(draft: Draft, source: str, model: str, bucket_is_there: bool) -> str:
         held = data.add_files(draft, files, key, bucket_is_there)
         uri = f"s3://{draft.place.bucket}/{key}"
     request = job_request(draft, uri, model)
-    wanted = name_of(draft.base_name, {**request, "data": held})
-    name, status = next_job(draft, "TransformJob", wanted, lambda _, status: status in GONE)
-    output = f"{draft.place.root}/predictions/{name}/"
+    if own_name:
+        name, status = free_name(draft, "TransformJob", own_name), ""
+    else:
+        content = {**request, "data": held, **({"output": own_output} if own_output else {})}
+        wanted = name_of(draft.base_name, content)
+        name, status = next_job(draft, "TransformJob", wanted, lambda _, status: status in GONE)
+    output = own_output or f"{draft.place.root}/predictions/{name}/"
     draft.names.update({"transform job": name, "predictions": output})
     if status == "Completed":
         draft.kept.append(f"transform job {name}, which has completed")
@@ -40,7 +45,8 @@ def add(draft: Draft, source: str, model: str, bucket_is_there: bool) -> str:
         prefix = output.removeprefix(f"s3://{draft.place.bucket}/")
         undo = Call("files", "DeletePrefix", {"Bucket": draft.place.bucket, "Prefix": prefix})
         call = Call("sagemaker", "CreateTransformJob", request)
-        draft.steps.append(Step(f"run transform job {name}", call, undo, waits_for="transform job"))
+        step = Step(f"run transform job {name}", call, None if own_output else undo, waits_for="transform job")
+        draft.steps.append(step)
     return output
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Protocol
 
 from seaproof.errors import SeaproofError, ServiceError
@@ -43,8 +44,28 @@ class EndedBadly(SeaproofError):
         self.reason = reason
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while something was waited for, which runs on; `kind` is as in `Step.waits_for`."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"{kind} {name}")
+        self.kind, self.name = kind, name
+
+
 def wait(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
-    """Until what the step began has come to its end; its last description. EndedBadly where that is no good one."""
+    """Until what the step began has come to its end; its last description.
+
+    EndedBadly where that is no good one, Interrupted on Ctrl-C.
+    """
+    try:
+        return _waited(step, target, watcher)
+    except KeyboardInterrupt as error:
+        named = ("TrainingJobName", "TransformJobName", "EndpointName")
+        name = next(str(step.call.request[member]) for member in named if member in step.call.request)
+        raise Interrupted(step.waits_for, name) from error
+
+
+def _waited(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
     request = step.call.request
     if step.waits_for == "training job":
         return job(target, watcher, "TrainingJob", str(request["TrainingJobName"]))
@@ -84,7 +105,7 @@ def endpoint(target: Target, watcher: Watcher, name: str) -> dict[str, Any]:
         watcher.status(f"{name}: {found['EndpointStatus']}{_traffic(found)}")
     reason = str(found.get("FailureReason", ""))
     if found["EndpointStatus"] != "InService" or reason:
-        for line in Log(target, f"/aws/sagemaker/Endpoints/{name}", "").tail():
+        for line in Log(target, f"/aws/sagemaker/Endpoints/{name}", "", found.get("CreationTime")).tail():
             watcher.log(line)
         kept = "; the version before it goes on serving" if found["EndpointStatus"] == "InService" else ""
         raise EndedBadly(
@@ -138,10 +159,14 @@ _CAUSES = (
 
 
 class Log:
-    """The streams of a log group that begin with a prefix, read on from where they were left."""
+    """The streams of a log group that begin with a prefix, read on from where they were left.
 
-    def __init__(self, target: Target, group: str, prefix: str) -> None:
+    `since` leaves out what was written before: of an earlier endpoint of that name.
+    """
+
+    def __init__(self, target: Target, group: str, prefix: str, since: datetime | None = None) -> None:
         self._target, self._group, self._prefix = target, group, prefix
+        self._since = {"startTime": int(since.timestamp() * 1000)} if since else {}
         self._tokens: dict[str, str] = {}
 
     def show(self, line: Callable[[str], None]) -> None:
@@ -168,7 +193,12 @@ class Log:
 
     def _new(self, stream: str) -> Iterator[str]:
         while True:
-            request = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
+            request: dict[str, Any] = {
+                "logGroupName": self._group,
+                "logStreamName": stream,
+                "startFromHead": True,
+                **self._since,
+            }
             token = self._tokens.get(stream)
             if token:
                 request["nextToken"] = token

@@ -320,6 +320,15 @@ class ContainerContract(DriverContract):
         assert output(driver, second) == b"connected: algo-1\n"
         driver.stop(first, 0)
 
+    def test_a_peer_that_comes_later_is_known_by_name_from_then_on(self, driver: Driver, opt_ml: Path) -> None:
+        fields: dict[str, Any] = {"network": "job-2", "isolated": True}
+        early = self.workload("connect=algo-2:7711", opt_ml, name="j-3", hostname="algo-1", **fields)
+        first = driver.start(replace(early, unresolved=("algo-2",)))
+        second = driver.start(self.workload("answer=7711", opt_ml, name="j-4", hostname="algo-2", **fields))
+
+        assert output(driver, first) == b"connected: algo-2\n"
+        driver.stop(second, 0)
+
     def test_who_takes_more_memory_than_allowed_ends_with_out_of_memory(self, driver: Driver, opt_ml: Path) -> None:
         handle = driver.start(self.workload("allocate=400MB,after=60", opt_ml, memory=100 * 1024 * 1024))
 

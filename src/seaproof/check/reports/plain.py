@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED, Finding, Report, Result
 
 _WIDTH = 110
-_EVIDENCE_LINES = 12
+_EVIDENCE_LINES, _NAMED = 12, 20
 
 
 def render(report: Report) -> str:
@@ -31,7 +31,8 @@ def render(report: Report) -> str:
     lines += ["", *_wrapped(f"passed {len(passed)}: {' '.join(result.check.id for result in passed) or 'none'}")]
     nothing = report.of(NOT_APPLICABLE)
     if nothing:
-        lines += _wrapped(f"nothing to check for {len(nothing)}: {' '.join(result.check.id for result in nothing)}")
+        named = f": {' '.join(result.check.id for result in nothing)}" if len(nothing) <= _NAMED else ""
+        lines += _wrapped(f"nothing to check for {len(nothing)}{named}")
     lines += ["", verdict(report)]
     return "\n".join(lines) + "\n"
 
@@ -41,7 +42,8 @@ def verdict(report: Report) -> str:
     failed, warned = len(report.of(FAILED)), len(report.of(WARNED))
     aside = f", with {warned} warning{'s' if warned > 1 else ''}" if warned else ""
     if report.exit_code == 1:
-        return f"{failed} of {len(report.results)} checks would fail on SageMaker{aside}."
+        applied = len(report.results) - len(report.of(NOT_APPLICABLE))
+        return f"{failed} of {applied} checks would fail on SageMaker{aside}."
     if report.exit_code == 2:
         blocked = [result.check.id for result in report.results if result.blocks]
         return f"It could not be checked in full: {', '.join(blocked) or 'no check applied'}{aside}."

@@ -14,8 +14,10 @@ _NULLABLE: dict[str, Any] = {"type": ["string", "null"]}
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}"
     "table{border-collapse:collapse;margin:.5rem 0}td,th{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}"
-    "pre{background:#f4f4f4;padding:.8rem;overflow:auto}h2{margin-top:2rem}"
+    "th{background:#f4f4f4}pre{background:#f4f4f4;padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}"
+    "pre+pre{background:#eef4ff;margin-top:-1rem}h2{margin-top:2rem}"
 )
+_WORDS = {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}
 
 
 def openapi(schema: Schema, sample: dict[str, Any], explains: bool) -> dict[str, Any]:
@@ -34,7 +36,10 @@ def openapi(schema: Schema, sample: dict[str, Any], explains: bool) -> dict[str,
         "info": {"title": schema.target or "A model", "version": schema.id, "description": f"seaproof {__version__}"},
         "paths": {
             "/ping": {
-                "get": {"summary": "Whether the model is loaded.", "responses": {"200": {"description": "Yes."}}}
+                "get": {
+                    "summary": "Whether the model is loaded.",
+                    "responses": {"200": {"description": "Yes."}, "504": {"description": "Not yet."}},
+                }
             },
             "/invocations": {
                 "post": {"summary": "A row, or rows.", "requestBody": flat, "responses": score},
@@ -97,18 +102,21 @@ def _property(field: Field) -> dict[str, Any]:
     return {"type": [kind, "string"]}
 
 
-def html(schema: Schema, sample: dict[str, Any], capabilities: list[str]) -> str:
-    """The page."""
+def html(schema: Schema, sample: dict[str, Any], explains: bool, address: str, answer: str) -> str:
+    """The page of a model that answers at `address` (http://host:port); `answer` is what it says of the sample as one
+    flat row, or empty."""
     row = dict(zip(sample["fields"], sample["rows"][0], strict=True))
     line = ",".join(map(str, sample["rows"][0]))
+    body = escape(_quoted(json.dumps(sample)))
     explain = (
-        "<p><code>POST /model/contribution</code> takes fields and rows and answers how much each column moved each "
-        "prediction.</p>"
-        if len(capabilities) > 1
+        f"<p>How much each column moved each prediction:</p>\n<pre>curl -d {body} {address}/model/contribution</pre>"
+        if explains
         else ""
     )
+    said = f"<pre>{escape(answer)}</pre>" if answer else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escape(schema.target or "Model")}</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <style>{_STYLE}</style></head><body>
 <h1>{escape(schema.target or "This model")}</h1>
 <p>Model <code>{escape(schema.id)}</code>. For programs: <a href="/openapi.json">OpenAPI</a>,
@@ -119,12 +127,13 @@ this order. A missing value is an empty cell or null.</p>
 <h2>What it gives</h2>{_table(schema.output)}
 <h2>Ask it</h2>
 <p>One row as a JSON object, whatever the content type; every value of the answer is a text:</p>
-<pre>curl -d {escape(_quoted(json.dumps(row)))} http://localhost:8080/invocations</pre>
+<pre>curl -d {escape(_quoted(json.dumps(row)))} {address}/invocations</pre>
+{said}
 <p>Rows as CSV, with or without a header; one line for each comes back:</p>
-<pre>curl -H "Content-Type: text/csv" -H "Accept: text/csv" -d {escape(_quoted(line))} http://localhost:8080/invocations</pre>
+<pre>curl -H "Content-Type: text/csv" -H "Accept: text/csv" -d {escape(_quoted(line))} {address}/invocations</pre>
 <p>Fields and rows; <code>includeFieldsInOutput</code>, <code>idField</code> and <code>noFieldNamesInOutput</code> shape
 the answer:</p>
-<pre>curl -d {escape(_quoted(json.dumps(sample)))} http://localhost:8080/model/score</pre>
+<pre>curl -d {body} {address}/model/score</pre>
 <p><code>GET /model/score?file=NAME</code> scores a CSV file with a header that lies beside the model.</p>
 {explain}</body></html>
 """
@@ -138,7 +147,7 @@ def _table(fields: tuple[Field, ...]) -> str:
     if not fields:
         return "<p>The model does not say.</p>"
     rows = "".join(
-        f"<tr><td><code>{escape(field.name)}</code></td><td>{field.type}</td><td>{escape(_some(field))}</td></tr>"
+        f"<tr><td><code>{escape(field.name)}</code></td><td>{_WORDS[field.type]}</td><td>{escape(_some(field))}</td></tr>"
         for field in fields
     )
     return f"<table><tr><th>column</th><th>type</th><th>values</th></tr>{rows}</table>"

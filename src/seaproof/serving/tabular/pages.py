@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from seaproof.serving.tabular import scorer
 from seaproof.serving.tabular.explained import html, openapi
 from seaproof.serving.tabular.plain import CSV, Reader
 
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?")
 TYPES = {"float": "Float64", "int": "Int64", "str": "Str", "bool": "Bool"}
 SHAPLEY, ORIGINAL = "requestShapleyValueType", "ORIGINAL"
 """What H2O's scorers are asked by for contributions of the columns, or of what their pipelines made of these."""
@@ -131,8 +133,20 @@ class Pages:
     def _openapi(self, request: Request) -> Response:
         return json_reply(200, openapi(self._model.schema, self.sample(), bool(self._model.explain)))
 
+    def _said_of_sample(self) -> str:
+        """The answer to the sample as one flat row; empty where the model fails on it, which is no reason for no
+        page."""
+        sample = self.sample()
+        try:
+            rows, asked = scorer.read(dict(zip(sample["fields"], sample["rows"][0], strict=True)), self._reader)
+            return bytes(scorer.answer(self._model.schema, self._score(rows), asked).body).decode()  # type: ignore[arg-type]
+        except RequestError:
+            return ""
+
     def _docs(self, request: Request) -> Response:
-        page = html(self._model.schema, self.sample(), self.capabilities())
+        host = request.header(b"host")
+        address = f"http://{host if _HOST.fullmatch(host) else 'localhost:8080'}"
+        page = html(self._model.schema, self.sample(), bool(self._model.explain), address, self._said_of_sample())
         return Response(200, [(b"content-type", b"text/html; charset=utf-8")], page.encode())
 
 

@@ -169,7 +169,7 @@ def contributions_answer(schema: Schema, found: Contributions) -> Response:
     """What each column did to each prediction, group by group."""
     groups = [found.values[:, place, :] for place in range(len(found.groups))] if found.groups else [found.values]
     # Of two classes it is the second whose contributions there are.
-    names = found.groups or (schema.classes[-1] if schema.classes else schema.output[0].name,)
+    names = found.groups or (schema.classes[-1] if schema.classes else schema.output[-1].name,)
     return json_reply(
         200,
         {
