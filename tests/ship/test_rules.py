@@ -124,6 +124,10 @@ REFUSED_BY_THE_MODEL = {
         "[ship.training.request]: 31 does not do: it must be at most 30",
         "retryStrategy.maximumRetryAttempts",
     ),
+    "[ship.endpoint.request]\nProductionVariants = 5": (
+        "[[ship.endpoint.variants]]: 5 does not do: it must be a list",
+    ),
+    "[ship.training.request]\nCheckpointConfig = 5": ("[ship.training.request]: 5 does not do",),
     "[ship.endpoint.request]\nKmsKey = 5": ("[ship.endpoint.request]", "KmsKeyId"),
     '[[ship.endpoint.variants]]\nVariantName = "a"\nInitialVariantWeight = -1': ("[[ship.endpoint.variants]]: -1",),
     "[training.environment]\n" + 'K = "' + "x" * 600 + '"': ("[training.environment]", "xxx..."),
