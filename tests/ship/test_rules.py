@@ -29,6 +29,7 @@ REFUSED_AT_ONCE = {
     "serverless = { memory = 2048 }\nasync = { concurrency = 3 }": "async is {'concurrency': 3}: it does not go with",
     "serverless = { memory = 2048 }\ncapture = { percentage = 3 }": "capture is {'percentage': 3}: it does not go with",
     '[ship.endpoint.serverless]\nmemory = 2048\n[ship.model]\nmode = "multi-model"': "ship.model.mode is 'multi-model'",
+    '[[ship.endpoint.variants]]\nVariantName = "a"\n[[ship.endpoint.variants]]\nVariantName = "a"': "is ['a', 'a']: at",
     "serverless = {}": "it is empty; what can stand here: memory, concurrency, provisioned",
     "capture = { percentage = 101 }": "ship.endpoint.capture.percentage is 101: a whole number from 0 to 100",
     'capture = { destination = "bucket/x" }': "destination is 'bucket/x': an s3:// address",
@@ -124,6 +125,10 @@ REFUSED_BY_THE_MODEL = {
         "[ship.training.request]: 31 does not do: it must be at most 30",
         "retryStrategy.maximumRetryAttempts",
     ),
+    "[ship.endpoint.request]\nProductionVariants = 5": (
+        "[[ship.endpoint.variants]]: 5 does not do: it must be a list",
+    ),
+    "[ship.training.request]\nCheckpointConfig = 5": ("[ship.training.request]: 5 does not do",),
     "[ship.endpoint.request]\nKmsKey = 5": ("[ship.endpoint.request]", "KmsKeyId"),
     '[[ship.endpoint.variants]]\nVariantName = "a"\nInitialVariantWeight = -1': ("[[ship.endpoint.variants]]: -1",),
     "[training.environment]\n" + 'K = "' + "x" * 600 + '"': ("[training.environment]", "xxx..."),

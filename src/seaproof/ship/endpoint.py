@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seaproof.ship import validity
 from seaproof.ship.draft import Draft, name_of
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.shipment import EndpointShape, laid_over
@@ -18,6 +19,7 @@ POLICY = "seaproof"
 def add(draft: Draft, model: str) -> None:
     """Add the configuration and the endpoint that serve this model."""
     request = config_request(draft, model)
+    validity.hold(draft, "CreateEndpointConfig", {"EndpointConfigName": "any", **request})
     config = name_of(draft.base_name, request)
     endpoint = name(draft)
     draft.names.update({"endpoint config": config, "endpoint": endpoint})

@@ -144,6 +144,9 @@ def _of_endpoint(shape: EndpointShape) -> Iterator[Problem]:
     yield from _of_serverless(shape)
     yield from _of_scaling(shape)
     yield from _of_deployment(shape)
+    names = [str(variant.get("VariantName", "AllTraffic")) for variant in shape.variants]
+    if len(set(names)) < len(names) or len(names) > 10:
+        yield "endpoint.variants", names, "at most 10 variants are expected, each with a VariantName of its own"
     given = shape.asynchronous
     if "output" in given and not _is_address(given["output"]):
         yield "endpoint.async.output", given["output"], "an s3:// address is expected"

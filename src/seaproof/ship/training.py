@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from seaproof.ship import validity
 from seaproof.ship.draft import GONE, Draft, free_name, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.requests import training_job
@@ -18,6 +19,7 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") ->
     or whose model was removed, is run again under the next name: names are taken for good.
     """
     request = job_request(draft, channels)
+    validity.hold(draft, "CreateTrainingJob", {**request, "TrainingJobName": "any"})
     if wanted:
         job = draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
         draft.steps.append(step(draft, {**named(request, job), "Tags": draft.tag_list()}))

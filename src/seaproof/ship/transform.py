@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seaproof.ship import data
+from seaproof.ship import data, validity
 from seaproof.ship.draft import GONE, Draft, free_name, name_of, next_job
 from seaproof.ship.plan import Call, Step
 from seaproof.ship.shipment import laid_over
@@ -25,6 +25,7 @@ def add(draft: Draft, source: str, model: str, bucket_is_there: bool, own_name: 
         held = data.add_files(draft, files, key, bucket_is_there)
         uri = f"s3://{draft.place.bucket}/{key}"
     request = job_request(draft, uri, model)
+    validity.hold(draft, "CreateTransformJob", {**request, "TransformJobName": "any"})
     if own_name:
         name, status = free_name(draft, "TransformJob", own_name), ""
     else:
@@ -63,7 +64,7 @@ def job_request(draft: Draft, uri: str, model: str) -> dict[str, Any]:
             "ContentType": shape.content_type,
             "SplitType": shape.split,
         },
-        "TransformOutput": {"S3OutputPath": "", "AssembleWith": shape.assemble},
+        "TransformOutput": {"S3OutputPath": draft.place.root, "AssembleWith": shape.assemble},
         "TransformResources": {"InstanceType": shape.instance_type, "InstanceCount": shape.instance_count},
     }
     filters = {"InputFilter": shape.input_filter, "OutputFilter": shape.output_filter, "JoinSource": shape.join}

@@ -13,7 +13,8 @@ from typing import Any
 
 from seaproof.api import spec, validate
 from seaproof.errors import ProjectError
-from seaproof.ship.plan import Plan, Step
+from seaproof.ship.draft import Draft
+from seaproof.ship.plan import Call, Plan, Step
 from seaproof.ship.secrecy import masked, without_secrets
 
 NOT_OF_AWS = ("docker", "files")
@@ -125,6 +126,15 @@ def check(plan: Plan, file: str) -> Plan:
         f"{count}{'; '.join(dict.fromkeys(wrong))}",
         where=file,
         next_step="Nothing was made. What is newer than the installed boto3 is known after `pip install -U boto3`.",
+    )
+
+
+def hold(draft: Draft, operation: str, request: Mapping[str, Any]) -> None:
+    """As `check`, of one request of SageMaker before anything in it is read: authors lay their own words over it."""
+    step = Step(operation, Call("sagemaker", operation, request))
+    check(
+        Plan("", draft.target.name, draft.target.account, draft.target.region, [step]),
+        str(draft.project.file or draft.project.root),
     )
 
 
