@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from seaproof.control.plane import Plane
 from seaproof.control.store import Store
@@ -24,6 +25,10 @@ from seaproof.invocations.send import Sender
 from seaproof.settings import Settings
 from seaproof.storage.local import LocalStorage
 from seaproof.testing import probe
+
+# How long one example takes says nothing on a machine that others keep busy.
+settings.register_profile("seaproof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("seaproof")
 
 BASE_IMAGE = "seaproof-base:latest"
 PROBE_IMAGE = "seaproof-test-workload"

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from botocore import xform_name
 
 from seaproof import control
 from seaproof.api import operations, spec
@@ -58,3 +59,10 @@ def test_the_client_is_light() -> None:
     }
 
     assert {name for name in done.stdout.split() if name.startswith(("seaproof", "boto", "httptools"))} == ours
+
+
+@pytest.mark.parametrize("service", ["sagemaker", "sagemaker-runtime", "s3", "logs", "iam", "sns", "ecr"])
+def test_operations_have_the_names_that_boto3_gives_them(service: str) -> None:
+    names = spec.service(service).operation_names
+
+    assert spec.operations(service) == {xform_name(name): name for name in names}

@@ -77,5 +77,5 @@ def test_one_entry_finds_every_benchmark() -> None:
     assert done.returncode == 2
     named = done.stderr.strip().rpartition("there are: ")[2].split(", ")
     assert named[0] == "run"
-    assert {"codecs", "gateway"} < set(named)
+    assert {"batch", "codecs", "gateway"} < set(named)
     assert not {"all", "plot", "train_models"} & set(named)

@@ -262,3 +262,23 @@ def test_quoted_text_comes_back_as_the_csv_module_wrote_it(rows: list[list[str]]
         expected = [list(column) for column in zip(*rows, strict=True)]
         for column, texts in zip(found.columns, expected, strict=True):
             assert list(column) == texts or not any(texts)
+
+
+@given(text=st.text(st.sampled_from('a1 ",\n\r'), max_size=14))
+@example(text='"a, b","5"" pipe"\r\n"",1')
+@example(text='"a\nb",a"b\n1,2')
+@example(text='a"b,c"d,1\n1,2')
+@example(text='"a"b,1\n1,2')
+@example(text='"a" ,1\n1,2')
+def test_cutting_by_columns_gives_the_cells_that_reading_one_by_one_does_or_none(text: str) -> None:
+    columns = cells._plain_columns(text)
+    try:
+        rows = cells._rows(text)
+    except RequestError:
+        rows = []
+
+    assert not columns or columns == list(map(list, zip(*rows, strict=True)))
+
+
+def test_quoted_cells_are_cut_by_columns() -> None:
+    assert cells._plain_columns('"a, b",1\n"5"" pipe",2\n"",3\n') == [['"a, b"', '"5"" pipe"', '""'], ["1", "2", "3"]]

@@ -142,6 +142,24 @@ def test_the_program_finds_its_inputs_and_its_files_and_what_it_leaves_is_saved(
     assert list((plane.folder / "workloads").iterdir()) == []
 
 
+def test_an_output_that_was_made_a_link_leads_nowhere(opened: Any, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("not ours")
+
+    def program(run: Run) -> int:
+        for name in ("output", "stream"):
+            (run.opt_ml / "processing" / name).rmdir()
+            (run.opt_ml / "processing" / name).symlink_to(tmp_path / "secret")
+        return 0
+
+    plane = opened(program)
+    outputs = [an_output("out"), an_output("kept", f"{BASE}/stream", "Continuous")]
+    job = process(plane, request(ProcessingOutputConfig={"Outputs": outputs}))
+
+    assert job["ProcessingJobStatus"] == "Completed"
+    assert keys(plane, "s3://bucket/") == []
+
+
 def test_a_program_that_fails_leaves_its_message_and_only_what_was_continuous(opened: Any) -> None:
     def program(run: Run) -> int:
         for name in ("output", "stream"):

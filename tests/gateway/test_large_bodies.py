@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -70,9 +70,13 @@ async def refuses(request: Request) -> Response:
     return reply(b"too large for me", "text/plain", 413)
 
 
-def three(*answers: Callable[[Request], Response | Awaitable[Response]]) -> list[Container]:
+def three(
+    *answers: Callable[[Request], Response | Awaitable[Response]], seconds: float = 60.0
+) -> AbstractContextManager[Front]:
+    """A gateway in front of three containers that answer so, and are given so much time."""
     names = ("first", "second", "third")
-    return [Container(name, answer, streams=True) for name, answer in zip(names, answers, strict=True)]
+    containers = [Container(name, answer, streams=True) for name, answer in zip(names, answers, strict=True)]
+    return gateway(*containers, settings=Settings(invocation_timeout=seconds))
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
@@ -81,7 +85,7 @@ def test_the_first_byte_is_there_before_the_last_was_sent(chunked: bool):
         return b"%x\r\n%b\r\n" % (len(part), part) if chunked else part
 
     half = len(BODY) // 2
-    with gateway(*three(passes_on, passes_on, passes_on)) as front, caller(front) as (connection, answer):
+    with three(passes_on, passes_on, passes_on) as front, caller(front) as (connection, answer):
         length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(BODY)
         connection.sendall(b"POST /pipeline HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % length + framed(BODY[:half]))
         answer.begin()
@@ -107,9 +111,8 @@ def caller(front: Front) -> Iterator[tuple[socket.socket, http.client.HTTPRespon
 
 def test_a_caller_that_sends_all_before_it_reads_gets_its_answer():
     body = BODY * 20  # more than all sockets on its way hold
-    containers, settings = three(passes_on, passes_on, passes_on), Settings(invocation_timeout=60.0)
 
-    with gateway(*containers, settings=settings) as front, caller(front) as (connection, answer):
+    with three(passes_on, passes_on, passes_on) as front, caller(front) as (connection, answer):
         connection.settimeout(60)
         connection.sendall(b"POST /pipeline HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
         connection.sendall(body)
@@ -132,7 +135,7 @@ def test_what_is_small_goes_on_whole_with_its_length_even_where_it_came_in_chunk
 
         return Response(200, [(b"Content-Type", b"text/csv")], parts())
 
-    with gateway(*three(answer, answer, answer)) as front:
+    with three(answer, answer, answer) as front:
         connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=20)
         with closing(connection):
             connection.request("POST", "/pipeline", iter([b"1,", b"2"]), encode_chunked=True, headers={
@@ -146,7 +149,7 @@ def test_what_is_small_goes_on_whole_with_its_length_even_where_it_came_in_chunk
 
 @pytest.mark.parametrize("query", ["?replies=all", "?trace=1"])
 def test_who_wants_every_reply_gets_every_reply_whole(query: str):
-    with gateway(*three(passes_on, passes_on, passes_on)) as front:
+    with three(passes_on, passes_on, passes_on) as front:
         got = front.post(query, BODY, Content_Type="text/csv").json
 
     replies = got if "all" in query else got["replies"]
@@ -161,7 +164,7 @@ def test_a_step_that_breaks_off_in_its_reply_is_named_and_nothing_made_of_the_ha
             response.headers.pop()
         return response
 
-    with gateway(*three(passes_on, breaks, whole)) as front:
+    with three(passes_on, breaks, whole) as front:
         got = front.post("", BODY, Content_Type="text/csv")
         report = front.reports[-1]
 
@@ -179,7 +182,7 @@ def test_a_step_that_breaks_off_in_its_reply_is_named_and_nothing_made_of_the_ha
 def test_a_reply_that_had_begun_to_go_to_the_caller_is_broken_off_and_explained_in_the_terminal(step: int):
     answers, seen = [passes_on, passes_on, passes_on], threading.Event()
     answers[step] = breaks_off(2 * MB, seen)
-    with gateway(*three(*answers)) as front, caller(front) as (connection, answer):
+    with three(*answers) as front, caller(front) as (connection, answer):
         connection.sendall(b"POST /pipeline HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
         answer.begin()
         begun = answer.read(MB)
@@ -208,7 +211,7 @@ def test_a_step_that_refuses_before_it_has_all_ends_the_chain_and_the_steps_befo
 
         return Response(200, framing(request), parts())
 
-    with gateway(*three(notes, passes_on, refuses)) as front:
+    with three(notes, passes_on, refuses) as front:
         got = front.post("", BODY * 4, Content_Type="text/csv")
         until(lambda: ended)
         metrics = front.send("GET", "/metrics").body.decode()
@@ -228,7 +231,7 @@ def test_the_step_that_stalls_is_blamed_and_not_the_one_that_waits_for_it():
 
         return Response(200, framing(request), parts())
 
-    with gateway(*three(passes_on, stalls, whole), settings=Settings(invocation_timeout=2.5)) as front:
+    with three(passes_on, stalls, whole, seconds=2.5) as front:
         got = front.post("", BODY, Content_Type="text/csv")
 
     assert got.status == 504
@@ -241,7 +244,7 @@ def test_a_step_that_does_not_read_is_blamed_and_not_the_one_that_cannot_send():
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    with gateway(*three(passes_on, never, whole), settings=Settings(invocation_timeout=2.5)) as front:
+    with three(passes_on, never, whole, seconds=2.5) as front:
         got = front.post("", BODY, Content_Type="text/csv")
 
     assert got.status == 504
@@ -259,7 +262,7 @@ def test_a_caller_that_goes_away_in_its_body_leaves_no_container_with_half_of_it
             raise
         return reply(b"done")
 
-    with gateway(*three(passes_on, passes_on, notes)) as front:
+    with three(passes_on, passes_on, notes) as front:
         with caller(front) as (connection, _):
             connection.sendall(
                 b"POST /pipeline HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (8 * len(BODY)) + BODY
@@ -270,7 +273,7 @@ def test_a_caller_that_goes_away_in_its_body_leaves_no_container_with_half_of_it
 
 
 def test_a_body_over_the_limit_is_refused_in_the_middle_where_its_length_was_not_said():
-    with gateway(*three(passes_on, passes_on, whole)) as front:
+    with three(passes_on, passes_on, whole) as front:
         connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=20)
         parts = (b"x" * MB for _ in range(101))
         with closing(connection):
@@ -283,7 +286,7 @@ def test_a_body_over_the_limit_is_refused_in_the_middle_where_its_length_was_not
 
 
 def test_the_time_of_steps_that_run_beside_each_other_counts_once():
-    with gateway(*three(passes_on, passes_on, passes_on)) as front:
+    with three(passes_on, passes_on, passes_on) as front:
         front.post("", BODY, Content_Type="text/csv")
         report = until(lambda: front.reports and front.reports[-1])
         lines = front.send("GET", "/metrics").body.decode().splitlines()

@@ -155,8 +155,8 @@ def read_reply(loop: asyncio.AbstractEventLoop, options: int, parts: list[bytes]
     """What a client makes of a reply in these parts; a connection it would use again carries a second reply."""
     wire, line = Wire(loop, "there", lambda _: None), Line()
     wire.connection_made(line)
-    streamed = bool(options & 2)
-    done = wire.send(b"", b"", None, head_only=bool(options & 1), max_body=100, streamed=streamed)
+    stream_over = 0 if options & 2 else None
+    done = wire.send(b"", b"", None, head_only=bool(options & 1), max_body=100, stream_over=stream_over)
     for part in parts:
         if not line.closed:
             wire.data_received(part)
@@ -173,7 +173,7 @@ def read_reply(loop: asyncio.AbstractEventLoop, options: int, parts: list[bytes]
     assert len(body) <= 100
     found = wire.status, wire.headers, body
     if wire.release(0.0):
-        again = wire.send(b"", b"", None, head_only=False, max_body=None, streamed=False)
+        again = wire.send(b"", b"", None, head_only=False, max_body=None, stream_over=None)
         wire.data_received(OK)
         assert again.done(), "the next reply is not understood"
         assert (wire.status, wire.parts) == (200, [b"ok"]), (wire.status, wire.headers, wire.parts)

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seaproof.errors import HttpError, ServiceError
@@ -214,6 +214,7 @@ def test_a_request_goes_to_the_variant_it_names_whatever_the_weights():
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=1, max_size=5), st.integers(0, 1000))
 def test_traffic_is_shared_by_weight(weights: list[float], seed: int):
     variants = [Variant(str(n), weight, (an_instance(n + 1),)) for n, weight in enumerate(weights)]

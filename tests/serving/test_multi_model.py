@@ -329,6 +329,7 @@ def test_a_model_that_is_killed_fails_what_was_in_flight_and_is_brought_back(man
 
         reply = in_flight.result()
     assert reply.status == 503
+    assert "ended before it answered: it was killed by SIGKILL" in reply.json["error"]
     assert "being loaded anew" in reply.json["next_step"]
     assert many.invoke("other").body == b"other"
     soon(lambda: many.invoke("slow", "0").body == b"0")

@@ -140,6 +140,22 @@ def test_where_the_kernel_does_kill_it_is_507_and_no_other_falls_with_it(many: M
     assert (many.invoke("other").body, many.pid("other")) == (b"other", before)
 
 
+def test_a_prediction_that_the_kernel_kills_for_want_of_memory_is_507(many: ManyModels, cgroup: Path) -> None:
+    """Nobody limits what a model takes once it is loaded."""
+    script = ECHO + "    return str(len(bytearray(b'x' * (1 << 30)))) if data == 'much' else data\n"
+    other, gulps = many.add("other", says("other")), many.add("gulps", script)
+    serve_in(cgroup, many)
+    many.load("other", other)
+    many.load("gulps", gulps)
+
+    reply = many.invoke("gulps", "much")
+
+    assert reply.status == 507
+    assert "ended before it answered: it was killed by SIGKILL, as when memory runs out" in reply.json["error"]
+    assert many.invoke("other").body == b"other"
+    soon(lambda: many.invoke("gulps", "little").body == b"little")
+
+
 def test_a_model_that_is_loaded_may_take_as_much_as_before(many: ManyModels) -> None:
     script = (
         "import resource\ndef model_fn(model_dir):\n    return resource.getrlimit(resource.RLIMIT_DATA)[0]\n"

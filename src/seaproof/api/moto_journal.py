@@ -35,6 +35,8 @@ _PASSING = (
     *("Assume", "Batch", "Check", "Decode", "Describe", "Estimate", "Filter", "Generate", "Get", "Invoke", "List"),
     *("Lookup", "Poll", "Preview", "Publish", "Query", "Receive", "Scan", "Search", "Select", "Send", "Simulate"),
     *("Test", "Validate", "Verify"),
+    # Messages in queues come and go.
+    *("ChangeMessageVisibility", "DeleteMessage"),
 )
 _KEPT = ("content-type", "x-amz-target", "authorization", "smithy-protocol")
 _SIGNATURE = re.compile(r"Signature=[0-9a-f]+")

@@ -77,6 +77,8 @@ class Runtime:
 
     def takes_stream(self, request: Request) -> bool:
         """Whether the body of this request, whose path begins with `/endpoints/`, is passed on while it comes."""
+        if request.body:
+            return False  # it came in one piece
         endpoint, _, ending = request.path[len(PREFIX) :].rpartition("/")
         if ROUTES.get(ending) != "_invoke" or self._watchers.needs(endpoint):
             return False

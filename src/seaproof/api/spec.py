@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from botocore.model import ServiceModel
 
 Shape = Any
 """A botocore.model.Shape: `type_name`, `members`, `required_members`, `metadata`, ..."""
+
+_WORD = re.compile(r"[A-Z][a-z0-9]+")
+_WORDS = re.compile(r"(?:[A-Z][a-z0-9]+)+")
 
 CONTROL = "sagemaker"
 RUNTIME = "sagemaker-runtime"
@@ -28,7 +32,14 @@ def service(name: str = CONTROL) -> ServiceModel:
 @cache
 def operations(name: str = CONTROL) -> dict[str, str]:
     """Every operation of a service: its name in boto3 -> its name in the API, such as create_model -> CreateModel."""
-    return {xform_name(operation): operation for operation in service(name).operation_names}
+    return {_in_boto3(operation): operation for operation in service(name).operation_names}
+
+
+def _in_boto3(operation: str) -> str:
+    """As `xform_name`, which takes 60 ms for all of SageMaker's, a tenth of a start: plain words need less."""
+    if _WORDS.fullmatch(operation):
+        return "_".join(_WORD.findall(operation)).lower()
+    return str(xform_name(operation))
 
 
 def input_shape(operation: str, name: str = CONTROL) -> Shape | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from seaproof.contract.opt_ml import host_names
-from seaproof.control.job_endings import ENDED, STOPPING
+from seaproof.control import fields, tags
+from seaproof.control.job_endings import ENDED, IN_PROGRESS, STOPPING
 from seaproof.control.job_record import JobRecord
 from seaproof.control.job_steps import Course, J, clear, start
 from seaproof.control.plane import Plane
@@ -13,11 +14,34 @@ from seaproof.control.store import Body, Record
 from seaproof.drivers.driver import Handle
 from seaproof.errors import ServiceError
 
+Note = tuple[str, str]
+"""Type and message of an event."""
+
 
 def started(request: Body, hosts: int, ignored: list[str]) -> Body:
     """The body of a new record: what the request gives, and what the first step needs."""
     given = {key: value for key, value in request.items() if value not in (None, {}, [])}
     return {**given, "_ignored": ignored, "_step": "Starting", "_hosts": list(host_names(hosts)), "_exits": {}}
+
+
+def insert(plane: Plane, job: type[JobRecord], request: Body, body: Body, notes: Sequence[Note] = ()) -> None:
+    """Put a new job on record, with its tags and what is noted of it. ResourceInUse where its name is taken.
+
+    `body` is that of `started`, with the job's own members.
+    """
+    noun, name = job.noun, request[f"{job.noun}JobName"]
+    arn, given = body[f"{noun}JobArn"], tags.of_request(request)
+    with plane.store.transaction():
+        if plane.store.insert(job.kind, name, arn, IN_PROGRESS, body) is None:
+            raise ServiceError(
+                "ResourceInUse",
+                f"{noun} job names must be unique within an AWS account and region, and a {noun.lower()} job with this"
+                f" name already exists ({arn})",
+            )
+        plane.store.set_tags(arn, given)
+        fields.note(plane.store, job.kind, name, body["_ignored"])
+        for type, message in notes:
+            plane.store.add_event(job.kind, name, type, message)
 
 
 def find(plane: Plane, job: type[JobRecord], request: Body) -> Record:

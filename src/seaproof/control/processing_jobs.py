@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seaproof.control import fields, job_operations, job_steps, tags
+from seaproof.control import fields, job_operations, job_steps
 from seaproof.control.job_endings import IN_PROGRESS, STOPPING
 from seaproof.control.listing import FIELDS, page
 from seaproof.control.plane import Plane
@@ -43,21 +43,12 @@ _NOT_SHOWN = ("Tags",)
 def create_processing_job(plane: Plane, request: Body) -> Body:
     """Store the job, answer its ARN at once, and run it in the background."""
     ignored = fields.check("create_processing_job", request, _IMPLEMENTED, _IGNORED)
-    given = tags.of_request(request)
     _check_count(request["ProcessingResources"]["ClusterConfig"])
     read_inputs(request)
     read_outputs(request)
     name = request["ProcessingJobName"]
     arn = plane.arn(KIND, name)
-    with plane.store.transaction():
-        if plane.store.insert(KIND, name, arn, IN_PROGRESS, _new_body(request, arn, ignored)) is None:
-            raise ServiceError(
-                "ResourceInUse",
-                "Processing job names must be unique within an AWS account and region, and a processing job with this"
-                f" name already exists ({arn})",
-            )
-        plane.store.set_tags(arn, given)
-        fields.note(plane.store, KIND, name, ignored)
+    job_operations.insert(plane, Job, request, _new_body(request, arn, ignored))
     job_steps.start(Job(plane, name), COURSE)
     return {"ProcessingJobArn": arn}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import threading
 from functools import partial
-from pathlib import Path
 
 from seaproof.contract.limits import REAL_TIME
 from seaproof.contract.opt_ml import OptMl
-from seaproof.control import artifacts, checkpoints
+from seaproof.control import checkpoints
 from seaproof.control.archives import merge
+from seaproof.control.artifacts import is_inside, upload_files
 from seaproof.control.container_job import ending_of
 from seaproof.control.job_containers import run_containers, save_again_and_again, verdict
 from seaproof.control.job_endings import COMPLETED, Ending
@@ -67,7 +67,7 @@ def _keep_messages(job: Job) -> Ending | None:
     limit, body = REAL_TIME.exit_message.value, job.body()
     for host in body["_hosts"]:
         path = OptMl(job.root(host)).message
-        if not path.is_file() or not artifacts.is_inside(job.root(host), path):
+        if not path.is_file() or not is_inside(job.root(host), path):
             continue
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -83,11 +83,12 @@ def _keep_messages(job: Job) -> Ending | None:
 
 
 def _save(job: Job, output: Output) -> None:
-    usable = [folder for root in job.roots() if (folder := _folder(root, output)).is_dir()]
-    entries, collisions = merge(usable)
+    folders = [(root, root / output.folder) for root in job.roots()]
+    # One that is a link to elsewhere is no folder of the job.
+    entries, collisions = merge([folder for root, folder in folders if folder.is_dir() and is_inside(root, folder)])
     for name in collisions:
         job.tell("outputs", f"{output.name}: {name!r} is there on several hosts; the one of the first host was saved")
-    for message in artifacts.upload_files(job.plane.storage, _prefix(output), entries):
+    for message in upload_files(job.plane.storage, _prefix(output), entries):
         job.tell("outputs", f"{output.name}: {message}")
 
 
@@ -105,12 +106,6 @@ def _save_meanwhile(job: Job, done: threading.Event) -> threading.Thread | None:
             known[output.name] = checkpoints.save(storage, output.uri, roots, output.folder, before, mirror=False)
 
     return save_again_and_again(job, "outputs", SAVE_SECONDS, save, done)
-
-
-def _folder(root: Path, output: Output) -> Path:
-    """The output's folder on one host; one that is a link to elsewhere is no folder of the job."""
-    folder = root / output.folder
-    return folder if artifacts.is_inside(root, folder) else root / "outside"
 
 
 def _prefix(output: Output) -> Address:

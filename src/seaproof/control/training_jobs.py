@@ -67,17 +67,8 @@ def create_training_job(plane: Plane, request: Body) -> Body:
     checkpoints.local_folder(request)
     name = request["TrainingJobName"]
     arn = plane.arn(KIND, name)
-    with plane.store.transaction():
-        if plane.store.insert(KIND, name, arn, IN_PROGRESS, _new_body(request, arn, ignored)) is None:
-            raise ServiceError(
-                "ResourceInUse",
-                "Training job names must be unique within an AWS account and region, and a training job with this name"
-                f" already exists ({arn})",
-            )
-        plane.store.set_tags(arn, {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])})
-        fields.note(plane.store, KIND, name, ignored)
-        for message in channels.notes(inputs):
-            plane.store.add_event(KIND, name, "channels", message)
+    notes = [("channels", message) for message in channels.notes(inputs)]
+    job_operations.insert(plane, Job, request, _new_body(request, arn, ignored), notes)
     job_steps.start(Job(plane, name), COURSE)
     return {"TrainingJobArn": arn}
 

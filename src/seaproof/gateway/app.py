@@ -70,8 +70,8 @@ class Gateway:
 
     def takes_stream(self, request: Request) -> bool:
         """Whether the body of this request comes while it is passed on: it is large, or nobody knows."""
-        if request.path != "/pipeline" or request.method != "POST":
-            return False
+        if request.body or request.path != "/pipeline" or request.method != "POST":
+            return False  # a body that is there came in one piece
         return int(request.header(b"content-length") or LARGE + 1) > LARGE
 
     async def _ping(self) -> Response:

@@ -157,6 +157,7 @@ class StepFailed(SeaproofError):
         *,
         reply: Reply | None = None,
         error: HttpError | None = None,
+        begun: Reply | None = None,
     ) -> None:
         self.trace = trace
         self.number = number
@@ -171,8 +172,10 @@ class StepFailed(SeaproofError):
         """Seconds that the step was given."""
         self.max_body = call.max_body
         self.reply = reply
-        """With an error: as far as it has come before it broke off; its size is in the trace."""
+        """Whole, and not 2xx; None where there is an error."""
         self.error = error
+        self.begun = begun
+        """With an error: what had come of a reply before it broke off; its size is in the trace."""
         what = error.what if error else f"the reply has status {reply.status if reply else 0}"
         super().__init__(f"step {number + 1}, {step.name}: {what}", where=f"{step.host}:{step.port}")
 
@@ -225,21 +228,17 @@ def chain(
         for number, step in enumerate(steps):
             sent = _headers(headers, step, span, is_last=number == last)
             if not isinstance(body, bytes):
-                way.bodies[number] = body
-                sent = _with_length(sent, body.length)
+                sent = way.passes(number, body, sent)
             begun = now()
             limit = reply_limit if number == last else hop_limit
             call = Call(step.host, step.port, sent, body, max(0.0, deadline - begun), limit, target=step.target)
-            if number < last:
-                if not (keep_replies or step.repeats or steps[number + 1].repeats):
-                    call.stream_over = LARGE
-            elif opened is not None:
+            if number == last and opened is not None:
                 way.head, call.opened, call.stream_over = opened, way.open, opened_over
+            elif not keep_replies and _may_stream(steps, number):
+                call.stream_over = LARGE
             if number == 0:
                 call.stored = stored
-            entry = StepTrace(step.name, sent_type, _size(call))
-            trace.steps.append(entry)
-            way.begins.append(begun)
+            entry = way.begin(StepTrace(step.name, sent_type, _size(call)), begun)
             try:
                 reply = (yield call) if step.exchange is None else (yield from step.exchange(call))
             except HttpError as error:
@@ -255,12 +254,10 @@ def chain(
                 body = way.go_on(call, reply) if isinstance(reply, StreamedReply) else reply.body
                 headers = _next_headers(headers, reply.headers)
                 sent_type = entry.reply_type
-        if way.bodies:
-            way.check(last, call)
+        way.check(last, call)
         return reply, trace
     finally:
-        if way.bodies:
-            way.close()
+        way.close()
 
 
 class _Way:
@@ -279,6 +276,17 @@ class _Way:
         the number after the last step what goes to the caller."""
         self.begun: dict[int, tuple[Call, StreamedReply]] = {}
         """By the same number: the call that it answers, of whose body the first bytes are kept, and its head."""
+
+    def passes(self, to: int, body: HopBody, headers: Headers) -> Headers:
+        """The headers for a step that is sent a body while it comes: without a length it goes out chunked."""
+        self.bodies[to] = body
+        return headers if body.length is None else [*headers, (_CONTENT_LENGTH, b"%d" % body.length)]
+
+    def begin(self, entry: StepTrace, now: float) -> StepTrace:
+        """The next step."""
+        self.trace.steps.append(entry)
+        self.begins.append(now)
+        return entry
 
     def go_on(self, call: Call, reply: StreamedReply) -> HopBody:
         """The body of a reply, for whoever takes it while it comes."""
@@ -301,6 +309,7 @@ class _Way:
     ) -> Exception:
         """What ends the request where this step has met an error or given such a reply: it may not be its own."""
         self._settle()
+        begun: Reply | None = None
         for to, body in sorted(self.bodies.items()):
             # Where the time is over, what is slow is the first that others wait for.
             if body.error is None and not (body.waits and error is not None and error.kind == "timeout"):
@@ -311,12 +320,14 @@ class _Way:
                 return RequestError(408, "the body of the request did not arrive in time")
             number, error = to - 1, body.error if isinstance(body.error, HttpError) else error
             call, head = self.begun[to]
-            reply = _Begun(head.status, head.headers, body.head)
+            reply, begun = None, _Begun(head.status, head.headers, body.head)
             break
-        return StepFailed(self.trace, number, self.steps[number], call, reply=reply, error=error)
+        return StepFailed(self.trace, number, self.steps[number], call, reply=reply, error=error, begun=begun)
 
     def check(self, last: int, call: Call) -> None:
         """No answer counts that was made of a body which broke off."""
+        if not self.bodies:
+            return
         self._settle()
         if any(body.error for body in self.bodies.values()):
             raise self.failure(last, call)
@@ -340,6 +351,8 @@ class _Way:
 
     def close(self) -> None:
         """Nothing is passed on any more. What the caller sends is the server's to end."""
+        if not self.bodies:
+            return
         self._settle()
         for to, body in self.bodies.items():
             if to:
@@ -360,15 +373,15 @@ def _next_headers(headers: Headers, replied: Headers) -> Headers:
     return [(CONTENT_TYPE.encode(), value) for name, value in replied if name == _CONTENT_TYPE] + kept
 
 
+def _may_stream(steps: Sequence[Step], number: int) -> bool:
+    """Whether the reply of this step can be sent to the next one while it comes."""
+    return number + 1 < len(steps) and not (steps[number].repeats or steps[number + 1].repeats)
+
+
 def _size(call: Call) -> int:
     """Bytes that are sent, as far as that is known before."""
     body = call.stored or call.body
     return 0 if isinstance(body, HopBody) else len(body)
-
-
-def _with_length(headers: Headers, length: int | None) -> Headers:
-    """Of a request whose body is passed on as it comes; without a length it goes out chunked."""
-    return headers if length is None else [*headers, (_CONTENT_LENGTH, b"%d" % length)]
 
 
 def _type_of(headers: Headers) -> str:

@@ -79,7 +79,7 @@ def evidence_of(
     port: int = DEFAULT_PORT,
 ) -> Evidence:
     """What a failure itself says, with what its caller knows of the container."""
-    at, step, reply = failed.at, failed.step, failed.reply
+    at, step, reply = failed.at, failed.step, failed.reply or failed.begun
     headers = dict(reply.headers) if reply else {}
     return Evidence(
         step=step.name,

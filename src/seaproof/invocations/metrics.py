@@ -100,7 +100,7 @@ class Metrics:
     def count(self, endpoint: str, variant: str, trace: Trace, seconds: float, failed: StepFailed | None) -> None:
         """One request; `seconds` are all of its time here."""
         with self._lock:
-            counts = self._of(endpoint, variant)
+            counts = self._variants.get((endpoint, variant)) or self._of(endpoint, variant)
             counts.invocations += 1
             inside = -trace.beside
             for step in trace.steps:

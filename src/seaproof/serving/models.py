@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ STEADY = 10.0
 """Seconds after which a model's process counts as healthy, and its earlier deaths no more."""
 HOPELESS = 3
 """So many deaths in a row unload the model."""
+_FATE = 1.0
+"""Seconds until it is known how a process ended whose connections have broken off."""
 GRACE = 5.0
 """Seconds that a model's own time-out has to be answered, before the front answers for it."""
 
@@ -53,6 +56,8 @@ class Model:
     """When its process was started (seconds since 1970)."""
     deaths: int = 0
     """In a row."""
+    kills: int = 0
+    """How many processes the kernel had killed in this container for want of memory when this one was loaded."""
 
 
 class Models:
@@ -125,16 +130,18 @@ class Models:
         await asyncio.shield(self._task(self._end(model)))
 
     async def invoke(self, name: str, request: Request) -> Response:
-        """What the model answers. RequestError: 404 not loaded, 503 its process died, 504 no answer in time."""
+        """What the model answers. RequestError: 404 not loaded, 503 its process died, 504 no answer in time, 507 the
+        kernel took its memory away."""
         model = self._models.get(name)
         if model is None:
             raise _not_loaded(name)
         if model.up is not None:
             await self._until_up(model, model.up)
+        process = model.process
         try:
-            return await relay(self._client, model.process, request, self._environ.timeout + GRACE)
+            return await relay(self._client, process, request, self._environ.timeout + GRACE)
         except HttpError as error:
-            raise _no_answer(model, error) from error
+            raise await self._no_answer(model, process, error) from error
 
     async def close(self) -> None:
         """Let go of everything; the nursery ends the processes."""
@@ -149,6 +156,25 @@ class Models:
 
     def _count(self) -> None:
         metrics.set_models(len(self.loaded()), self._models_memory())
+
+    async def _no_answer(self, model: Model, process: Process, error: HttpError) -> RequestError:
+        """Why there is none."""
+        if error.kind == "timeout":
+            return RequestError(
+                504, f"the model gave no answer in time: {error.what}", where=model.url, next_step="Send less at once."
+            )
+        with suppress(TimeoutError, asyncio.TimeoutError):  # where one of several workers died, it has not ended
+            await asyncio.wait_for(process.ended.wait(), _FATE)
+        fate = f": it {how(process.code)}" if process.ended.is_set() else ""
+        out_of_memory = process.code == -signal.SIGKILL and self._admission.kills() > model.kills
+        return RequestError(
+            507 if out_of_memory else 503,
+            f"the process of the model {shown(model.name)} ended before it answered{fate}",
+            where=model.url,
+            next_step="Send less at once, or give it more memory; the model is being loaded anew."
+            if out_of_memory
+            else "Send the request again: the model is being loaded anew. Why it ended is in the log.",
+        )
 
     async def _until_up(self, model: Model, up: asyncio.Task[None]) -> None:
         await asyncio.wait([up], timeout=self._environ.timeout)
@@ -178,6 +204,7 @@ class Models:
         model.memory = proportional(pids)
         self._admission.learn(private(pids), model.size)
         model.loaded, model.up, model.began = True, None, time.time()
+        model.kills = self._admission.kills()
         metrics.own().set(metrics.LOAD_SECONDS, time.monotonic() - began)
         self._count()
         self._task(self._follow(model, model.process))
@@ -283,16 +310,3 @@ def _last_words(process: Process) -> dict[str, Any]:
     said = f": {process.last.splitlines()[-1].strip()}" if process.last else ""
     status = 507 if speaks_of_memory(process.last) else 500
     return {"status": status, "what": f"the model's process {how(process.code)} while it loaded{said}"}
-
-
-def _no_answer(model: Model, error: HttpError) -> RequestError:
-    if error.kind == "timeout":
-        return RequestError(
-            504, f"the model gave no answer in time: {error.what}", where=model.url, next_step="Send less at once."
-        )
-    return RequestError(
-        503,
-        f"the process of the model {shown(model.name)} ended before it answered",
-        where=model.url,
-        next_step="Send the request again: the model is being loaded anew. Why it ended is in the log.",
-    )

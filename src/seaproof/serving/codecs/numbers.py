@@ -24,7 +24,9 @@ def matrix(body: bytes) -> Any:
     Empty cells are NaN.
     """
     body = lines_of(body)
-    if len(body) > SMALL and b'"' not in (first := body.partition(b"\n")[0]) and few(filled(first)) is None:
+    end = body.find(b"\n")
+    first = body if end < 0 else body[:end]
+    if len(body) > SMALL and b'"' not in first and few(filled(first)) is None:
         return None  # known by its first row, which is most of what is not numeric
     found = _matrix(body)
     if found is None and b'"' not in body:
