@@ -33,7 +33,7 @@ class Table:
         return list(self._values)
 
     def error(self, key: str, problem: str) -> ProjectError:
-        return ProjectError(problem, where=f"{self._file}, {self._name(key)}")
+        return ProjectError(problem, where=f"{self._file}, {self._name(key)}", next_step="Change it there.")
 
     def table(self, key: str) -> Table:
         value = self._take(key, {})

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from click.testing import CliRunner
 
+from seaproof.cli.app import seaproof as commands
 from seaproof.project import Project, load_project
 from seaproof.settings import Settings
 from seaproof.ship import drawing, execute, record, shipment, taking_back
@@ -197,6 +199,15 @@ def seaproof(folder: Path, url: str, *args: str, **more: str) -> subprocess.Comp
         timeout=120,
         check=False,
     )
+
+
+def refused(folder: Path, url: str, *words: str) -> str:
+    """What a command says that is refused. It runs in this process, since many do and it takes no time."""
+    nobody = {name: None for name in os.environ if name.startswith("AWS_")}
+    runner = CliRunner(env={**nobody, **environment(url)})
+    done = runner.invoke(commands, [words[0], "--project", str(folder), *words[1:]])
+    assert done.exit_code, done.output
+    return f"{done.output}{done.exception}"
 
 
 def fresh_copy(folder: Path, to: Path) -> Path:

@@ -181,17 +181,19 @@ def test_another_address_wants_a_token(flowers: Folder):
         without = ask(address, "POST", "/invocations", ROW, {"Content-Type": "text/csv"})
         headers = {"Content-Type": "text/csv", "Authorization": "Bearer open-sesame"}
         with_it = ask(address, "POST", "/invocations", ROW, headers)
+        flowers.run("endpoints", "delete", "flowers")
+        gone = ask(address, "POST", "/invocations", ROW, headers)
 
     assert without[0] == 401
     assert with_it == (200, '["setosa"]')
+    assert gone[0] == 400
+    assert "flowers" in gone[1]
 
 
 def test_an_endpoint_that_is_not_there_is_told(flowers: Folder):
-    with proxy(flowers, "nobody", "--port", "0") as address:
-        answered = ask(address, "POST", "/invocations", ROW, {"Content-Type": "text/csv"})
+    told = flowers.run("proxy", "nobody", "--port", "0", code=1)
 
-    assert answered[0] == 400
-    assert "nobody" in answered[1]
+    assert "there is no endpoint nobody" in told.stderr
 
 
 def weights(endpoint: dict[str, Any]) -> dict[str, float]:

@@ -96,17 +96,19 @@ def test_a_job_that_found_no_capacity_is_sent_again_under_another_name(project: 
     stubber.add_response(
         "describe_training_job", job("j", "Failed", FailureReason="CapacityError: Unable to provision")
     )
-    stubber.add_response("create_training_job", arn, {"TrainingJobName": "j-again-1", **JOB})
-    stubber.add_response("describe_training_job", job("j-again-1", "Completed"))
+    stubber.add_response("create_training_job", arn, {"TrainingJobName": "j-2", **JOB})
+    stubber.add_response("describe_training_job", job("j-2", "Completed"))
     target.clients["logs"] = account.client("logs")
-    step = Step(
-        "run", Call("sagemaker", "CreateTrainingJob", {"TrainingJobName": "j", **JOB}), waits_for="training job"
-    )
-    plan = Plan("default", "aws", ACCOUNT, REGION, [step])
 
-    done = execute.execute(plan, target, record_of(project, account), Quiet(), retries=1, pause=0)
+    def plan(name: str) -> Plan:
+        call = Call("sagemaker", "CreateTrainingJob", {"TrainingJobName": name, **JOB})
+        return Plan("default", "aws", ACCOUNT, REGION, [Step("run", call, waits_for="training job")])
 
-    assert done["training job"]["TrainingJobName"] == "j-again-1"
+    how = (target, record_of(project, account), Quiet())
+    done, ended = execute.until_there_is_capacity(plan("j"), lambda: plan("j-2"), *how, retries=1, pause=0)
+
+    assert ended["training job"]["TrainingJobName"] == "j-2"
+    assert done.steps[0].call.request["TrainingJobName"] == "j-2"
 
 
 def test_a_role_that_was_just_made_is_waited_for(project: Project, account: Account):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ship_lab import ACCOUNT, FILE, REGION, project_in, seaproof
+from ship_lab import ACCOUNT, FILE, REGION, project_in, refused
 
 from seaproof.errors import ArchiveError, ProjectError
 from seaproof.settings import Settings
@@ -27,6 +27,9 @@ REFUSED_AT_ONCE = {
     "serverless = { concurrency = 2, provisioned = 3 }": "provisioned is 3: a whole number from 1 to 2 of concurrency",
     "serverless = { memory = 2048 }\nautoscaling = { max = 3 }": "it does not go with [ship.endpoint.serverless]",
     "serverless = { memory = 2048 }\nasync = { concurrency = 3 }": "async is {'concurrency': 3}: it does not go with",
+    "serverless = { memory = 2048 }\ncapture = { percentage = 3 }": "capture is {'percentage': 3}: it does not go with",
+    '[ship.endpoint.serverless]\nmemory = 2048\n[ship.model]\nmode = "multi-model"': "ship.model.mode is 'multi-model'",
+    "serverless = {}": "it is empty; what can stand here: memory, concurrency, provisioned",
     "capture = { percentage = 101 }": "ship.endpoint.capture.percentage is 101: a whole number from 0 to 100",
     'capture = { destination = "bucket/x" }': "destination is 'bucket/x': an s3:// address",
     "autoscaling = { min = 3, max = 2 }": "autoscaling.min is 3: it is at most max, 2",
@@ -84,6 +87,17 @@ def test_an_image_that_is_built_is_for_the_instances_that_run_it(tmp_path: Path)
 
     assert "it runs images for linux/arm64, and [ship.image] platform is linux/amd64" in str(caught.value)
     assert shipment.read(project_in(tmp_path / "q", fitting)).image.platform == "linux/arm64"
+
+
+@pytest.mark.parametrize("name", ["Flowers", "f"])
+def test_a_project_whose_name_ecr_does_not_take_is_told_to_name_a_repository(tmp_path: Path, name: str):
+    text = FILE.partition("[ship.image]")[0].replace('name = "flowers"', f'name = "{name}"', 1)
+    with pytest.raises(ProjectError) as caught:
+        shipment.read(project_in(tmp_path / "p", text))
+    named = shipment.read(project_in(tmp_path / "q", text + '[ship.image]\nrepository = "team/flowers"\n'))
+
+    assert f"ship.image.repository is '{name}': ECR wants" in str(caught.value)
+    assert named.image.repository == "team/flowers"
 
 
 def test_a_value_of_a_stage_is_named_where_it_stands_and_all_are_named_at_once(tmp_path: Path):
@@ -179,15 +193,13 @@ def _drawn(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("words", [["export", "terraform", "--account", ACCOUNT], ["prices"], ["plan"]])
 def test_a_region_that_there_is_not_is_told_with_one_like_it(tmp_path: Path, words: list[str]):
     project = project_in(tmp_path / "p")
-    done = seaproof(project.root, "http://127.0.0.1:9", *words, "--region", "eu-wst-1")
+    said = refused(project.root, "http://127.0.0.1:9", *words, "--region", "eu-wst-1")
 
-    assert done.returncode == 1
-    assert "'eu-wst-1' is no region of AWS that the installed botocore knows. Did you mean `eu-west-1`" in done.stderr
+    assert "'eu-wst-1' is no region of AWS that the installed botocore knows. Did you mean `eu-west-1`" in said
 
 
 def test_a_topic_that_is_none_is_refused(tmp_path: Path):
     where = ["--account", ACCOUNT, "--topic", "nonsense"]
-    done = seaproof(project_in(tmp_path / "p").root, "http://127.0.0.1:9", "export", "step-functions", *where)
+    said = refused(project_in(tmp_path / "p").root, "http://127.0.0.1:9", "export", "step-functions", *where)
 
-    assert done.returncode == 2
-    assert "'nonsense': the ARN of an SNS topic" in done.stderr
+    assert "'nonsense': the ARN of an SNS topic" in said

@@ -105,6 +105,23 @@ def test_a_parameter_that_an_algorithm_has_not_is_told_without_any_data(algorith
 
 
 @pytest.mark.parametrize(
+    ("algorithm", "given", "here"),
+    [
+        ("forest", "iterations", "n_estimators"),
+        ("boosting", "n_estimators", "max_iter"),
+        ("tree", "depth", "max_depth"),
+        ("boosting", "num_leaves", "max_leaf_nodes"),
+        ("forest", "min_data_in_leaf", "min_samples_leaf"),
+    ],
+)
+def test_a_parameter_of_another_library_is_told_by_its_name_here(algorithm: str, given: str, here: str) -> None:
+    with pytest.raises(ContractError) as refused:
+        check_params(algorithm, "classification", {given: 5})
+
+    assert refused.value.next_step == f"Here it is called `{here}`."
+
+
+@pytest.mark.parametrize(
     ("algorithm", "params"),
     [("xgboost", {"eta": 0.1, "lambda": 1, "num_parallel_tree": 2}), ("lightgbm", {"eta": 0.1, "lambda_l2": 1})],
 )

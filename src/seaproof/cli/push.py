@@ -35,7 +35,7 @@ def command(
         plan = drawing.image_alone(found.draft)
         if not dry_run:
             with Screen(quiet=as_json) as screen:
-                carry_out(plan, found, OnScreen(screen), 0)
+                carry_out(plan, found, OnScreen(screen), 0, drawing.image_alone)
     if as_json:
         show_json(plan.as_json())
     elif dry_run:

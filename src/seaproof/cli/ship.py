@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import show_json
 from seaproof.cli.shipping import OnScreen, Way, show_plan, target_options, way
 from seaproof.ship import drawing, execute
+from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan
 from seaproof.ship.waiting import EndedBadly, Interrupted
 
@@ -56,7 +58,7 @@ def command(
             return
         with Screen(quiet=as_json) as screen:
             try:
-                carry_out(plan, found, OnScreen(screen), retry)
+                plan, _ = carry_out(plan, found, OnScreen(screen), retry, drawing.everything)
             except KeyboardInterrupt as left:
                 raise _left(left, found.target.is_local) from None
     if as_json:
@@ -83,11 +85,19 @@ def _left(left: KeyboardInterrupt, is_local: bool) -> WasInterrupted:
     return WasInterrupted(f"interrupted; {left.kind} {left.name} runs on", next_step=f"{on}; {stop}.")
 
 
-def carry_out(plan: Plan, found: Way, watcher: OnScreen, retry: int) -> dict[str, Any]:
-    """Execute a plan; WorkloadFailed where the user's own container is what failed."""
+def carry_out(
+    plan: Plan, found: Way, watcher: OnScreen, retry: int, draw: Callable[[Draft], Plan]
+) -> tuple[Plan, dict[str, Any]]:
+    """Execute a plan, drawn anew where there was no capacity: what was done, and what was waited for, by kind.
+
+    WorkloadFailed where the user's own container is what failed.
+    """
     try:
         command = f"seaproof {click.get_current_context().info_name}"
-        return execute.execute(plan, found.target, found.record, watcher, retries=retry, command=command)
+        how = (found.target, found.record, watcher)
+        return execute.until_there_is_capacity(
+            plan, lambda: draw(found.drawn_anew()), *how, retries=retry, command=command
+        )
     except execute.StepFailed as error:
         if isinstance(error.__cause__, EndedBadly):
             raise WorkloadFailed(error.what, where=error.where, next_step=error.next_step) from error

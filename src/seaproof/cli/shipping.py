@@ -38,6 +38,10 @@ class Way:
     draft: Draft
     record: Record
 
+    def drawn_anew(self) -> Draft:
+        """An empty plan, for what has changed since the first was drawn."""
+        return drawing.open_draft(self.session.project, self.session.settings, self.shipment, self.target)
+
 
 class OnScreen:
     """A `waiting.Watcher` on the command's screen."""
@@ -101,23 +105,26 @@ def refuse_without_target(*names: str) -> None:
             raise click.UsageError(f"{max(parameter.opts, key=len)} goes with --target or --stage")
 
 
-def stop_job(found: Way, kind: str, name: str, watcher: OnScreen) -> str:
-    """Stop a TrainingJob or TransformJob and wait until it has ended: its status then; empty where there is none.
+def stop_job(found: Way, kind: str, planned: str, left: KeyboardInterrupt, watcher: OnScreen) -> tuple[str, str]:
+    """After Ctrl-C: stop the TrainingJob or TransformJob and wait until it has ended; its name, and its status then.
 
-    A second Ctrl-C does not wait.
+    It is the one that was waited for, else the one that was planned; the status is empty where there is none. A second
+    Ctrl-C does not wait.
     """
+    waited = left if isinstance(left, waiting.Interrupted) else None
+    name = waited.name if waited else planned
     asked = {f"{kind}Name": name}
     job = found.target.find("sagemaker", f"Describe{kind}", asked)
     if job is None:
-        return ""
+        return name, ""
     if job[f"{kind}Status"] == "InProgress":
         watcher.note(f"stopping {name}; Ctrl-C again leaves without waiting")
         found.target.call("sagemaker", f"Stop{kind}", asked)
     try:
-        job = waiting.job(found.target, watcher, kind, name)
+        job = waiting.job(found.target, watcher, kind, name, waited.log if waited else None)
     except waiting.EndedBadly:
         job = found.target.call("sagemaker", f"Describe{kind}", asked)
-    return str(job[f"{kind}Status"])
+    return name, str(job[f"{kind}Status"])
 
 
 @contextmanager

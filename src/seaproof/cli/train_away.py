@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from seaproof.cli.ship import carry_out
 from seaproof.cli.shipping import OnScreen, Way, stop_job
 from seaproof.errors import SeaproofError
 from seaproof.ship import drawing
+from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Plan
 from seaproof.ship.secrecy import masked, without_secrets
 
@@ -40,14 +41,19 @@ def train(found: Way, as_json: bool, wanted: Wanted) -> None:
     completed for the same image, data and hyperparameters is not run again. Ctrl-C stops the job.
     """
     name = requests.check_name(wanted.name, "--name") if wanted.name else ""
-    plan = drawing.training_alone(found.draft, name)
+
+    def draw(draft: Draft) -> Plan:
+        plan = drawing.training_alone(draft, name)
+        return plan.detached() if wanted.detach else plan
+
+    plan = draw(found.draft)
     attempts = found.shipment.training.retries if wanted.retry is None else wanted.retry
     job: dict[str, Any] = {}
     with _kept(wanted.out, plan, job) as keep, Screen(quiet=as_json) as screen:
         watcher = OnScreen(screen, keep)
         for line in plan.kept:
             watcher.note(f"there already: {line}")
-        job.update(_run(plan.detached() if wanted.detach else plan, found, watcher, attempts))
+        job.update(_run(plan, found, watcher, attempts, draw))
         for key, value in {} if wanted.detach else _shown(job).items():
             print(f"{key}  {value}", file=keep) if keep else None
     if as_json:
@@ -60,14 +66,16 @@ def train(found: Way, as_json: bool, wanted: Wanted) -> None:
         raise click.exceptions.Exit(INTERRUPTED)
 
 
-def _run(plan: Plan, found: Way, watcher: OnScreen, attempts: int) -> dict[str, Any]:
+def _run(plan: Plan, found: Way, watcher: OnScreen, attempts: int, draw: Callable[[Draft], Plan]) -> dict[str, Any]:
     """Do what the plan says: the job as it is then. Ctrl-C stops it."""
     name = plan.names["training job"]
     try:
-        done = carry_out(plan, found, watcher, attempts).get("training job")
+        plan, ended = carry_out(plan, found, watcher, attempts, draw)
+        name, done = plan.names["training job"], ended.get("training job")
     except KeyboardInterrupt as interrupted:
-        name, done = getattr(interrupted, "name", name), None
-        if not stop_job(found, "TrainingJob", name, watcher):
+        done = None
+        name, status = stop_job(found, "TrainingJob", name, interrupted, watcher)
+        if not status:
             raise
     return done or found.target.call("sagemaker", "DescribeTrainingJob", {"TrainingJobName": name})
 

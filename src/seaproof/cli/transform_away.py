@@ -17,6 +17,8 @@ from seaproof.cli.shipping import OnScreen, Way, refuse_with_target, stop_job, w
 from seaproof.cli.transform_request import Asked, client_of
 from seaproof.errors import SeaproofError
 from seaproof.ship import drawing, transform
+from seaproof.ship.draft import Draft
+from seaproof.ship.plan import Plan
 from seaproof.ship.secrecy import without_secrets
 
 HERE_ALONE = (
@@ -105,16 +107,22 @@ def predict(found: Way, as_json: bool, source: str, job: str, wanted: Wanted, re
 
     They stay in S3 where that is what was asked for. Ctrl-C stops the job.
     """
-    plan = drawing.transform_alone(found.draft, source, job, wanted.name or "", wanted.address)
-    name, address = plan.names["transform job"], plan.names["predictions"]
+
+    def draw(draft: Draft) -> Plan:
+        plan = drawing.transform_alone(draft, source, job, wanted.name or "", wanted.address)
+        return plan.detached() if wanted.detach else plan
+
+    plan = draw(found.draft)
+    name = plan.names["transform job"]
     attempts = found.shipment.training.retries if retry is None else retry
     with Screen(quiet=as_json) as screen:
         watcher = OnScreen(screen)
         try:
-            carry_out(plan.detached() if wanted.detach else plan, found, watcher, attempts)
+            plan, _ = carry_out(plan, found, watcher, attempts, draw)
+            name, address = plan.names["transform job"], plan.names["predictions"]
         except KeyboardInterrupt as interrupted:
-            stopped = stop_job(found, "TransformJob", getattr(interrupted, "name", name), watcher)
-            facts({"transform job": name, "status": stopped})
+            stopped, status = stop_job(found, "TransformJob", name, interrupted, watcher)
+            facts({"transform job": stopped, "status": status or "it was not begun"})
             raise click.exceptions.Exit(INTERRUPTED) from None
         if wanted.detach:
             _show_begun(found, name, as_json)

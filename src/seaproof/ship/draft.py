@@ -10,6 +10,7 @@ from typing import Any
 
 from seaproof.errors import SeaproofError
 from seaproof.project import Project
+from seaproof.ship import refusals
 from seaproof.ship.plan import Plan, Step
 from seaproof.ship.requests import Place
 from seaproof.ship.shipment import Shipment
@@ -88,14 +89,20 @@ def next_job(draft: Draft, kind: str, name: str, is_over: Callable[[str, str], b
 
 
 def free_name(draft: Draft, kind: str, name: str) -> str:
-    """The name that was asked for; SeaproofError where a job has it already, since names are taken for good."""
-    found = draft.find("sagemaker", f"Describe{kind}", **{f"{kind}Name": name})
-    if found:
-        raise SeaproofError(
-            f"there is a job {name} already, which is {found[f'{kind}Status']}",
-            next_step="Say another --name; without one, the job for this data is found again and not run twice.",
-        )
-    return name
+    """The name that was asked for; SeaproofError where a job has it already, since names are taken for good.
+
+    One that found no capacity gives way to NAME-2, so that it can be sent again.
+    """
+    number, job = 1, name
+    while found := draft.find("sagemaker", f"Describe{kind}", **{f"{kind}Name": job}):
+        if str(found.get("FailureReason", "")).partition(":")[0] not in refusals.CAPACITY:
+            raise SeaproofError(
+                f"there is a job {job} already, which is {found[f'{kind}Status']}",
+                next_step="Say another --name; without one, the job for this data is found again and not run twice.",
+            )
+        number += 1
+        job = f"{name}-{number}"
+    return job
 
 
 def name_of(prefix: str, request: Mapping[str, Any]) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from seaproof.errors import SeaproofError, ServiceError
-from seaproof.ship import builder, refusals, training, waiting
+from seaproof.ship import builder, refusals, waiting
 from seaproof.ship.plan import Call, Plan, Step
 from seaproof.ship.record import Record
 from seaproof.ship.target import Target
@@ -105,23 +104,46 @@ def _with_retries(step: Step, target: Target, watcher: Watcher, retries: int, pa
     while True:
         try:
             do(step.call, target, watcher, source=step.source)
-            return waiting.wait(step, target, watcher) if step.waits_for else None
-        except (ServiceError, waiting.EndedBadly) as error:
-            code = error.code if isinstance(error, ServiceError) else error.reason.partition(":")[0]
-            if code not in refusals.CAPACITY or attempt >= retries:
+            break
+        except ServiceError as error:
+            if error.code not in refusals.CAPACITY or attempt >= retries:
                 raise
             attempt += 1
             watcher.note(f"no capacity: {error.what}; attempt {attempt} of {retries} in {pause:.0f} s")
             time.sleep(pause)
-            if isinstance(error, waiting.EndedBadly):
-                step = _again(step, attempt)
+    return waiting.wait(step, target, watcher) if step.waits_for else None
 
 
-def _again(step: Step, attempt: int) -> Step:
-    """The step for a job that ended for want of capacity: its name is taken for good, so the next one has a number."""
-    request = dict(step.call.request)
-    job = f"{str(request['TrainingJobName']).rpartition('-again-')[0] or request['TrainingJobName']}-again-{attempt}"
-    return replace(step, call=replace(step.call, request=training.named(request, job)))
+def until_there_is_capacity(
+    plan: Plan,
+    redraw: Callable[[], Plan],
+    target: Target,
+    record: Record,
+    watcher: Watcher,
+    *,
+    retries: int = 0,
+    pause: float = CAPACITY_SECONDS,
+    command: str = "seaproof ship",
+) -> tuple[Plan, dict[str, Any]]:
+    """As `execute`; where a job or endpoint failed for want of capacity, draw the plan again and do that.
+
+    Names of jobs are taken for good, and what comes after a job is named after it: so a new plan, not the same step.
+    Returns the plan that was done, too.
+    """
+    attempt = 0
+    while True:
+        try:
+            left = retries - attempt
+            return plan, execute(plan, target, record, watcher, retries=left, pause=pause, command=command)
+        except StepFailed as error:
+            ended = error.__cause__
+            found_none = isinstance(ended, waiting.EndedBadly) and ended.reason.partition(":")[0] in refusals.CAPACITY
+            if not found_none or attempt >= retries:
+                raise
+            attempt += 1
+            watcher.note(f"no capacity: {ended}; attempt {attempt} of {retries} in {pause:.0f} s")
+            time.sleep(pause)
+            plan = redraw()
 
 
 def do(call: Call, target: Target, watcher: Watcher, *, source: str = "") -> dict[str, Any]:

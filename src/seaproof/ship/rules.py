@@ -15,7 +15,7 @@ from seaproof.errors import ProjectError
 from seaproof.project import Project
 
 if TYPE_CHECKING:
-    from seaproof.ship.shipment import EndpointShape, ImageShape, Shipment, TrainingShape, TransformShape
+    from seaproof.ship.shipment import EndpointShape, Shipment, TrainingShape, TransformShape
 
 Problem = tuple[str, Any, str]
 """A key below [ship], its value, and what can stand there."""
@@ -31,15 +31,16 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RESERVED = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
 _ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 
 
 def check(shipment: Shipment, project: Project) -> None:
     """ProjectError names every key with a value that AWS would refuse, the value, and what can stand there."""
-    found = [*_of_place(shipment), *_of_image(shipment.image), *_of_instances(shipment, project)]
+    found = [*_of_place(shipment), *_of_image(shipment, project), *_of_instances(shipment, project)]
     found += [*_of_training(shipment.training, project), *_of_transform(shipment.transform)]
-    found += _of_endpoint(shipment.endpoint)
+    found += [*_of_endpoint(shipment.endpoint), *_without_instances(shipment)]
     if not found:
         return
     problems = [f"{_place(key, shipment.stage, project)} is {_shown(value)}: {wanted}" for key, value, wanted in found]
@@ -88,7 +89,12 @@ def _of_place(shipment: Shipment) -> Iterator[Problem]:
             yield f"tags.{name}", value, "a name of at most 128 characters, not aws:..., and at most 256 are expected"
 
 
-def _of_image(shape: ImageShape) -> Iterator[Problem]:
+def _of_image(shipment: Shipment, project: Project) -> Iterator[Problem]:
+    shape = shipment.image
+    name = shape.repository or project.name
+    in_ecr = shipment.target == "aws" and not shape.uri and not shape.registry
+    if in_ecr and not (_REPOSITORY.fullmatch(name) and 2 <= len(name) <= 256):
+        yield "image.repository", name, "ECR wants 2 to 256 of a-z, 0-9, and single . _ - / between them"
     if shape.platform not in PLATFORMS:
         yield "image.platform", shape.platform, one_of(shape.platform, PLATFORMS)
 
@@ -168,6 +174,23 @@ def _of_serverless(shape: EndpointShape) -> Iterator[Problem]:
         if getattr(shape, other):
             key = f"endpoint.{'async' if other == 'asynchronous' else other}"
             yield key, dict(getattr(shape, other)), "it does not go with [ship.endpoint.serverless]"
+
+
+def _without_instances(shipment: Shipment) -> Iterator[Problem]:
+    """What serverless endpoints exclude, by the guide on them."""
+    endpoint, other = shipment.endpoint, "it does not go with [ship.endpoint.serverless]"
+    if not endpoint.serverless:
+        return
+    if endpoint.capture:
+        yield "endpoint.capture", dict(endpoint.capture), other
+    if len(endpoint.variants) > 1:
+        yield "endpoint.variants", len(endpoint.variants), f"of several, {other}"
+    if shipment.model.mode != "single":
+        yield "model.mode", shipment.model.mode, other
+    if shipment.training.subnets:
+        yield "training.subnets", list(shipment.training.subnets), f"the model has them too, and {other}"
+    if shipment.image.registry:
+        yield "image.registry", shipment.image.registry, other
 
 
 def _of_scaling(shape: EndpointShape) -> Iterator[Problem]:

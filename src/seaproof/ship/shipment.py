@@ -293,6 +293,8 @@ def _endpoint(table: Table) -> EndpointShape:
         unknown = [name for name in inner.names() if name not in known]
         if unknown:
             raise inner.error(unknown[0], f"nothing is known by this name; what can stand here: {', '.join(known)}")
+        if key in table and not inner.names():  # it would silently be as if it were not there
+            raise table.error(key, f"it is empty; what can stand here: {', '.join(known)}")
         return inner.rest()
 
     shape = EndpointShape(

@@ -19,9 +19,9 @@ def add(draft: Draft, channels: dict[str, tuple[str, str]], wanted: str = "") ->
     """
     request = job_request(draft, channels)
     if wanted:
-        draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
-        draft.steps.append(step(draft, {**named(request, wanted), "Tags": draft.tag_list()}))
-        return wanted
+        job = draft.names["training job"] = free_name(draft, "TrainingJob", wanted)
+        draft.steps.append(step(draft, {**named(request, job), "Tags": draft.tag_list()}))
+        return job
     made_of: dict[str, Any] = {"data": {key: held for key, (_, held) in channels.items()}}
     if draft.image_content:
         made_of["image"] = draft.image_content

@@ -45,11 +45,14 @@ class EndedBadly(SeaproofError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while something was waited for, which runs on; `kind` is as in `Step.waits_for`."""
+    """Ctrl-C while something was waited for, which runs on; `kind` is as in `Step.waits_for`.
 
-    def __init__(self, kind: str, name: str) -> None:
+    `log` is that of a job, as far as it has been shown.
+    """
+
+    def __init__(self, kind: str, name: str, log: Log | None = None) -> None:
         super().__init__(f"{kind} {name}")
-        self.kind, self.name = kind, name
+        self.kind, self.name, self.log = kind, name, log
 
 
 def wait(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
@@ -59,10 +62,10 @@ def wait(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
     """
     try:
         return _waited(step, target, watcher)
+    except Interrupted:
+        raise
     except KeyboardInterrupt as error:
-        named = ("TrainingJobName", "TransformJobName", "EndpointName")
-        name = next(str(step.call.request[member]) for member in named if member in step.call.request)
-        raise Interrupted(step.waits_for, name) from error
+        raise Interrupted("endpoint", str(step.call.request["EndpointName"])) from error
 
 
 def _waited(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
@@ -76,20 +79,27 @@ def _waited(step: Step, target: Target, watcher: Watcher) -> dict[str, Any]:
     return endpoint(target, watcher, str(request["EndpointName"]))
 
 
-def job(target: Target, watcher: Watcher, kind: str, name: str) -> dict[str, Any]:
-    """A TrainingJob or TransformJob; its log is shown as it comes."""
-    log = Log(target, f"/aws/sagemaker/{kind}s", f"{name}/")
-    for _ in _looks():
-        found = target.call("sagemaker", f"Describe{kind}", {f"{kind}Name": name})
-        status = str(found[f"{kind}Status"])
-        log.show(watcher.log)
-        if status not in ("InProgress", "Stopping"):
-            break
-        watcher.status(f"{name}: {found.get('SecondaryStatus', status)}")
+def job(target: Target, watcher: Watcher, kind: str, name: str, log: Log | None = None) -> dict[str, Any]:
+    """A TrainingJob or TransformJob; its log is shown as it comes, from where `log` stopped.
+
+    EndedBadly where it did not complete, Interrupted on Ctrl-C.
+    """
+    log = log or Log(target, f"/aws/sagemaker/{kind}s", f"{name}/")
+    called = "training job" if kind == "TrainingJob" else "transform job"
+    try:
+        for _ in _looks():
+            found = target.call("sagemaker", f"Describe{kind}", {f"{kind}Name": name})
+            status = str(found[f"{kind}Status"])
+            log.show(watcher.log)
+            if status not in ("InProgress", "Stopping"):
+                break
+            watcher.status(f"{name}: {found.get('SecondaryStatus', status)}")
+    except KeyboardInterrupt as error:
+        raise Interrupted(called, name, log) from error
     if status != "Completed":
         reason = str(found.get("FailureReason", "no reason was given"))
         raise EndedBadly(
-            f"{'training' if kind == 'TrainingJob' else 'transform'} job {name} is {status}: {reason}",
+            f"{called} {name} is {status}: {reason}",
             reason,
             next_step=cause(reason),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,17 @@ from seaproof.formats.schema import Field
 
 _FILES = {"catboost": "catboost", "xgboost": "xgboost", "lightgbm": "lightgbm"}
 SKLEARN = "sklearn"
+_ALIKE = (
+    ("n_estimators", "iterations", "max_iter", "num_boost_round", "num_iterations", "num_trees"),
+    ("max_depth", "depth"),
+    ("learning_rate", "eta"),
+    ("num_leaves", "max_leaves", "max_leaf_nodes"),
+    ("min_samples_leaf", "min_data_in_leaf", "min_child_samples"),
+    ("reg_lambda", "l2_leaf_reg", "l2_regularization", "lambda_l2"),
+    ("colsample_bytree", "feature_fraction", "rsm", "max_features"),
+    ("class_weight", "auto_class_weights"),
+)
+"""What the libraries call the same thing: people change the algorithm in one line, and its parameters stay."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +129,15 @@ def check_params(algorithm: str, task: str, params: Mapping[str, Any]) -> None:
             raise ContractError(
                 f"`{name}` is no parameter of {estimators[0].__name__}",
                 where=f"config, model_params.{name}",
-                next_step=did_you_mean(name, known) or f"It has {', '.join(known)}{others}.",
+                next_step=_here(name, known) or did_you_mean(name, known) or f"It has {', '.join(known)}{others}.",
             )
+
+
+def _here(name: str, known: Sequence[str]) -> str:
+    """What a parameter of another library is called in this one."""
+    alike = next((names for names in _ALIKE if name in names), ())
+    called = next((other for other in alike if other in known), "")
+    return f"Here it is called `{called}`." if called else ""
 
 
 def signature_of(estimator: Any) -> list[str]:
