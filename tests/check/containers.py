@@ -6,6 +6,7 @@ Each is a folder that the process driver runs, as an image would be: `serve` and
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from seaproof.check.runner import run_checks
 SEEN: set[tuple[str, str]] = set()
 """Checks with their outcomes, since a test began: what `bad` and `good` marks are held against."""
 BASE_IMAGE = "seaproof-base:latest"
+BINDS = '[project]\nimage = "it"\n[images.it]\nfolder = "."\naccept_bind_to_port = true\n'
 ROW = Payload(b"1,2,3\n", "text/csv", "text/csv")
 
 SERVER = """#!/usr/bin/env python3
@@ -129,3 +131,17 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarIn
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
+
+
+def judged(root: Path, id: str, program: str, **options: Any) -> tuple[str, str]:
+    """What one check makes of a serving program: its outcome, and what it found."""
+    folder(root, serve=program)
+    report = prove(root, id, **{"roles": ("realtime", "serverless"), **options})
+    return outcome(report, id), causes(report, id)
+
+
+def in_c(root: Path, program: str) -> Path:
+    """A container whose `serve` is a program in C."""
+    folder(root, main_c=program)
+    subprocess.run(["gcc", "-O1", "-o", str(root / "serve"), str(root / "main.c")], check=True)
+    return root

@@ -86,9 +86,12 @@ def table_of_rows() -> str:
 
 def table_beyond() -> str:
     """What goes beyond the rows, in Markdown."""
-    lines = ["| what must hold | checked | sure | check |", "|---|---|---|---|"]
+    lines = [
+        "| what must hold | checked | sure | check | what of it is not seen here, and why |",
+        "|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} |"
+        f"| {_cell(check.title)} | {check.stage} | {check.mark} | {_link(check)} | {_cell(check.limit)} |"
         for check in by_id()
         if check.row is None
     ]

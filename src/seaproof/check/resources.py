@@ -208,15 +208,12 @@ def instance_is_large_enough(subject: Subject) -> Iterator[Finding]:
         for name, gib in sorted(INSTANCE_MEMORY.items(), key=lambda item: item[1])
         if memory < gib * 1024 * MIB * _RESERVE
     ]
-    ready = startup(subject).ready_seconds or 0.0
+    ready, allowed = startup(subject).ready_seconds or 0.0, subject.options.startup_seconds
     subject.lab.notes.append(
-        f"measured: {memory / MIB:,.0f} MiB of memory and {ready:.1f} s to the first 200; "
+        f"measured: {memory / MIB:,.0f} MiB of memory and {ready:.1f} of {allowed:g} s to the first 200; "
         f"the smallest instance type that holds it is {fits[0] if fits else 'larger than any that we know'}"
     )
     sizes = {kind: instance_memory(kind), "the serverless variant": subject.options.serverless_memory}
     for name, whole in sizes.items():
         if whole and memory > whole * _RESERVE:
             yield warn(f"it takes {memory / MIB:,.0f} MiB, and {name} has {whole / MIB:,.0f}")
-    limit = subject.options.startup_seconds
-    if ready > limit / 2:
-        yield warn(f"it took {ready:.1f} s to the first 200 on this machine, and a smaller one may need all {limit:g}")
