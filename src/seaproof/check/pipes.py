@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
+import select
+import struct
+import termios
 import threading
 import time
 from collections.abc import Mapping
@@ -91,10 +95,14 @@ class Feed:
 
     def _write(self, name: str, handle: int, data: bytes) -> None:
         at, looked = 0, 0.0
-        while at < len(data) and not self._over.is_set():
+        # It stays open until all is read: a second reader may come while a small file lies in the pipe whole.
+        while (at < len(data) or _is_awaited(handle)) and not self._over.is_set():
             if time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 self.readers[name] = max(self.readers.get(name, 0), self._reading(handle))
+            if at >= len(data):
+                time.sleep(_STEP)
+                continue
             try:
                 at += os.write(handle, data[at : at + _PIECE])
                 self._written[name] = at
@@ -114,6 +122,14 @@ class Feed:
                         if (found.st_dev, found.st_ino) == (fifo.st_dev, fifo.st_ino):
                             numbers.add((number, _opened(pid, number)))
         return len(numbers)
+
+
+def _is_awaited(handle: int) -> bool:
+    """Whether something that was written is not read yet, by a reader that is still there."""
+    left = struct.unpack("i", fcntl.ioctl(handle, termios.FIONREAD, struct.pack("i", 0)))[0]
+    look = select.poll()
+    look.register(handle, 0)
+    return left > 0 and not any(what & select.POLLERR for _, what in look.poll(0))
 
 
 def _opened(pid: int, number: str) -> int:

@@ -28,6 +28,7 @@ from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.http.message import Headers
 from seaproof.invocations.chain import StepFailed, chain
 from seaproof.invocations.flow import step_to
+from seaproof.invocations.hop_body import HopBody
 from seaproof.invocations.routing import Instance, Routes
 from seaproof.invocations.send import drive
 
@@ -147,7 +148,7 @@ class Sender:
             steps = chain(
                 [step_to(container, self.target_model) for container in instance.containers],
                 self.headers,
-                body,  # type: ignore[arg-type]  # the client takes what comes in pieces, too
+                body if isinstance(body, bytes) else HopBody(aiter(body), None),
                 deadline=time.monotonic() + self.timeout,
                 hop_limit=_HOP_LIMIT,
                 reply_limit=_REPLY_LIMIT,
