@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from seaproof.check.check import COMPARE, RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.run import Run
 from seaproof.check.subject import Subject
+from seaproof.contract.opt_ml import write_processing
 from seaproof.errors import StartFailed
 
 _BASE = "/opt/ml/processing"
@@ -25,11 +25,7 @@ def _job(subject: Subject) -> tuple[Path, Run]:
         requests = [r.body for r in subject.target.requests if r.operation == "CreateProcessingJob"]
         given = requests[0] if requests else {}
         app = given.get("AppSpecification") or {}
-        config = root / "config"
-        config.mkdir()
-        (config / "processingjobconfig.json").write_text(json.dumps(given))
-        (config / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
-        (root / "output").mkdir()
+        write_processing(root, given, "algo-1", ["algo-1"])
         for path in [*_inputs(given), *_outputs(given), f"{_BASE}/input", f"{_BASE}/output"]:
             if path.startswith("/opt/ml/"):
                 (root / path.removeprefix("/opt/ml/")).mkdir(parents=True, exist_ok=True)

@@ -167,11 +167,16 @@ def _add_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
         draft.left_out.append("autoscaling: the local server has none")
         return
     for variant in variants:
-        resource = f"endpoint/{endpoint}/variant/{variant}"
-        named = {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": COUNT}
+        resource, named = _scalable(endpoint, variant)
         bounds = {"MinCapacity": given.get("min", 1), "MaxCapacity": given.get("max", 2)}
         _set_bounds(draft, resource, named, bounds)
         _set_policy(draft, resource, named, _scaling_policy(given))
+
+
+def _scalable(endpoint: str, variant: str) -> tuple[str, dict[str, Any]]:
+    """What is scaled: its id, and how requests name it."""
+    resource = f"endpoint/{endpoint}/variant/{variant}"
+    return resource, {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": COUNT}
 
 
 def _stop_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
@@ -179,8 +184,7 @@ def _stop_scaling(draft: Draft, endpoint: str, variants: list[str]) -> None:
     if draft.target.is_local or draft.find("sagemaker", "DescribeEndpoint", EndpointName=endpoint) is None:
         return
     for variant in variants:
-        resource = f"endpoint/{endpoint}/variant/{variant}"
-        named = {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": COUNT}
+        resource, named = _scalable(endpoint, variant)
         found = draft.find(SCALING, "DescribeScalingPolicies", **named, PolicyNames=[POLICY]) or {}
         if found.get("ScalingPolicies"):
             policy = Call(SCALING, "DeleteScalingPolicy", {"PolicyName": POLICY, **named})
