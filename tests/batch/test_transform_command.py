@@ -273,6 +273,24 @@ def test_a_csv_of_12_mb_with_a_header_fails_by_default_with_the_option_to_use_an
     assert sums == [str(3 * number) for number in range(count)]
 
 
+def test_a_name_that_is_taken_is_refused_before_its_input_is_touched_and_one_that_was_refused_is_free(
+    root: Path,
+) -> None:
+    (root / "data" / "a.csv").write_bytes(b"bad\n")
+    (root / "data" / "b.csv").write_bytes(b"2\n")
+    ours = root / ".seaproof" / "s3" / "seaproof" / "batch" / "transform"
+    many = ["--max-payload", "50", "--concurrent", "3"]
+
+    command(root, "data/b.csv", "--no-model", "--name", "one", *many, check=1)
+    left = list(ours.glob("*/input/*"))
+    command(root, "data/a.csv", "--no-model", "--name", "one", check=3)
+    refused = command(root, "data/b.csv", "--no-model", "--name", "one", check=1)
+
+    assert left == []
+    assert "there is a transform job one already. Take another --name, or go on with that one" in refused.stderr
+    assert [path.name for path in ours.glob("*/input/*")] == ["a.csv"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -172,12 +172,31 @@ def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> t
 
 def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> str:
     """Ask for the job: its name."""
+    _check_free(client, job)
     uri, first = put_input(session, job, source, asked, screen)
     ours = f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
     out = here.output if here.output and here.target is None else ours
     name = _model_name(session, client, here, job)
-    client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
+    try:
+        client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
+    except ServiceError:
+        if name == job:  # else what is there may be of another command that took the name meanwhile
+            client.call("DeleteModel", {"ModelName": job})
+            forget(session, uri)
+        raise
     return job
+
+
+def _check_free(client: Client, job: str) -> None:
+    """SeaproofError where the name is taken: what is put below it would be input of that job."""
+    try:
+        client.call("DescribeTransformJob", {"TransformJobName": job})
+    except ServiceError:
+        return
+    raise SeaproofError(
+        f"there is a transform job {job} already",
+        next_step=f"Take another --name, or go on with that one: seaproof transform --resume {job}",
+    )
 
 
 def _model_name(session: Session, client: Client, here: Here, job: str) -> str:

@@ -30,7 +30,8 @@ def report(
     if status == "Failed":
         reason = str(job.get("FailureReason", "no reason given"))
         # With a header in each request the output is another one: nothing of this one can be gone on with.
-        on = "" if "--repeat-header" in reason else f" When that is mended: seaproof transform --resume {name}"
+        said = any(option in reason for option in ("--repeat-header", "--resume"))
+        on = "" if said else f" When that is mended: seaproof transform --resume {name}"
         raise WorkloadFailed(
             f"transform job {name} failed: {reason}", next_step=f"The whole log: seaproof jobs logs {name}.{on}"
         )
