@@ -15,7 +15,7 @@ from seaproof.contract.http import MODELS
 from seaproof.errors import HttpError, ServiceError
 from seaproof.invocations.chain import Call, Exchange, Reply, Wait
 from seaproof.invocations.hop_body import HopBody
-from seaproof.invocations.models import Model, Outcome, TargetModels
+from seaproof.invocations.models import Model, Outcome, Phase, TargetModels
 
 Failed = Callable[[Model, Outcome], Exception]
 
@@ -42,20 +42,22 @@ def exchange(models: TargetModels, target: str, call: Call, failed: Failed | Non
     while True:
         model = models.enter(target)
         try:
-            hit = model.ready.done()
-            if not hit:
-                yield Wait(model.ready, models.patience)
-                if not model.ready.done():
-                    raise not_ready()
-            outcome = model.ready.result()
-            if failed is not None and (outcome.error or outcome.refusal):
-                raise failed(model, outcome)
-            if outcome.error is not None:
-                raise _again(outcome.error)
-            if outcome.refusal is not None:
-                return outcome.refusal
-            if unknown is not None and outcome.was_loaded:
-                return unknown
+            loaded = unknown is None and model.phase is Phase.LOADED
+            hit = loaded or model.ready.done()
+            if not loaded:
+                if not hit:
+                    yield Wait(model.ready, models.patience)
+                    if not model.ready.done():
+                        raise not_ready()
+                outcome = model.ready.result()
+                if failed is not None and (outcome.error or outcome.refusal):
+                    raise failed(model, outcome)
+                if outcome.error is not None:
+                    raise _again(outcome.error)
+                if outcome.refusal is not None:
+                    return outcome.refusal
+                if unknown is not None and outcome.was_loaded:
+                    return unknown
             if hit and unchecked:
                 unchecked = False
                 there: Reply = yield _looking_for(model, call)
@@ -63,7 +65,8 @@ def exchange(models: TargetModels, target: str, call: Call, failed: Failed | Non
                     models.lost(model)
                     continue
             models.used(model, hit=hit)
-            reply: Reply = yield replace(call, target=invoke_path(model.name))
+            path = invoke_path(model.name)
+            reply: Reply = yield call if call.target == path else replace(call, target=path)
             if reply.status != 404 or once or unknown is not None:
                 return reply
             unknown = reply
