@@ -1,4 +1,4 @@
-"""What an algorithm has against `model_params`, asked of the Python or the image that will train, before anything runs."""
+"""What an algorithm has against `model_params`, asked before anything runs of the Python or image that will train."""
 
 from __future__ import annotations
 
