@@ -15,7 +15,12 @@ def environment() -> dict[str, str]:
 def command(root: Path, *arguments: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
     """`seaproof transform` in the project, on the process driver."""
     driver = [] if "--dry-run" in arguments else ["--driver", "process"]
-    line = [sys.executable, "-m", "seaproof.cli", "transform", *arguments, *driver]
+    return seaproof(root, "transform", *arguments, *driver, check=check)
+
+
+def seaproof(root: Path, *arguments: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Any command, in the project."""
+    line = [sys.executable, "-m", "seaproof.cli", *arguments]
     done = subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=100, env=environment())
     assert check is None or done.returncode == check, done.stderr
     return done

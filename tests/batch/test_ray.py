@@ -16,6 +16,7 @@ from transform_lab import until
 
 from seaproof.batch.engine import Engine
 from seaproof.batch.ray_engine import RayEngine
+from seaproof.errors import SeaproofError
 from seaproof.testing.engine_contract import Dying, EngineContract, Recorded
 
 # Of Ray's own code.
@@ -70,6 +71,18 @@ class TestRay(EngineContract):
                 found.append(result)
 
         assert found == [number * number for number in range(30)]
+
+    def test_more_workers_than_this_machine_has_cpus_are_refused_and_not_waited_for(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        """`engine` has made the connection that is used here as that of a Ray of this machine."""
+        opener = Recorded(tmp_path / "record")
+
+        said = r"40 instances need a CPU each, and the Ray of this machine has [23]"
+        with pytest.raises(SeaproofError, match=said), RayEngine().open(opener, 40):
+            pass
+
+        assert not (tmp_path / "record").exists()
 
 
 def test_a_large_object_is_spread_over_the_nodes_in_order_though_an_actor_is_killed(

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_lab import command, environment
+from command_lab import command, environment, seaproof
 from server_lab import asked, make_project
 from transform_lab import MIB, until
 
@@ -91,9 +91,11 @@ def test_a_dry_run_says_how_many_requests_and_which_record_is_too_large(root: Pa
 
     fine = command(root, "data/rows.csv", "--dry-run", "--max-payload", "1", "--json")
     wide = command(root, "data", "--dry-run", "--max-payload", "1", check=1)
+    whole = command(root, "data/rows.csv", "--dry-run", "--max-payload", "1", "--split", "None", check=1)
 
     found = json.loads(fine.stdout)["objects"]["rows.csv"]
     assert (found["requests"], found["bytes"], found["oversizes"]) == (4, len(rows(3)), 0) or found["requests"] == 3
+    assert "rows.csv: without a split the whole object is one record" in whole.stdout
     assert "wide.csv: the record at line 2 has 1,048,578 bytes, and a request takes 1,048,576" in wide.stdout
     assert not (root / ".seaproof").exists()
 
@@ -135,6 +137,46 @@ def test_a_job_whose_tool_was_killed_goes_on_with_resume_and_no_record_is_lost_o
     assert (root / "out" / "rows.csv.out").read_bytes() == rows(8).upper()
     assert 3 <= len(asked(root)) - before <= 8
     assert "gone on with from byte" in done.stderr
+
+
+def test_a_failed_job_goes_on_with_other_requests_and_the_same_output_and_is_listed_with_the_other_jobs(
+    root: Path,
+) -> None:
+    lines = rows(4).replace(b"row 002100 ", b"bad 002100 ")
+    (root / "data" / "rows.csv").write_bytes(lines)
+    failed = command(root, "data/rows.csv", "--no-model", "--max-payload", "1", "--name", "one", check=3)
+    before = len(asked(root))
+
+    refused = command(root, "--resume", "one", "--repeat-header", check=2)
+    elsewhere = command(root, "--resume", "one", "--output", "s3://b/out", check=2)
+    options = ["--quarantine", "--max-payload", "2", "--retries", "1", "--env", "A=1", "--instances", "2"]
+    done = command(root, "--resume", "one", *options, "--name", "two", "--output", "out", "--json")
+    listed = seaproof(root, "jobs", "list")
+    told = seaproof(root, "jobs", "describe", "one")
+    log = seaproof(root, "jobs", "logs", "two")
+    stopped = seaproof(root, "jobs", "stop", "two", check=1)
+
+    assert (
+        "The whole log: seaproof jobs logs one. When that is mended: seaproof transform --resume one" in failed.stderr
+    )
+    assert "--repeat-header does not go with --resume" in refused.stderr
+    assert "the output goes where it was begun" in elsewhere.stderr
+    kept, bad = lines.upper().split(b"BAD 002100 ")
+    assert (root / "out" / "rows.csv.out").read_bytes() == kept + bad.partition(b"\n")[2]
+    assert '"record": "bad 002100 ' in (root / "out" / "rows.csv.quarantine.jsonl").read_text()
+    ran = json.loads(done.stdout)
+    assert ran["Numbers"]["bad"] == 1
+    assert ran["Environment"] == {"A": "1"}
+    assert ran["ModelClientConfig"]["InvocationsMaxRetries"] == 1
+    assert ran["TransformResources"]["InstanceCount"] == 2
+    assert b"row 000000 " + b"x" * 1013 not in asked(root)[before:]
+    assert [line.split()[:3] for line in listed.stdout.splitlines()[1:]] == [
+        ["two", "transform", "Completed"],
+        ["one", "transform", "Failed"],
+    ]
+    assert re.search(r"^requests +split Line, payload 1 MB$", told.stdout, re.MULTILINE)
+    assert "MaxConcurrentTransforms=1, MaxPayloadInMB=2" in log.stdout
+    assert "the transform job is in status Completed" in stopped.stderr
 
 
 def test_what_a_detached_job_was_given_is_removed_by_the_next_command_and_the_file_stays(root: Path) -> None:
@@ -229,6 +271,24 @@ def test_a_csv_of_12_mb_with_a_header_fails_by_default_with_the_option_to_use_an
     assert "--repeat-header" in failed.stderr
     sums = (tmp_path / "out" / "table.csv.out").read_text().split()
     assert sums == [str(3 * number) for number in range(count)]
+
+
+def test_a_name_that_is_taken_is_refused_before_its_input_is_touched_and_one_that_was_refused_is_free(
+    root: Path,
+) -> None:
+    (root / "data" / "a.csv").write_bytes(b"bad\n")
+    (root / "data" / "b.csv").write_bytes(b"2\n")
+    ours = root / ".seaproof" / "s3" / "seaproof" / "batch" / "transform"
+    many = ["--max-payload", "50", "--concurrent", "3"]
+
+    command(root, "data/b.csv", "--no-model", "--name", "one", *many, check=1)
+    left = list(ours.glob("*/input/*"))
+    command(root, "data/a.csv", "--no-model", "--name", "one", check=3)
+    refused = command(root, "data/b.csv", "--no-model", "--name", "one", check=1)
+
+    assert left == []
+    assert "there is a transform job one already. Take another --name, or go on with that one" in refused.stderr
+    assert [path.name for path in ours.glob("*/input/*")] == ["a.csv"]
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,44 @@ def test_with_quarantine_a_row_that_is_taken_for_a_header_is_put_aside_and_not_l
     assert found["a.out"] == b"".join(line for line in lines if line.strip().isdigit())
 
 
+def test_with_quarantine_a_container_that_answers_nothing_fails_the_object_soon(lab: Lab) -> None:
+    plane, asked = lab
+    asked.answer = lambda body: (500, b"boom")
+    put(plane, "s3://b/in/a", b"".join(b"%d\n" % number for number in range(1100)))
+
+    job = transform(plane, request("m", options={"quarantine": "true"}, ModelClientConfig={"InvocationsMaxRetries": 1}))
+
+    assert "10 records in a row fail, and 10 others of the request: it is the container" in job["FailureReason"]
+    assert len(asked.requests) < 70
+    assert outputs(plane) == {}
+
+
+def test_with_quarantine_bad_records_at_the_beginning_are_no_broken_container(lab: Lab) -> None:
+    plane, asked = lab
+    asked.answer = lambda body: (400, b"no") if b"bad" in body else body
+    lines = [b"bad %d\n" % n if n < 12 else b"%d\n" % n for n in range(200)]
+    put(plane, "s3://b/in/a", b"".join(lines))
+
+    transform(plane, request("m", options={"quarantine": "true"}))
+
+    found = outputs(plane)
+    assert found["a.out"] == b"".join(lines[12:])
+    assert found["a.quarantine.jsonl"].count(b"\n") == 12
+
+
+def test_a_job_with_other_options_of_what_the_output_is_cannot_take_over(lab: Lab) -> None:
+    plane, asked = lab
+    asked.answer = lambda body: (400, b"no") if body == b"3\n" else body
+    put(plane, "s3://b/in/a", b"1\n2\n3\n")
+    transform(plane, request("m", "one", BatchStrategy="SingleRecord"))
+
+    other = {"resume": "one", "repeat-header": "true", "quarantine": "true"}
+    with pytest.raises(ServiceError, match="one cannot be resumed: seaproof:repeat-header differ from that job's"):
+        create_transform_job(plane, request("m", "two", BatchStrategy="SingleRecord", options=other))
+
+    assert plane.store.get("transform-job", "two") is None
+
+
 def test_with_more_bad_records_than_exceptions_the_object_fails(lab: Lab) -> None:
     plane, asked = lab
     asked.answer = lambda body: (400, b"no")

@@ -28,10 +28,7 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"^Could not find model data at ",
             "A job that left nothing in /opt/ml/model has no model.tar.gz; see `seaproof jobs describe NAME`.",
         ),
-        (
-            r"^Could not find requested job with name",
-            "ListTransformJobs and ListProcessingJobs show the jobs that there are.",
-        ),
+        (r"^Could not find requested job with name", "`seaproof jobs list` shows the jobs that there are."),
         (r"^Job name must be unique", "Take another name; a job cannot be deleted or run again."),
         (r"^Processing job names must be unique", "Take another name; a job cannot be deleted or run again."),
         (r"^Training job names must be unique", "Take another name; a job cannot be deleted or run again."),

@@ -20,6 +20,10 @@ Send = Callable[["bytes | ChunkedBody"], bytes]
 
 BAD_LIMIT = 1000
 """Records of one object that may be put aside; with more it is the model that is broken, not the data."""
+_ENOUGH = 10
+"""Records in a row that fail where none was answered, before others are looked at; and how many of these."""
+Retries = tuple[int, int]
+"""Requests repeated after an answer that was an error, and after none."""
 _PAUSES = (0.1, 0.5, 2.0)
 _SHOWN = 200
 
@@ -70,15 +74,16 @@ class _Attempt:
     header: bytes
     stopped: Callable[[], bool]
 
-    def send(self, body: bytes | ChunkedBody, retries: int | None = None) -> bytes:
+    def send(self, body: bytes | ChunkedBody, retries: Retries | None = None) -> bytes:
         """Once, and again where that may help."""
-        left = self.job.retries if retries is None else retries
+        after_answer, after_none = retries or (self.job.retries, self.job.retries)
         tried = 0
         while True:
             try:
                 return self.to(self.header + body if self.header and isinstance(body, bytes) else body)
             except SendFailed as error:
                 used = isinstance(body, ChunkedBody) and not body.again
+                left = after_answer if error.status else after_none
                 if error.is_clients or tried >= left or self.stopped() or used:
                     raise
             _pause(_PAUSES[min(tried, len(_PAUSES) - 1)], self.stopped)
@@ -130,7 +135,7 @@ def _run_records(attempt: _Attempt, data: bytes, done: Outcome, failed: SendFail
     done.data = _halve(attempt, given, done, failed) if job.quarantine and given else _exchange(attempt, given)
 
 
-def _exchange(attempt: _Attempt, given: list[bytes], retries: int | None = None) -> bytes:
+def _exchange(attempt: _Attempt, given: list[bytes], retries: Retries | None = None) -> bytes:
     job = attempt.job
     answer = attempt.send(records.before(job.processing, given), retries)
     if attempt.header:
@@ -146,8 +151,7 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome, failed: SendFai
     left = [(0, len(given))]
     while left:
         begin, end = left.pop()
-        # Of halves one try tells enough; a record that fails alone has had all its retries.
-        retries = None if end - begin in (1, len(given)) else 0
+        retries = _retries(attempt.job, end - begin, len(given))
         try:
             if failed is not None:
                 raise failed
@@ -161,10 +165,38 @@ def _halve(attempt: _Attempt, given: list[bytes], done: Outcome, failed: SendFai
                 raise
             if end - begin == 1:
                 done.bad.append(Bad(begin, _short(error), given[begin]))
+                if len(done.bad) == _ENOUGH and not parts and isinstance(error, SendFailed):
+                    _check_others(attempt, given[end:], error)
             else:
                 at = begin + _split_at(error, end - begin)
                 left += [(at, end), (begin, at)]
     return b"".join(parts)
+
+
+def _retries(job: Job, count: int, of: int) -> Retries:
+    """Of halves one try tells enough. A record alone was in all of them: one more, where the container answers."""
+    if count == of:
+        return job.retries, job.retries
+    return (min(1, job.retries), job.retries) if count == 1 else (0, 0)
+
+
+def _check_others(attempt: _Attempt, others: list[bytes], error: SendFailed) -> None:
+    """Raise where records of all the rest fail, too, one by one: it is the container then, and not the records."""
+    step = max(1, len(others) // _ENOUGH)
+    some = others[step - 1 :: step]
+    if len(some) < _ENOUGH:
+        return
+    for record in some:
+        try:
+            _exchange(attempt, [record], (0, 0))
+            return
+        except (SendFailed, RecordError):
+            continue
+    detail = (
+        f"{error.detail}. Nothing is put aside, as {_ENOUGH} records in a row fail, and {len(some)} others of the"
+        " request: it is the container that is broken, not they"
+    )
+    raise SendFailed(error.what, status=error.status, body=error.body, detail=detail)
 
 
 def _check_answered(answer: bytes, count: int, job: Job) -> None:

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("seaproof.cli.pack", "Pack saved model files into a model.tar.gz as the platform wants it."),
     "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
     "transform": ("seaproof.cli.transform", "Send the records of files through a model: a transform job."),
-    "jobs": ("seaproof.cli.jobs", "Training and processing jobs: list, describe, logs, stop."),
+    "jobs": ("seaproof.cli.jobs", "Training, processing and transform jobs: list, describe, logs, stop."),
     "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
     "models": (
         "seaproof.cli.models",

@@ -1,4 +1,4 @@
-"""`seaproof jobs`: the training and processing jobs of the project."""
+"""`seaproof jobs`: the training, processing and transform jobs of the project."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from typing import Any
 import click
 
 from seaproof.api.client import Client
+from seaproof.cli.job_facts import FACTS
 from seaproof.cli.screen import Screen, facts, moment, table
 from seaproof.cli.session import coordinator, open_session, project_options, show_json
 from seaproof.cli.train import ENDED, POLL_SECONDS, show_new_log, watch
 from seaproof.errors import ServiceError
 from seaproof.ship.secrecy import without_secrets
 
-NOUNS = ("Training", "Processing")
+NOUNS = ("Training", "Processing", "Transform")
 """The kinds of jobs, as the API's members have them."""
 
 
 @click.group("jobs")
 def command() -> None:
-    """Training and processing jobs: list, describe, logs, stop."""
+    """Training, processing and transform jobs: list, describe, logs, stop."""
 
 
 @command.command("list")
 @project_options
 @click.option("--status", type=click.Choice(["InProgress", "Completed", "Failed", "Stopping", "Stopped"]))
 def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
-    """All training and processing jobs, newest first."""
+    """All training, processing and transform jobs, newest first."""
     session = open_session(folder, as_json)
     with coordinator(session) as client:
         found = [
@@ -62,7 +63,7 @@ def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
 @click.argument("job")
 @project_options
 def describe(job: str, folder: Path, as_json: bool) -> None:
-    """Everything that DescribeTrainingJob (or DescribeProcessingJob) says about JOB."""
+    """Everything that DescribeTrainingJob, DescribeProcessingJob or DescribeTransformJob says about JOB."""
     session = open_session(folder, as_json)
     with coordinator(session) as client:
         noun, found = _find(client, job)
@@ -72,47 +73,7 @@ def describe(job: str, folder: Path, as_json: bool) -> None:
         show_json({**found, "Events": events})
         return
     told = "\n".join(f"{moment(e['time'])}  {e['type']}: {e['message']}" for e in events)
-    facts({**(_training(found) if noun == "Training" else _processing(found)), "events": told})
-
-
-def _training(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "training job": found["TrainingJobName"],
-        "arn": found["TrainingJobArn"],
-        "status": f"{found['TrainingJobStatus']} ({found['SecondaryStatus']})",
-        "reason": found.get("FailureReason"),
-        "image": found["AlgorithmSpecification"].get("TrainingImage"),
-        "created": moment(found["CreationTime"]),
-        "ended": moment(found.get("TrainingEndTime")),
-        "model": found.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
-        "hyperparameters": "\n".join(f"{k} = {v}" for k, v in found.get("HyperParameters", {}).items()),
-        "metrics": "\n".join(f"{m['MetricName']} = {m['Value']:g}" for m in found.get("FinalMetricDataList", [])),
-        "transitions": "\n".join(
-            f"{moment(t['StartTime'])}  {t['Status']}  {t.get('StatusMessage', '')}"
-            for t in found.get("SecondaryStatusTransitions", [])
-        ),
-    }
-
-
-def _processing(found: dict[str, Any]) -> dict[str, Any]:
-    app = found["AppSpecification"]
-    inputs = [given["S3Input"] for given in found.get("ProcessingInputs", []) if "S3Input" in given]
-    outputs = [
-        given["S3Output"] for given in found.get("ProcessingOutputConfig", {}).get("Outputs", []) if "S3Output" in given
-    ]
-    return {
-        "processing job": found["ProcessingJobName"],
-        "arn": found["ProcessingJobArn"],
-        "status": found["ProcessingJobStatus"],
-        "reason": found.get("FailureReason"),
-        "message": found.get("ExitMessage"),
-        "image": app["ImageUri"],
-        "command": " ".join([*app.get("ContainerEntrypoint", []), *app.get("ContainerArguments", [])]) or None,
-        "created": moment(found["CreationTime"]),
-        "ended": moment(found.get("ProcessingEndTime")),
-        "inputs": "\n".join(f"{given['S3Uri']} -> {given.get('LocalPath', '')}" for given in inputs) or None,
-        "outputs": "\n".join(f"{given.get('LocalPath', '')} -> {given['S3Uri']}" for given in outputs) or None,
-    }
+    facts({**FACTS[noun](found), "events": told})
 
 
 @command.command()
@@ -135,12 +96,12 @@ def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
 @click.argument("job")
 @project_options
 def stop(job: str, folder: Path, as_json: bool) -> None:
-    """Stop JOB: SIGTERM, two minutes to save what it has, SIGKILL."""
+    """Stop JOB: SIGTERM, two minutes to save what it has, SIGKILL. A transform job keeps what it has written."""
     session = open_session(folder, as_json)
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
         noun, _ = _find(client, job)
         client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
-        ended = watch(client, job, screen) if noun == "Training" else _watch(client, job, screen)
+        ended = watch(client, job, screen) if noun == "Training" else _watch(client, noun, job, screen)
     if as_json:
         show_json(without_secrets(ended))
     else:
@@ -189,14 +150,14 @@ def _describe(client: Client, noun: str, job: str) -> dict[str, Any]:
     return client.call(f"Describe{noun}Job", {f"{noun}JobName": job})
 
 
-def _watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
-    """Show a processing job's log until it has ended; its last description."""
+def _watch(client: Client, noun: str, job: str, screen: Screen) -> dict[str, Any]:
+    """Show the log of a processing or transform job until it has ended; its last description."""
     offsets: dict[str, int] = {}
-    while (found := _describe(client, "Processing", job))["ProcessingJobStatus"] not in ENDED:
-        show_new_log(client, "ProcessingJobs", job, offsets, screen)
-        screen.step(f"{job}: {found['ProcessingJobStatus']}")
+    while (found := _describe(client, noun, job))[f"{noun}JobStatus"] not in ENDED:
+        show_new_log(client, f"{noun}Jobs", job, offsets, screen)
+        screen.step(f"{job}: {found[f'{noun}JobStatus']}")
         time.sleep(POLL_SECONDS)
-    show_new_log(client, "ProcessingJobs", job, offsets, screen)
+    show_new_log(client, f"{noun}Jobs", job, offsets, screen)
     return found
 
 

@@ -17,7 +17,8 @@ from seaproof.cli.shipping import refuse_without_target, stage_options
 from seaproof.cli.transform_away import Away, Wanted
 from seaproof.cli.transform_input import fetch, forget, forget_left_over, put_input
 from seaproof.cli.transform_report import report, survey
-from seaproof.cli.transform_request import Asked, again, request_of
+from seaproof.cli.transform_request import Asked, request_of
+from seaproof.cli.transform_resume import check_options, resume
 from seaproof.cli.transform_watch import watch
 from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.ship.requests import BUCKET, new_name, this_machine
@@ -81,13 +82,14 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
     It is a transform job as on SageMaker: each object becomes one `.out`, whole or not at all, its records in order.
     The options from --target-model to --resume are more than SageMaker has. With --target or --stage the job runs in
     an account, as [ship.transform] of seaproof.toml says. Ctrl-C stops the job; --resume goes on where it was, with
-    no record lost or done twice, also after a kill.
+    no record lost or done twice, also after a kill; options of how requests are made and sent may then be others.
 
     \b
       seaproof transform data/rows.csv --output predictions
       seaproof transform data/ --model model.tar.gz --input-filter '$[1:]' --join --output predictions
       seaproof transform data/ --target aws --out training_output.txt
       seaproof transform big.csv --repeat-header --concurrent 4 --dry-run
+      seaproof transform --resume JOB --max-payload 1 --quarantine
     """
     if bool(source) == bool(given["resume"]):
         raise click.UsageError("say either INPUT or --resume JOB")
@@ -103,6 +105,8 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
     if away.job or away.out:
         raise click.UsageError("--job and --out go with --target or --stage; --model takes a job's name here")
     refuse_without_target("profile", "region", "retry")
+    if here.resume:
+        check_options(here.output)
     session = open_session(folder, as_json, driver=driver)
     if asked.dry_run:
         survey(session, source, asked)
@@ -138,7 +142,7 @@ def _transform(session: Session, source: str | None, here: Here, asked: Asked) -
     with Screen(quiet=session.json) as screen, coordinator(session) as client:
         forget_left_over(session, client)
         if source is None:
-            ran = _resume(client, str(here.resume), named)
+            ran = resume(client, str(here.resume), named, asked)
         else:
             requests.check_project(session.project)
             ran = _start(session, client, screen, source, named, here, asked)
@@ -168,12 +172,31 @@ def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> t
 
 def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> str:
     """Ask for the job: its name."""
+    _check_free(client, job)
     uri, first = put_input(session, job, source, asked, screen)
     ours = f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
     out = here.output if here.output and here.target is None else ours
     name = _model_name(session, client, here, job)
-    client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
+    try:
+        client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
+    except ServiceError:
+        if name == job:  # else what is there may be of another command that took the name meanwhile
+            client.call("DeleteModel", {"ModelName": job})
+            forget(session, uri)
+        raise
     return job
+
+
+def _check_free(client: Client, job: str) -> None:
+    """SeaproofError where the name is taken: what is put below it would be input of that job."""
+    try:
+        client.call("DescribeTransformJob", {"TransformJobName": job})
+    except ServiceError:
+        return
+    raise SeaproofError(
+        f"there is a transform job {job} already",
+        next_step=f"Take another --name, or go on with that one: seaproof transform --resume {job}",
+    )
 
 
 def _model_name(session: Session, client: Client, here: Here, job: str) -> str:
@@ -186,18 +209,6 @@ def _model_name(session: Session, client: Client, here: Here, job: str) -> str:
     client.call(
         "CreateModel", model_request(session.project, this_machine(session.project, session.settings), job, url)
     )
-    return job
-
-
-def _resume(client: Client, old: str, job: str) -> str:
-    """Go on with a job: with one that still runs, or in a new one that takes over what the old one had done."""
-    found = client.call("DescribeTransformJob", {"TransformJobName": old})
-    if found["TransformJobStatus"] == "Completed":
-        raise SeaproofError(f"transform job {old} is Completed; there is nothing left to do")
-    if found["TransformJobStatus"] in ("InProgress", "Stopping"):
-        return old
-    tags = client.call("ListTags", {"ResourceArn": found["TransformJobArn"]})["Tags"]
-    client.call("CreateTransformJob", again(found, tags, job))
     return job
 
 

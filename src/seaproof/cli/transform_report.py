@@ -29,9 +29,12 @@ def report(
     name, status = job["TransformJobName"], job["TransformJobStatus"]
     out = job["TransformOutput"]["S3OutputPath"]
     if status == "Failed":
+        reason = str(job.get("FailureReason", "no reason given"))
+        # With a header in each request the output is another one: nothing of this one can be gone on with.
+        said = any(option in reason for option in ("--repeat-header", "--resume"))
+        on = "" if said else f" When that is mended: seaproof transform --resume {name}"
         raise WorkloadFailed(
-            f"transform job {name} failed: {job.get('FailureReason', 'no reason given')}",
-            next_step=f"When that is mended: seaproof transform --resume {name}",
+            f"transform job {name} failed: {reason}", next_step=f"The whole log: seaproof jobs logs {name}.{on}"
         )
     if not session.json:
         requests = int(numbers.get("requests") or 0)
@@ -69,8 +72,16 @@ def survey(session: Session, source: str | None, asked: Asked) -> None:
         table(rows, ("OBJECT", "REQUESTS", "MB", "OVER THE LIMIT"))
         for name, one in found["objects"].items():
             for over in one["oversize"]:
-                place = f"line {over['line']:,}" if over["line"] else f"byte {over['start']:,}"
-                size = f"{over['size']:,} bytes" if over["size"] >= 0 else "more"
-                print(f"{name}: the record at {place} has {size}, and a request takes {found['limit']:,}")
+                print(f"{name}: {_too_large(over, found['limit'])}")
     if any(one["oversizes"] for one in found["objects"].values()):
         raise click.exceptions.Exit(1)
+
+
+def _too_large(over: dict[str, Any], limit: int) -> str:
+    if over["size"] < 0:
+        return (
+            f"without a split the whole object is one record, which is longer than the {limit:,} bytes of a request."
+            " Say --split Line, or a larger --max-payload"
+        )
+    place = f"line {over['line']:,}" if over["line"] else f"byte {over['start']:,}"
+    return f"the record at {place} has {over['size']:,} bytes, and a request takes {limit:,}"

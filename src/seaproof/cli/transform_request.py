@@ -120,28 +120,9 @@ def request_of(
         "Environment": asked.pairs or None,
         "DataProcessing": _processing(asked),
         "ModelClientConfig": client_of(asked),
-        "Tags": _options(asked).tags() or None,
+        "Tags": options_of(asked).tags() or None,
     }
     return {**request, **{key: value for key, value in optional.items() if value is not None}}
-
-
-def again(old: dict[str, Any], tags: list[dict[str, str]], job: str) -> dict[str, Any]:
-    """CreateTransformJob of a job that goes on with the work of `old`, which is described, with these tags."""
-    kept = (
-        "ModelName",
-        "MaxConcurrentTransforms",
-        "ModelClientConfig",
-        "MaxPayloadInMB",
-        "BatchStrategy",
-        "Environment",
-        "TransformInput",
-        "TransformOutput",
-        "TransformResources",
-        "DataProcessing",
-    )
-    resumed = {"Key": "seaproof:resume", "Value": old["TransformJobName"]}
-    others = [tag for tag in tags if tag["Key"] != resumed["Key"]]
-    return {"TransformJobName": job, **{key: old[key] for key in kept if key in old}, "Tags": [*others, resumed]}
 
 
 def dry_run(session: Session, source: str, asked: Asked) -> dict[str, Any]:
@@ -188,7 +169,8 @@ def client_of(asked: Asked) -> dict[str, int] | None:
     return given or None
 
 
-def _options(asked: Asked) -> Options:
+def options_of(asked: Asked) -> Options:
+    """What it asks for beyond the platform."""
     return Options(
         repeat_header=asked.repeat_header,
         quarantine=asked.quarantine,

@@ -11,7 +11,7 @@ from seaproof.control.listing import FIELDS, page
 from seaproof.control.models import find as find_model
 from seaproof.control.plane import Plane
 from seaproof.control.store import Body, Record
-from seaproof.control.transform_options import Options
+from seaproof.control.transform_options import OUTPUT, Options, tag_of
 from seaproof.control.transform_record import KIND, WORK, Job, job_folder
 from seaproof.control.transform_steps import start
 from seaproof.errors import ServiceError
@@ -120,6 +120,8 @@ def _check_resumed(plane: Plane, request: Body, options: Options) -> None:
         problem = f"{old.body['_resumed_by']} has gone on with it already"
     else:
         differ = [key for key in WORK if old.body.get(key) != request.get(key)]
+        begun = Options(**old.body["_options"])
+        differ += [tag_of(name) for name in OUTPUT if getattr(begun, name) != getattr(options, name)]
         if differ:
             problem = f"{', '.join(differ)} differ from that job's"
     if problem:

@@ -13,6 +13,8 @@ from seaproof.errors import ServiceError
 
 PREFIX = "seaproof:"
 ENGINES = ("threads", "ray")
+OUTPUT = ("repeat_header", "quoted_newlines", "target_model")
+"""Options that decide what the output is: a job that goes on with another has them as that one has."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,16 @@ class Options:
     @classmethod
     def read(cls, tags: Mapping[str, str]) -> Options:
         """Of a job's tags. ValidationException for one that begins with `seaproof:` and is not known."""
-        known = {field.name.replace("_", "-"): field for field in fields(cls)}
+        known = {tag_of(field.name): field for field in fields(cls)}
         values: dict[str, bool | str] = {}
         for key, text in tags.items():
             if not key.startswith(PREFIX):
                 continue
-            field = known.get(key[len(PREFIX) :])
+            field = known.get(key)
             if field is None:
                 raise ServiceError(
                     "ValidationException",
-                    f"There is no option {key}. Options are: {', '.join(PREFIX + name for name in known)}.",
+                    f"There is no option {key}. Options are: {', '.join(known)}.",
                 )
             values[field.name] = is_true(text) if field.type == "bool" else text
         options = cls(**values)  # type: ignore[arg-type]
@@ -63,5 +65,10 @@ class Options:
             value = getattr(self, field.name)
             if value != field.default:
                 text = "true" if value is True else str(value)
-                found.append({"Key": PREFIX + field.name.replace("_", "-"), "Value": text})
+                found.append({"Key": tag_of(field.name), "Value": text})
         return found
+
+
+def tag_of(name: str) -> str:
+    """The key of an option's tag."""
+    return PREFIX + name.replace("_", "-")

@@ -208,15 +208,11 @@ def invocation(
 
 
 def takes_stream(routes: Routes, endpoint: str, request: Request) -> bool:
-    """Whether the body of this request can be passed on while it comes: it is large, and no container needs it whole.
-
-    A model that turns out to be lost is loaded, and asked once more with the same body.
-    """
+    """Whether the body of this request can be passed on while it comes: it is large, and there is who takes it."""
     if _length(request) <= LARGE:
         return False
     routing = routes.get(endpoint)
-    first = [i.containers[: None if i.direct else 1] for v in routing.variants for i in v.instances] if routing else []
-    return bool(first) and not any(container.models for containers in first for container in containers)
+    return routing is not None and any(variant.instances for variant in routing.variants)
 
 
 def _length(request: Request) -> int:
@@ -338,7 +334,7 @@ def step_to(container: Container, target: str) -> Step:
     if container.models is None:
         return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
-    return Step(container.name, container.host, container.port, exchange=exchange, repeats=True)
+    return Step(container.name, container.host, container.port, exchange=exchange, answers_whole=True)
 
 
 def _answer(sessions: Sessions | None, variant: str, instance: str, reply: Reply) -> Response:
