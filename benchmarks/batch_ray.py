@@ -1,6 +1,6 @@
 """A transform job on a Ray of one and of two nodes with a core each; whole jobs, started through the local server.
 
-python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 150 MB are used
+python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 400 MB are used
 
 A node has one core in earnest: its raylet is started under the affinity to it, which its actors and their containers
 inherit. The head and the local server are on all cores, as a cluster's are on a machine of their own.
@@ -27,7 +27,7 @@ from rival import HERE, SERVED
 
 from seaproof.api.client import Client, find
 
-MEGABYTES = 150
+MEGABYTES = 400
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
