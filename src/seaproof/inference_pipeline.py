@@ -109,11 +109,11 @@ def find_pipeline(given: Path | None, folder: Path, project: Project) -> Inferen
 
 def load_pipeline(path: Path, project: Project) -> InferencePipeline:
     """Read one file; a name that says no notation is read as JDN. ProjectError names place and what is expected."""
+    notes: list[str] = []
     if project.file and path.absolute() == project.file:
         value: Any = dict(project.pipeline)
     else:
-        value = _read(path)
-    notes: list[str] = []
+        value = _read(path, notes)
     containers = tuple(
         _container(entry, f"{path}, container {number}", path, notes)
         for number, entry in enumerate(_entries(value, path), 1)
@@ -125,7 +125,7 @@ def load_pipeline(path: Path, project: Project) -> InferencePipeline:
     return InferencePipeline(path, containers, tuple(notes))
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, notes: list[str]) -> Any:
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -137,7 +137,7 @@ def _read(path: Path) -> Any:
             return tomllib.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ProjectError(f"it is not {path.suffix[1:].upper()}: {error}", where=str(path)) from error
-    return _plain(jdn.parse(text.decode("utf-8", "surrogateescape"), str(path)))
+    return _plain(jdn.parse(text.decode("utf-8", "surrogateescape"), str(path), notes))
 
 
 def _plain(value: jdn.Value) -> Any:

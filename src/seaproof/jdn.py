@@ -72,13 +72,20 @@ Value = Union[  # noqa: UP007 - it names itself
 ]
 
 
-def parse(text: str, file: str = "") -> Value:
-    """The first value in `text`, as Janet's own `parse` takes it; ProjectError with line, column, what is expected."""
+def parse(text: str, file: str = "", notes: list[str] | None = None) -> Value:
+    """The first value in `text`, as Janet's own `parse` takes it; ProjectError with line, column, what is expected.
+
+    Where more follows, `notes` is told.
+    """
     reader = _Reader(text.removeprefix("\ufeff"), file)
     reader.skip()
     if reader.at_end:
         raise reader.error("a value is expected, and the file has none", 'Like [{:type "single" :container "name"}].')
-    return reader.value(0)
+    value = reader.value(0)
+    reader.skip()
+    if notes is not None and not reader.at_end:
+        notes.append(f"{reader.place()}: what follows the first value is not read, as in Janet; are brackets missing?")
+    return value
 
 
 class _Reader:
@@ -96,10 +103,13 @@ class _Reader:
         return self.text[self.position : self.position + 1]
 
     def error(self, what: str, next_step: str = "", position: int | None = None) -> ProjectError:
+        return ProjectError(what, where=self.place(position), next_step=next_step)
+
+    def place(self, position: int | None = None) -> str:
+        """File, line and column, of where the reader is if nothing is given."""
         at = self.position if position is None else position
-        line = self.text.count("\n", 0, at) + 1
-        place = f"line {line}, column {self.column(at)}"
-        return ProjectError(what, where=f"{self.file}, {place}" if self.file else place, next_step=next_step)
+        place = f"line {self.text.count(chr(10), 0, at) + 1}, column {self.column(at)}"
+        return f"{self.file}, {place}" if self.file else place
 
     def column(self, position: int) -> int:
         """Counted from 1."""

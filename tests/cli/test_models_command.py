@@ -142,6 +142,7 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
             client.invoke("e", b"1")
         rows = run(tmp_path, "models", "--json").stdout
         text = run(tmp_path, "models", "--endpoint", "e").stdout
+        nothing = run(tmp_path, "models", "--endpoint", "f").stdout
         drawn = run(tmp_path, "models", "simulate", ".seaproof/traces/e.csv", "--memory", "1")
         client.close()
     finally:
@@ -154,4 +155,5 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
     assert text.splitlines()[0].split()[:3] == ["ENDPOINT", "MODEL", "LOADED"]
     assert len(text.splitlines()) == 4
     assert "4.0 KiB" in text
+    assert nothing.strip() == "no model of f was asked for yet; endpoints with models: e"
     assert drawn.stdout.startswith("3 requests for 3 models, 24 B together")

@@ -52,7 +52,7 @@ def test_a_pipeline_is_scored_by_the_users_own_runtime(jar: Path, tmp_path: Path
         answered = columns_of(container.invoke(table(given), "application/octet-stream"))
         plain = container.invoke("41.5,3,paid\n", CSV)
 
-        assert [(one["name"], one["dataType"]) for one in schema["inputFields"]] == [
+        assert [(one["name"], one["dataType"]) for one in schema["schema"]["inputFields"]] == [
             ("age", "Float64"),
             ("visits", "Int64"),
             ("plan", "Str"),

@@ -162,7 +162,7 @@ def test_a_script_that_loads_the_model_itself_gets_the_same_api(tmp_path: Path) 
         "    return choice.load(choice.find(model_dir), Options())\n"
     )
     with served(tmp_path) as container:
-        assert container.get("/model/schema").json["inputFields"] == [{"name": "x0", "dataType": "Float64"}]
+        assert container.get("/model/schema").json["schema"]["inputFields"] == [{"name": "x0", "dataType": "Float64"}]
 
 
 def test_a_multi_model_container_serves_saved_models_of_any_format(tmp_path: Path) -> None:

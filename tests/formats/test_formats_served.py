@@ -102,11 +102,11 @@ def test_the_schema_says_what_the_file_knows(serving: Serving) -> None:
     container, made = serving
     schema = container.get("/model/schema").json
 
-    assert [(one["name"], one["dataType"]) for one in schema["inputFields"]] == list(
+    assert [(one["name"], one["dataType"]) for one in schema["schema"]["inputFields"]] == list(
         zip(made.columns, made.types, strict=True)
     )
-    assert [one["name"] for one in schema["outputFields"]] == list(made.scores)
-    known = {one["name"]: one["categories"] for one in schema["inputFields"] if "categories" in one}
+    assert [one["name"] for one in schema["schema"]["outputFields"]] == list(made.scores)
+    known = {one["name"]: one["categories"] for one in schema["schema"]["inputFields"] if "categories" in one}
     assert known == {name: list(values) for name, values in made.categories.items()}
     assert container.get("/model/id").body.decode() == schema["id"]
 
@@ -126,15 +126,27 @@ def test_contributions_are_the_librarys_own(serving: Serving) -> None:
     if made.contributions is None:
         assert (reply.status, capabilities) == (501, ["SCORE"])
         return
-    groups = [group["contributions"] for group in reply.json["contributionByOutputGroup"]]
+    groups = [group["contributions"] for group in reply.json["contributionGroups"]]
     expected = made.contributions
     expected = [expected[:, place] for place in range(expected.shape[1])] if expected.ndim == 3 else [expected]
 
     original = container.send("POST", "/model/contribution", table(made.columns, requestShapleyValueType="ORIGINAL"))
-    other = container.send("POST", "/model/contribution", table(made.columns, requestShapleyValueType="TRANSFORMED"))
+    beside = container.send("POST", "/model/score", table(made.columns, requestShapleyValueType="ORIGINAL")).json
+    invoked = container.invoke(table(made.columns, requestShapleyValueType="ORIGINAL")).json
+    plain = container.send("POST", "/model/score", table(made.columns, requestShapleyValueType="NONE")).json
+    refused = {
+        (path, wanted): container.send("POST", path, table(made.columns, requestShapleyValueType=wanted)).status
+        for path in ("/model/contribution", "/model/score", "/invocations")
+        for wanted in ("TRANSFORMED", "BOTH")
+    }
+    nothing = container.send("POST", "/model/contribution", table(made.columns, requestShapleyValueType="NONE"))
 
     assert original.json == reply.json
-    assert (other.status, list(other.json)) == (501, ["detail"])
+    contributions = {name: value for name, value in reply.json.items() if name != "id"}
+    assert contributions["contributionGroups"] == contributions["contributionByOutputGroup"]
+    assert refused == {(path, wanted): 501 if wanted == "TRANSFORMED" else 400 for path, wanted in refused}
+    assert (nothing.status, list(nothing.json)) == (400, ["detail"])
+    assert beside == invoked == {**plain, "featureShapleyContributions": contributions}
     assert capabilities == ["SCORE", "CONTRIBUTION_ORIGINAL"]
     assert reply.json["features"] == [*made.columns, "bias"]
     assert len(groups) == len(expected)

@@ -283,8 +283,12 @@ def test_a_config_trains_in_the_projects_image_and_its_model_is_served_there(pro
     rows = [[n % 7, "abc"[n % 3], "yes" if n % 7 > 3 else "no"] for n in range(200)]
     (project / "table.csv").write_text("n,kind,answer\n" + "".join(f"{n},{kind},{y}\n" for n, kind, y in rows))
     config = "data: table.csv\ntarget: answer\nalgorithm: xgboost\nmodel_params: {n_estimators: 5, max_depth: 2}\n"
-    (project / "config.yaml").write_text(config)
     try:
+        (project / "config.yaml").write_text(config.replace("max_depth", "max_dept"))
+        name = run(project, "train", "config.yaml", code=1, **environment).stderr
+        (project / "config.yaml").write_text(config.replace("max_depth: 2", "max_depth: deep"))
+        value = run(project, "train", "config.yaml", code=1, **environment).stderr
+        (project / "config.yaml").write_text(config)
         job = json.loads(run(project, "train", "config.yaml", "--json", **environment).stdout)
         metrics = {one["MetricName"]: one["Value"] for one in job["FinalMetricDataList"]}
         run(project, "serve", "--detach", **environment)
@@ -292,6 +296,8 @@ def test_a_config_trains_in_the_projects_image_and_its_model_is_served_there(pro
         labels = run(project, "predict", "rows.csv", "--accept", "text/csv", **environment).stdout.split()
         report = Path(job["ModelArtifacts"]["S3ModelArtifacts"].replace("s3://", f"{project}/.seaproof/s3/"))
 
+        assert "`max_dept` is no parameter of XGBClassifier (config.yaml, line 4)" in name
+        assert "xgboost refuses `deep` as `max_depth`" in value
         assert metrics["accuracy"] == 1.0
         assert labels == ["yes", "no"]
         assert "<h3>What matters" in report.with_name("report.html").read_text()

@@ -133,7 +133,7 @@ def test_plain_csv_is_answered_with_the_first_of_its_columns(serving: tuple[Cont
     container, kind = serving
     said = next(iter(predict_csv(mojos, kind).values()))
     # A MOJO may have another order of columns than its training had: that of the schema counts without names.
-    order = [one["name"] for one in container.get("/model/schema").json["inputFields"]]
+    order = [one["name"] for one in container.get("/model/schema").json["schema"]["inputFields"]]
     for header in (True, False):
         reply = container.invoke(csv_text(rows_of(mojos, kind), order, header=header), CSV)
 
@@ -158,7 +158,7 @@ def test_contributions_are_those_of_genmodel(serving: tuple[Container, str], moj
 def test_the_schema_is_that_of_the_file(serving: tuple[Container, str], mojos: Path) -> None:
     container, kind = serving
     schema = container.get("/model/schema").json
-    types = {one["name"]: one["dataType"] for one in schema["inputFields"]}
+    types = {one["name"]: one["dataType"] for one in schema["schema"]["inputFields"]}
 
     assert set(types) == set(rows_of(mojos, kind))
     assert types.get("workclass", "Str") == "Str"

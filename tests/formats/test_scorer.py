@@ -290,13 +290,13 @@ def test_the_model_says_who_it_is(container: Container) -> None:
 def test_the_schema_names_fields_with_their_types(container: Container) -> None:
     schema = container.get("/model/schema").json
 
-    assert schema["inputFields"] == [
+    assert schema["schema"]["inputFields"] == [
         {"name": "age", "dataType": "Float64"},
         {"name": "plan", "dataType": "Str", "categories": ["free", "paid"]},
         {"name": "active", "dataType": "Bool"},
         {"name": "visits", "dataType": "Int64"},
     ]
-    assert [(one["name"], one["dataType"]) for one in schema["outputFields"]] == [
+    assert [(one["name"], one["dataType"]) for one in schema["schema"]["outputFields"]] == [
         ("prediction", "Str"),
         ("probability_no", "Float64"),
         ("probability_yes", "Float64"),
@@ -314,8 +314,13 @@ def test_the_sample_request_scores_as_it_is(container: Container) -> None:
 def test_a_model_without_contributions_says_so_with_501(container: Container) -> None:
     reply = container.send("POST", "/model/contribution", request())
 
+    beside = container.send("POST", "/model/score", request(requestShapleyValueType="ORIGINAL"))
+    without = container.send("POST", "/model/score", request(requestShapleyValueType="NONE"))
+
     assert container.get("/model/capabilities").json == ["SCORE"]
     assert (reply.status, reply.json) == (501, {"detail": "this model has no contributions"})
+    assert (beside.status, beside.json) == (reply.status, reply.json)
+    assert without.json == container.send("POST", "/model/score", request()).json
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ class Container:
     """Models; beyond it a load is 507."""
     asked: list[Request] = field(default_factory=list)
     """What it was asked, pings and lists left out."""
+    looked_for: list[str] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     needs_load: bool = True
     streams: bool = False
@@ -58,6 +59,9 @@ class Container:
     def handle(self, request: Request) -> Response:
         if request.path == "/ping":
             return reply()
+        if request.method == "GET" and request.path != "/models":
+            self.looked_for.append(request.path)
+            return reply(status=200 if request.path.rpartition("/")[2] in self.loaded else 404)
         if request.method == "GET":
             return reply(json.dumps({"models": [{"modelName": name} for name in self.loaded]}).encode())
         self.asked.append(request)
@@ -72,6 +76,9 @@ class Container:
         if self.multi and self.needs_load and request.path.split("/")[2] not in self.loaded:
             return reply(b'{"error": "not loaded"}', status=404)
         return self.invoke(request)
+
+    def takes_stream(self, request: Request) -> bool:
+        return self.streams and request.path != "/models"
 
     @property
     def paths(self) -> list[str]:
@@ -157,7 +164,7 @@ def gateway(
 
     async def start() -> tuple[Gateway, Server, Any]:
         for container in every:
-            container.server = await serve(container.handle, limits=limits, stream_bodies=container.streams)
+            container.server = await serve(container.handle, limits=limits, stream_bodies=container.takes_stream)
         seats = []
         for container in containers:
             assert container.server is not None

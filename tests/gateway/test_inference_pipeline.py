@@ -112,6 +112,15 @@ def test_a_mistake_is_named_with_its_container(tmp_path: Path, text: str, messag
     assert str(tmp_path / "containers.jdn") in caught.value.where
 
 
+def test_what_follows_the_first_value_is_left_out_as_in_janet_and_that_is_said(tmp_path: Path):
+    text = '{:type "single" :container "a"} # the first\n{:type "multi" :container "b"}\n'
+    (tmp_path / "containers.jdn").write_text(text)
+    found = load_pipeline(tmp_path / "containers.jdn", find_project(tmp_path))
+
+    assert [container.name for container in found.containers] == ["a"]
+    assert "line 2, column 1: what follows the first value is not read" in found.notes[0]
+
+
 @pytest.mark.parametrize(("name", "kind"), [("containers.json", "JSON"), ("containers.toml", "TOML")])
 def test_a_file_that_is_not_in_its_notation_is_said(tmp_path: Path, name: str, kind: str):
     (tmp_path / name).write_bytes(b"[[[\xff")

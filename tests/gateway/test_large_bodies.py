@@ -123,6 +123,56 @@ def test_a_caller_that_sends_all_before_it_reads_gets_its_answer():
     assert got == body
 
 
+def test_a_model_that_is_loaded_is_sent_the_body_while_it_comes_and_its_answer_goes_on_so():
+    half = len(BODY) // 2
+    first, model = (Container(name, passes_on, streams=True, multi=name == "model") for name in ("first", "model"))
+    with (
+        gateway(first, model, settings=Settings(invocation_timeout=60.0)) as front,
+        caller(front) as (
+            connection,
+            answer,
+        ),
+    ):
+        head = b"POST /pipeline?model=eye HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        connection.sendall(head + BODY[:half])
+        answer.begin()
+        got = answer.read(MB)
+        connection.sendall(BODY[half:])
+        got += answer.read()
+
+    assert (answer.status, got) == (200, BODY)
+    assert model.looked_for == ["/models/eye"]
+    assert model.paths == ["/models", "/models/eye/invoke"]
+
+
+def test_a_model_that_got_lost_is_loaded_again_before_a_large_body_is_sent():
+    model = Container("model", passes_on, streams=True, multi=True)
+    with gateway(model) as front:
+        before = front.post("?model=eye", BODY)
+        model.loaded.clear()
+        after = front.post("?model=eye", BODY)
+
+    assert (before.status, before.body, after.status, after.body) == (200, BODY, 200, BODY)
+    assert model.paths == ["/models", "/models/eye/invoke"] * 2
+
+
+def test_a_large_body_that_a_model_answers_with_404_is_not_sent_again():
+    async def no_such_row(request: Request) -> Response:
+        await body_of(request)
+        return reply(b"no such row", "text/plain", 404)
+
+    model = Container("model", no_such_row, streams=True, multi=True)
+    with gateway(Container("first", passes_on, streams=True), model) as front:
+        got = front.post("?model=eye", BODY)
+
+    assert (got.status, got.json["received"]["status"], got.json["received"]["first_bytes"]) == (
+        502,
+        404,
+        "no such row",
+    )
+    assert model.paths == ["/models", "/models/eye/invoke"]
+
+
 def test_what_is_small_goes_on_whole_with_its_length_even_where_it_came_in_chunks():
     seen: list[str] = []
 

@@ -47,6 +47,8 @@ def evidence(**more) -> Evidence:
         ({"kind": "closed", "exit_code": 137, "out_of_memory": True}, "out-of-memory", "was killed"),
         ({"kind": "refused", "exit_code": 1}, "died", "before it could take the request"),
         ({"kind": "closed", "sent_bytes": 6_000_000}, "closed", "a limit on bodies may have ended it"),
+        ({"kind": "closed", "ping": "closed"}, "not-ready", "nothing in the container listens yet"),
+        ({"kind": "closed", "ping": "refused"}, "closed", "without a complete answer"),
         ({"kind": "timeout", "what": "no connection within 5 s"}, "unreachable", "no connection within 5 s"),
         ({"kind": "timeout", "ping": "timeout"}, "timeout", "GET /ping gives: timeout"),
     ],
@@ -90,7 +92,7 @@ def test_a_log_that_names_another_address_is_understood(log: str, where: str):
         log=st.text(),
         sent_type=st.text(),
         exit_code=st.one_of(st.none(), st.integers(0, 255)),
-        ping=st.sampled_from(["", "200", "refused"]),
+        ping=st.sampled_from(["", "200", "refused", "closed"]),
     )
 )
 def test_whatever_is_known_gives_a_report(given: Evidence):

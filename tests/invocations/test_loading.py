@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from model_lab import Lab, poll
+from model_lab import SETTINGS, Lab, poll
 
 from seaproof.errors import ServiceError
 from seaproof.http.client import Client, Reply
+from seaproof.http.message import Request
 from seaproof.invocations import routing, send
+from seaproof.invocations.flow import invocation, takes_stream
 
 MakeLab = Callable[..., Lab]
 
@@ -211,6 +213,29 @@ def test_a_container_that_lost_its_models_is_given_them_again_once(make_lab: Mak
 
     assert answers == [answer("a")] * 16 + [answer("b")] * 16
     assert lab.statistics()["loads"] == {"a": 2, "b": 2}
+
+
+def test_a_large_body_goes_to_a_loaded_model_while_it_comes_and_a_lost_model_is_loaded_first(make_lab: MakeLab):
+    lab, parts, sent = make_lab(), [b"x" * 200_000] * 2, []
+    lab.put("a")
+    headers = [(b"x-amzn-sagemaker-target-model", b"a"), (b"content-length", b"400000")]
+
+    async def body() -> AsyncIterator[bytes]:
+        for part in parts:
+            sent.append(lab.container.counts["loads"]["a"])
+            yield part
+
+    def ask() -> bytes:
+        request = Request("POST", "/endpoints/e/invocations", headers=headers, stream=body())
+        assert takes_stream(lab.routes, "e", request)
+        return lab.sender.invoke(invocation(lab.routes, "e", request, SETTINGS)).body
+
+    answers = [ask()]
+    lab.sender.request("127.0.0.1", lab.container.server_address[1], "POST", "/forget")
+    answers.append(ask())
+
+    assert answers == [b"a:" + b"".join(parts) + b":a"] * 2
+    assert sent == [1, 1, 2, 2]  # loads before each part was sent
 
 
 def test_a_404_of_the_model_itself_is_its_answer(make_lab: MakeLab):

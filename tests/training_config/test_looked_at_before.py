@@ -12,6 +12,7 @@ from config_lab import Folder, penguins
 from seaproof.contract.training_config.meaning import read_config
 from seaproof.errors import ContractError
 from seaproof.training.algorithms import check_params
+from seaproof.training.trial import refused
 from seaproof.training_file.check import look
 
 FRAME = pandas.DataFrame(
@@ -134,3 +135,74 @@ def test_what_only_one_task_has_is_refused_where_the_task_is_known() -> None:
     check_params("linear", "", {"C": 1.0})
     with pytest.raises(ContractError, match="`C` is no parameter of Ridge"):
         check_params("linear", "regression", {"C": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "task", "params", "name"),
+    [
+        ("catboost", "classification", {"iterations": 5000, "depth": 40}, "depth"),
+        ("catboost", "regression", {"loss_function": "Logloss"}, "loss_function"),
+        ("xgboost", "classification", {"max_depth": "deep", "eta": 0.1}, "max_depth"),
+        ("xgboost", "regression", {"subsample": 3, "objective": "reg:no"}, "subsample"),
+        ("lightgbm", "classification", {"num_leaves": 1, "n_estimators": 5000}, "num_leaves"),
+        ("lightgbm", "regression", {"objective": "regresion"}, "objective"),
+        ("linear", "classification", {"penalty": "l1", "C": 2.0}, "penalty"),
+        ("tree", "regression", {"criterion": "gini"}, "criterion"),
+        ("forest", "classification", {"n_estimators": -5}, "n_estimators"),
+        ("boosting", "regression", {"learning_rate": "fast", "max_iter": 5000}, "learning_rate"),
+    ],
+)
+def test_a_value_that_a_library_does_not_take_is_told_without_any_data(
+    algorithm: str, task: str, params: dict[str, Any], name: str
+) -> None:
+    found = refused(algorithm, task, params, ["a", "b", "c"], 0)
+
+    assert found is not None
+    assert found[0] == name
+    assert found[1]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "task", "params"),
+    [
+        ("catboost", "classification", {"class_weights": [1, 2, 3], "iterations": 5000, "cat_features": ["plan"]}),
+        ("catboost", "classification", {"loss_function": "MultiClass", "early_stopping_rounds": 20, "depth": 8}),
+        ("catboost", "regression", {"monotone_constraints": {"age": 1}, "input_borders": "none.tsv"}),
+        ("xgboost", "classification", {"early_stopping_rounds": 5, "monotone_constraints": {"age": 1}}),
+        ("xgboost", "regression", {"booster": "gblinear", "objective": "count:poisson"}),
+        ("lightgbm", "classification", {"min_child_samples": 100_000, "categorical_feature": [7]}),
+        ("lightgbm", "regression", {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}),
+        ("linear", "classification", {"class_weight": {"a": 2}, "solver": "saga", "penalty": "l1"}),
+        ("forest", "classification", {"max_samples": 100_000, "max_features": 40}),
+        ("boosting", "classification", {"early_stopping": True, "validation_fraction": 0.001}),
+        ("tree", "regression", {"min_samples_leaf": 100_000}),
+    ],
+)
+def test_what_only_the_rows_can_tell_is_left_to_the_job(algorithm: str, task: str, params: dict[str, Any]) -> None:
+    assert refused(algorithm, task, params, ["a", "b", "c"], 0) is None
+
+
+def test_data_in_another_s3_is_looked_at_there(open_path: Path) -> None:
+    elsewhere, folder = open_path / "elsewhere", open_path / "here"
+    objects = elsewhere / ".seaproof" / "s3" / "zoo" / "penguins"
+    objects.mkdir(parents=True)
+    folder.mkdir()
+    (objects / "penguins.csv").write_text(penguins())
+    other, here = Folder(elsewhere), Folder(folder)
+    try:
+        other.run("up")
+        url = other.json("env")["AWS_ENDPOINT_URL"]
+        here.environ |= {"SEAPROOF_S3": url, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+        here.write("config.yaml", "data: s3://zoo/penguins/\ntarget: specie\n")
+        wrong = here.run("train", "config.yaml", check=False)
+        here.write("config.yaml", "data: s3://zoo/penguins/\ntarget: species\n")
+        told = here.run("explain", "config.yaml").stdout
+        here.write("config.yaml", "data: s3://zoo/pinguins/\ntarget: species\n")
+        nowhere = here.run("train", "config.yaml", check=False)
+    finally:
+        other.run("down", check=False)
+
+    assert "target `specie` is not a column (config.yaml, line 2). Did you mean `species`?" in wrong.stderr
+    assert "344 rows" in told
+    assert "nothing lies at `s3://zoo/pinguins/` (config.yaml, line 1)" in nowhere.stderr
+    assert not (folder / ".seaproof").exists()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seaproof.cli.model_params import refused_params
 from seaproof.cli.session import Session
 from seaproof.contract.training_config.flat import flatten, unflatten
 from seaproof.contract.training_config.meaning import TrainingConfig
@@ -18,7 +18,6 @@ from seaproof.contract.training_config.metric_lines import metric_definitions
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError, ProjectError
 from seaproof.project import BUILT_IN, built_in_image
-from seaproof.settings import inherited_environ
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 from seaproof.training_file.check import Found, decided_task, look
@@ -27,6 +26,8 @@ from seaproof.training_file.read import TrainingFile, changed, read_training_fil
 DATABASE = "seaproof.db"
 """In the state folder, once a job has run."""
 REPORT = "report.html"
+FETCHED_BYTES = 64 * 1024 * 1024
+"""What is fetched from another S3 to be looked at; of more only the job says what it holds."""
 CHANNELS = {"train": "train", "test": "test"}
 """Key below `data` -> channel."""
 
@@ -71,8 +72,9 @@ def checked_config(
     data = replace(own, train=channels["train"] if "train" in named else own.train)
     data = replace(data, test=channels["test"] if "test" in named else own.test)
     config = replace(file.config, data=data)
-    found, problems = look(config, folder, _objects(session, here)) if config.target else (Found(), [])
-    problems += _unknown_params(session, config, decided_task(config, found)) if not file.problems else []
+    with _objects(session, here) as objects:
+        found, problems = look(config, folder, objects) if config.target else (Found(), [])
+    problems += refused_params(session, config, decided_task(config, found), found) if not file.problems else []
     if not channels.get("train") and not session.project.training.channels:
         file.refuse([*file.problems, *problems, _no_data()])
     file.refuse([*file.problems, *problems])
@@ -159,39 +161,37 @@ def _without_files(data: Any) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in CHANNELS} if isinstance(data, dict) else {}
 
 
-def _objects(session: Session, here: bool) -> Callable[[str], list[Path] | None]:
-    """The files that s3:// addresses stand for: those of this folder's storage, as far as they are there."""
-    storage = LocalStorage(session.state / "s3")
+@contextmanager
+def _objects(session: Session, here: bool) -> Iterator[Callable[[str], list[Path] | None]]:
+    """The files that s3:// addresses stand for: those of this folder's storage, as far as they are there; or copies,
+    which are gone afterwards, of what lies in the S3 that the settings name, unless that is too much to fetch."""
+    if not session.settings.s3:
+        storage = LocalStorage(session.state / "s3")
 
-    def files(uri: str) -> list[Path] | None:
-        if session.settings.s3:
-            return None
-        found = [storage.path(one.address) for one in storage.list(parse_address(uri))]
-        return found if found or here else None
+        def files(uri: str) -> list[Path] | None:
+            found = [storage.path(one.address) for one in storage.list(parse_address(uri))]
+            return found if found or here else None
 
-    return files
+        yield files
+        return
+    from seaproof.storage.s3 import S3Storage
 
+    other = S3Storage(session.settings.s3, session.settings.region)
+    with tempfile.TemporaryDirectory(prefix="seaproof-") as folder:
 
-def _unknown_params(session: Session, config: TrainingConfig, task: str) -> list[Problem]:
-    """What `model_params` has that the algorithm has not, where the job would run on this Python; an image may have
-    another version of the library, and its job says so itself."""
-    on_this_python = session.project.file is None or session.settings.driver == "process"
-    if not config.model_params or not on_this_python:
-        return []
-    asked = {"algorithm": config.algorithm, "task": task, "model_params": dict(config.model_params)}
-    done = subprocess.run(
-        [sys.executable, "-m", "seaproof.training.parameters"],
-        env=inherited_environ(),
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        said = json.loads(done.stdout)
-    except ValueError:  # a library that prints, or dies: the job shows it whole
-        return []
-    return [Problem(("model_params", said["name"]), said["what"], said["next_step"])] if said else []
+        def copies(uri: str) -> list[Path] | None:
+            found = list(other.list(parse_address(uri)))
+            if sum(one.size for one in found) > FETCHED_BYTES:
+                return None
+            paths = []
+            for one in found:
+                # Its last part alone: keys may have `..` in them.
+                name = one.address.key.rpartition("/")[2]
+                paths.append(Path(tempfile.mkdtemp(dir=folder), "object" if name in (".", "..") else name))
+                other.download(one.address, paths[-1])
+            return paths
+
+        yield copies
 
 
 def _no_data() -> Problem:

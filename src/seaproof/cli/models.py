@@ -37,6 +37,10 @@ def command(context: click.Context, folder: Path, as_json: bool, endpoint: str |
     if as_json:
         show_json(rows)
         return
+    if not rows:
+        named = ", ".join(sorted({row["endpoint"] for row in found})) or "none"
+        print(f"no model of {endpoint or 'any endpoint'} was asked for yet; endpoints with models: {named}")
+        return
     table([_cells(row) for row in rows], _HEADINGS)
 
 

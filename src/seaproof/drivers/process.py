@@ -147,34 +147,16 @@ class ProcessDriver:
     def _prepare(self, workload: Workload, image: FolderImage, folder: Path) -> tuple[Spec, socket.socket | None]:
         """What the supervisor is told, and the listener of the relay where there is one."""
         spaces = self._allowed()
-        if workload.isolated and not spaces:
-            raise StartFailed(
-                f"{workload.name} asks for network isolation, and namespaces are not allowed here ({self._refused})",
-                where=f"image {workload.image}",
-                next_step="Leave EnableNetworkIsolation out, or use --driver docker.",
-            )
-        if not spaces and (workload.user is not None or not workload.shared_memory):
-            raise StartFailed(
-                f"{workload.name} asks for a user or a file system of its own, and namespaces are not allowed here"
-                f" ({self._refused})",
-                where=f"image {workload.image}",
-                next_step="Use --driver docker.",
-            )
+        if not spaces:
+            self._refuse_what_needs_namespaces(workload)
         own = spaces and (workload.isolated or (workload.port is not None and _wants_own_network(image)))
         command = _command(workload, image)
         if not spaces:
             command = [_real(_below(word, workload.opt_ml), image) for word in command]
         variables = _environment(workload, image, folder, spaces)
-        host_port, listener = None, None
-        if workload.port is not None and own:
-            listener = socket.socket()
-            listener.bind(("127.0.0.1", 0))
-            host_port = listener.getsockname()[1]
-        elif workload.port is not None and image.accept_bind_to_port:
-            host_port = _free_port()
+        host_port, listener = _host_port(workload, image, own)
+        if host_port is not None and not own and image.accept_bind_to_port:
             variables[environ.BIND_TO_PORT] = str(host_port)
-        elif workload.port is not None:
-            host_port = _fixed_port(workload)
         workload.opt_ml.mkdir(parents=True, exist_ok=True)
         hosts = _write_hosts(folder, workload) if workload.hostname and spaces else ""
         python = {"prefix": sys.prefix, "base": sys.base_prefix, "binary": sys.executable}
@@ -205,6 +187,20 @@ class ProcessDriver:
             note="" if spaces else self._without_namespaces(),
         )
         return spec, listener
+
+    def _refuse_what_needs_namespaces(self, workload: Workload) -> None:
+        """StartFailed where an ordinary process would be less than what was asked for."""
+        if workload.isolated:
+            what, instead = "network isolation", "Leave EnableNetworkIsolation out, or use --driver docker."
+        elif workload.user is not None or not workload.shared_memory:
+            what, instead = "a user or a file system of its own", "Use --driver docker."
+        else:
+            return
+        raise StartFailed(
+            f"{workload.name} asks for {what}, and namespaces are not allowed here ({self._refused})",
+            where=f"image {workload.image}",
+            next_step=instead,
+        )
 
     def _announce(self, workload: Workload) -> None:
         """Let the name of a workload resolve for those of its network that were started while it did not."""
@@ -351,6 +347,17 @@ def _real(entry: str, image: FolderImage) -> str:
 def _below(word: str, opt_ml: Path) -> str:
     """A path below /opt/ml as it is on this machine, such as that of a processing job's script."""
     return str(opt_ml.absolute()) + word[len("/opt/ml") :] if word.startswith("/opt/ml/") else word
+
+
+def _host_port(workload: Workload, image: FolderImage, own_network: bool) -> tuple[int | None, socket.socket | None]:
+    """The port of this machine where the program answers, and who listens there if it is the relay to its network."""
+    if workload.port is None:
+        return None, None
+    if own_network:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1], listener
+    return _free_port() if image.accept_bind_to_port else _fixed_port(workload), None
 
 
 def _free_port() -> int:

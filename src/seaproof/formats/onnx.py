@@ -67,6 +67,7 @@ class Onnx:
     def __init__(self, session: Any, schema: Schema) -> None:
         self._session = session
         self._inputs = session.get_inputs()
+        self._first = [session.get_outputs()[0].name]
         self._one = len(self._inputs) == 1 and len(schema.input) != 1
         self.schema = schema
         if schema.input:
@@ -76,7 +77,7 @@ class Onnx:
 
     def predict(self, rows: Rows) -> Any:
         """The first output of the graph."""
-        first = self._session.run([self._session.get_outputs()[0].name], self._feed(rows))[0]
+        first = self._session.run(self._first, self._feed(rows))[0]
         return first[:, 0] if first.ndim == 2 and first.shape[1] == 1 else first
 
     def score(self, rows: Rows) -> list[Any]:

@@ -84,6 +84,8 @@ class Torch:
 
     def __init__(self, module: Any, schema: Schema) -> None:
         self._module = module
+        # Asked once: torch looks for a driver anew each time.
+        self._device = _device()
         self.schema = schema
         if schema.input:
             # How many values it gives for a row is known when it has given some.
@@ -106,7 +108,7 @@ class Torch:
 
     def _run(self, rows: Rows) -> Any:
         with torch.inference_mode():
-            given = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(_device())
+            given = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(self._device)
             said = self._module(given)
         said = said[0] if isinstance(said, (tuple, list)) else said
         return said.detach().cpu().numpy()

@@ -16,8 +16,9 @@ from seaproof.http.message import Headers, Request
 LAST, ALL = "last", "all"
 FORM = b"application/x-www-form-urlencoded"
 
-_FORWARDED = {name.lower().encode(): name.encode() for name in FORWARDED_TO_CONTAINER}
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
+_FORWARDED = {name.lower().encode(): name.encode() for name in FORWARDED_TO_CONTAINER if name != TARGET_MODEL}
+"""What of the caller's headers a container sees; the target model is told to those that have models."""
 _HAZALS_HEADERS: Headers = [(CONTENT_TYPE.encode(), FORM)]
 
 
@@ -37,8 +38,8 @@ class Asked:
 def read(request: Request, chain: tuple[Seat, ...], replies: str, hazal_headers: bool) -> Asked:
     """Read the request; `replies` is what it gets where it does not say. RequestError 400 where it is not clear."""
     headers = _HAZALS_HEADERS if hazal_headers else _forwarded(request.headers)
-    named = request.header(_TARGET_MODEL)
     if not request.query:
+        named = request.header(_TARGET_MODEL)
         return Asked(_models((named,) if named else (), chain), replies, False, headers)
     try:
         given = _parsed(request.query)
@@ -47,7 +48,10 @@ def read(request: Request, chain: tuple[Seat, ...], replies: str, hazal_headers:
     wanted = given.get("replies", [replies])[-1]
     if wanted not in (LAST, ALL):
         raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
-    models = given.get("model") or ([named] if named else [])
+    models = given.get("model")
+    if not models:
+        named = request.header(_TARGET_MODEL)
+        models = [named] if named else []
     return Asked(_models(tuple(models), chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
 
 
@@ -58,8 +62,7 @@ def _parsed(query: str) -> Mapping[str, list[str]]:
 
 
 def _forwarded(headers: Headers) -> Headers:
-    """What of the caller's headers a container sees; the target model is told to those that have models."""
-    return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED and name != _TARGET_MODEL]
+    return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
 
 
 @lru_cache(1024)

@@ -138,7 +138,8 @@ class Asking:
         """See TargetModels."""
         if not hit:
             self.note(model)
-        waited = any(load.model == model.name and load.container == self.seat.name for load in self.loads)
+        mine = self.seat.name, model.name
+        waited = self.loads and any((load.container, load.model) == mine for load in self.loads)
         self.loaded.loader.used(model, hit=not waited)
 
     def lost(self, model: Model) -> None:

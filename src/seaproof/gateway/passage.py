@@ -97,7 +97,7 @@ class Passage:
         body, request.body = request.body, b""
         if request.stream is not None:
             length = request.header(b"content-length")
-            body = await held(request.stream, int(length) if length else None, whole=asked.models[0] != "")
+            body = await held(request.stream, int(length) if length else None)
             self.sent = body if isinstance(body, HopBody) else None
         steps = self._chain(asked, request, body)
         return await self.go_on(steps, next(steps), None, listener)
@@ -148,7 +148,7 @@ class Passage:
                 headers.append((_TARGET_MODEL, model.encode()))
         if self.hazal_headers:
             exchange = partial(_with_form, exchange)
-        return Step(seat.name, place.host, place.port, target, tuple(headers), exchange, repeats=model != "")
+        return Step(seat.name, place.host, place.port, target, tuple(headers), exchange, answers_whole=model != "")
 
     def _correct(self, trace: Trace) -> None:
         """With hazal's headers, every step was sent that one type."""

@@ -84,7 +84,8 @@ async def _run(
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             ready(f"http://{host}:{server.port}")
             await waiting
-        say("ending")
+        under_way = server.in_flight
+        say(f"ending; {under_way} under way, given {_DRAIN:g} s to be answered" if under_way else "ending")
         await server.close(_DRAIN)
     finally:
         gateway.close()

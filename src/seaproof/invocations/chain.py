@@ -106,8 +106,9 @@ class Step:
     exchange: Callable[[Call], Exchange] | None = None
     """In place of one call and its reply: more calls before or after it, such as the load of a model. It is given the
     call, and what it returns counts as the container's reply."""
-    repeats: bool = False
-    """Whether the exchange may send the call a second time, so that its body has to be there whole."""
+    answers_whole: bool = False
+    """Whether its reply is taken whole before the next step begins: what the exchange holds for the call (a model that
+    must not be unloaded) is given back with it."""
 
 
 @dataclass(slots=True)
@@ -375,7 +376,7 @@ def _next_headers(headers: Headers, replied: Headers) -> Headers:
 
 def _may_stream(steps: Sequence[Step], number: int) -> bool:
     """Whether the reply of this step can be sent to the next one while it comes."""
-    return number + 1 < len(steps) and not (steps[number].repeats or steps[number + 1].repeats)
+    return number + 1 < len(steps) and not steps[number].answers_whole
 
 
 def _size(call: Call) -> int:

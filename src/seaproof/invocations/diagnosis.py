@@ -185,6 +185,14 @@ def _wrong_port(e: Evidence) -> Diagnosis | None:
 
 
 def _refused(e: Evidence) -> Diagnosis | None:
+    if e.kind == "closed" and e.ping == "closed" and not e.status:
+        # What accepts connections for a container that nothing listens in, as Docker does for published ports.
+        return Diagnosis(
+            "not-ready",
+            f"The container runs, and connections to {e.where} are closed without an answer, that of GET /ping, too: "
+            "nothing in the container listens yet, while Docker accepts what comes to its published port.",
+            f"Wait until GET /ping answers 200. A program that never gets there must listen on 0.0.0.0, port {e.port}.",
+        )
     if e.kind != "refused":
         return None
     if e.exit_code is None and e.ping:

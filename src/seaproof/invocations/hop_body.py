@@ -15,19 +15,16 @@ LARGE = 256 * 1024
 as it comes, where nothing needs it whole."""
 
 
-async def held(source: AsyncIterator[bytes], length: int | None, *, whole: bool) -> bytes | HopBody:
-    """A caller's body: in one piece where it turns out to be small or has to be `whole`, else to be passed on.
-
-    What `source` raises.
-    """
+async def held(source: AsyncIterator[bytes], length: int | None) -> bytes | HopBody:
+    """A caller's body: in one piece where it turns out to be small, else to be passed on. What `source` raises."""
     parts: list[bytes] = []
     size = 0 if length is None else length
-    if size <= LARGE or whole:
+    if size <= LARGE:
         size = 0
         async for part in source:
             parts.append(part)
             size += len(part)
-            if size > LARGE and not whole:
+            if size > LARGE:
                 break
         else:
             return b"".join(parts)

@@ -90,7 +90,8 @@ class Loader:
         self._api, self._shelf, self._tally, self._options, self._record = api, shelf, tally, options, record
         self._names: dict[str, str] = {}
         self._cache = ModelCache(stay=options.stay)
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._changes = 0
         self._queue: deque[Model] = deque()
         self._working = 0
@@ -109,7 +110,7 @@ class Loader:
         name = self._names.get(target)
         if name is None:
             name = self._names[target] = self._shelf.name(target)
-        with self._changed:
+        with self._lock:  # not by way of the condition, whose own entry costs more than all that is done here
             model, new = self._cache.lease(target, name)
             if new:
                 self._begin(model)
@@ -131,7 +132,7 @@ class Loader:
 
     def leave(self, model: Model) -> None:
         """Give the lease back."""
-        with self._changed:
+        with self._lock:
             unload = self._cache.release(model)
             if model.phase is Phase.LEAVING and not model.leases:
                 self._changed.notify_all()

@@ -30,7 +30,8 @@ def openapi(schema: Schema, sample: dict[str, Any], explains: bool) -> dict[str,
     text = {"200": {"description": "The id.", "content": {"text/plain": {"schema": _TEXT}}}}
     anything = {"200": _reply("As described.", {"type": "object"})}
     score = {"200": ok, "400": bad}
-    contribution = {"200": anything["200"], "400": bad} if explains else {"501": bad}
+    contributions = {"200": _reply("What each column did.", _ref("Contributions")), "400": bad}
+    contribution = contributions if explains else {"501": bad}
     return {
         "openapi": "3.1.0",
         "info": {"title": schema.target or "A model", "version": schema.id, "description": f"seaproof {__version__}"},
@@ -77,6 +78,8 @@ def _schemas(schema: Schema) -> dict[str, Any]:
     texts = {"type": "array", "items": _TEXT}
     rows = {"type": "array", "items": {"type": "array", "items": _NULLABLE}}
     row = {field.name: _property(field) for field in schema.input}
+    group = {"type": "object", "properties": {"outputGroup": _TEXT, "contributions": rows}}
+    groups = {"type": "array", "items": group}
     return {
         "Row": {"type": "object", "properties": row, "required": list(row)},
         "ScoreRequest": {
@@ -88,9 +91,22 @@ def _schemas(schema: Schema) -> dict[str, Any]:
                 "includeFieldsInOutput": texts,
                 "noFieldNamesInOutput": {"type": "boolean"},
                 "idField": _TEXT,
+                "requestShapleyValueType": {"enum": ["ORIGINAL", "NONE"]},
             },
         },
-        "ScoreResponse": {"type": "object", "properties": {"id": _TEXT, "fields": texts, "score": rows}},
+        "ScoreResponse": {
+            "type": "object",
+            "properties": {
+                "id": _TEXT,
+                "fields": texts,
+                "score": rows,
+                "featureShapleyContributions": _ref("Contributions"),
+            },
+        },
+        "Contributions": {
+            "type": "object",
+            "properties": {"features": texts, "contributionGroups": groups, "contributionByOutputGroup": groups},
+        },
         "Error": {"type": "object", "properties": {"detail": _TEXT}},
     }
 

@@ -22,8 +22,6 @@ from seaproof.serving.tabular.plain import CSV, Reader
 
 _HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?")
 TYPES = {"float": "Float64", "int": "Int64", "str": "Str", "bool": "Bool"}
-SHAPLEY, ORIGINAL = "requestShapleyValueType", "ORIGINAL"
-"""What H2O's scorers are asked by for contributions of the columns, or of what their pipelines made of these."""
 SAMPLES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "str": "text"}
 
 
@@ -58,8 +56,10 @@ class Pages:
             200,
             {
                 "id": schema.id,
-                "inputFields": list(map(_shown, schema.input)),
-                "outputFields": list(map(_shown, schema.output)),
+                "schema": {
+                    "inputFields": list(map(_shown, schema.input)),
+                    "outputFields": list(map(_shown, schema.output)),
+                },
             },
         )
 
@@ -87,7 +87,7 @@ class Pages:
 
     def _score_rows(self, request: Request) -> Response:
         rows, asked = scorer.read(self._object(request), self._reader)
-        return scorer.answer(self._model.schema, self._score(rows), asked)
+        return scorer.answer(self._model, self._score(rows), asked)
 
     def _score_file(self, request: Request) -> Response:
         names = parse_qs(request.query).get("file", [])
@@ -100,7 +100,7 @@ class Pages:
             raise scorer.refusal(f"{names[0]} cannot be read: {error.strerror}") from None
         except RequestError as error:
             raise scorer.refusal(f"{names[0]}, {error.where}: {error.what}") from None
-        return scorer.answer(self._model.schema, self._score(rows), scorer.Asked())
+        return scorer.answer(self._model, self._score(rows), scorer.Asked())
 
     def _path(self, name: str) -> Path:
         """A file below one of the folders; links that lead out of them count as out."""
@@ -118,11 +118,11 @@ class Pages:
         if self._model.explain is None:
             raise scorer.refusal("this model has no contributions", 501)
         asked = self._object(request)
-        if asked.get(SHAPLEY, ORIGINAL) != ORIGINAL:
-            raise scorer.refusal(f"{SHAPLEY} is to be {ORIGINAL}: of transformed features nothing is known", 501)
+        if scorer.shapley(asked, scorer.ORIGINAL) == scorer.NONE:
+            raise scorer.refusal(f"{scorer.SHAPLEY} is {scorer.NONE}, and contributions are asked for")
         rows, _ = scorer.read(asked, self._reader)
-        given = self._reader.joined(rows.columns) if self._reader.numeric else rows.columns
-        return scorer.contributions_answer(self._model.schema, self._model.explain(given))
+        told = scorer.explained(self._model, self._reader.rows(rows))
+        return json_reply(200, {"id": self._model.schema.id, **told})
 
     def _object(self, request: Request) -> dict[str, Any]:
         given = scorer.object_of(request.body)
@@ -139,7 +139,7 @@ class Pages:
         sample = self.sample()
         try:
             rows, asked = scorer.read(dict(zip(sample["fields"], sample["rows"][0], strict=True)), self._reader)
-            return bytes(scorer.answer(self._model.schema, self._score(rows), asked).body).decode()  # type: ignore[arg-type]
+            return bytes(scorer.answer(self._model, self._score(rows), asked).body).decode()  # type: ignore[arg-type]
         except RequestError:
             return ""
 

@@ -99,6 +99,10 @@ class Reader:
             return numbers
         return np.where(np.isin(numbers, self._missing_numbers), np.nan, numbers)
 
+    def rows(self, table: Table) -> Any:
+        """The rows of a table whose columns are of the schema's types, as a model takes them."""
+        return self.joined(table.columns) if self.numeric else table.columns
+
     def joined(self, columns: list[Any]) -> Any:
         """Columns of the schema's types as rows."""
         if self.numeric:

@@ -73,7 +73,7 @@ class TabularPredictor(Predictor):
         if isinstance(value, Table):
             if value.names is not None:
                 return self._scores_for_scorer(value)
-            rows = self._rows(value)
+            rows = self._reader.rows(value)
             return self._scores(rows) if self._all else self._said(rows)
         if self._reader.fields:
             value = self._reader.checked(value)
@@ -88,11 +88,8 @@ class TabularPredictor(Predictor):
     def answer(self, prediction: Any, request: Request, context: Any) -> Response | Parts:
         """The answer to one request."""
         if context is not None:
-            return scorer.answer(self._saved.schema, prediction, context)
+            return scorer.answer(self._saved, prediction, context)
         return self._answer(Unencoded(prediction), self._accept(request.header(b"accept")), request, None)
-
-    def _rows(self, table: Table) -> Any:
-        return self._reader.joined(table.columns) if self._reader.numeric else table.columns
 
     def _scores_for_scorer(self, table: Table) -> Table:
         """The same, with failures as the scorer words them."""
@@ -106,7 +103,7 @@ class TabularPredictor(Predictor):
 
     def _scores(self, rows: Any) -> Table:
         schema = self._saved.schema
-        columns = self._saved.score(self._rows(rows) if isinstance(rows, Table) else rows)
+        columns = self._saved.score(self._reader.rows(rows) if isinstance(rows, Table) else rows)
         if len(columns) != len(schema.output):
             raise RequestError(
                 500, f"the model gave {len(columns)} outputs, and its schema has {len(schema.output)}", where="schema"

@@ -9,11 +9,11 @@ import json
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seaproof.errors import RequestError
-from seaproof.formats.model import Contributions
+from seaproof.formats.model import Contributions, Model
 from seaproof.formats.schema import Schema
 from seaproof.http.message import Response
 from seaproof.serving.codecs import Table
@@ -22,6 +22,9 @@ from seaproof.serving.tabular.columns import column
 from seaproof.serving.tabular.plain import LISTS, Reader
 
 SCALARS = (str, int, float, bool, type(None))
+SHAPLEY = "requestShapleyValueType"
+"""What H2O's scorers are asked by for contributions: of the columns, or of what their pipelines made of these."""
+ORIGINAL, TRANSFORMED, NONE = "ORIGINAL", "TRANSFORMED", "NONE"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Asked:
     """Their cells, row by row."""
     named: bool = True
     """Whether the answer names its fields."""
+    explained: Any = None
+    """The rows, as the model takes them, whose contributions are wanted beside the scores."""
 
 
 def refusal(detail: str, status: int = 400) -> RequestError:
@@ -96,8 +101,19 @@ def _rows(given: Mapping[str, Any], reader: Reader) -> tuple[Table, Asked]:
     _check_missing(fields, reader)
     cells = list(zip(*rows, strict=True))
     places = {name: place for place, name in enumerate(fields)}
-    columns = [_column(field, list(cells[places[field.name]]), 0) for field in reader.fields]
-    return Table(columns, reader.names), _asked(given, fields, cells, len(rows))
+    table = Table([_column(field, list(cells[places[field.name]]), 0) for field in reader.fields], reader.names)
+    asked = _asked(given, fields, cells, len(rows))
+    return table, replace(asked, explained=reader.rows(table)) if shapley(given, NONE) == ORIGINAL else asked
+
+
+def shapley(given: Mapping[str, Any], otherwise: str) -> str:
+    """Which contributions a request asks for: of the columns, or none; refused are those that nobody here knows."""
+    wanted = given.get(SHAPLEY) or otherwise
+    if wanted == TRANSFORMED:
+        raise refusal(f"{SHAPLEY} is to be {ORIGINAL}: of transformed features nothing is known", 501)
+    if wanted not in (ORIGINAL, NONE):
+        raise refusal(f"{SHAPLEY} is to be {ORIGINAL} or {NONE}")
+    return str(wanted)
 
 
 def _asked(given: Mapping[str, Any], fields: list[str], cells: list[Any], count: int) -> Asked:
@@ -152,7 +168,7 @@ def texts(cells: Any) -> list[str | None]:
     return [text_of(cell) for cell in (cells if isinstance(cells, list) else cells.tolist())]
 
 
-def answer(schema: Schema, scores: Table, asked: Asked) -> Response:
+def answer(model: Model, scores: Table, asked: Asked) -> Response:
     """The answer to one request, of what the model says of its rows."""
     columns = [texts(cells) for cells in scores.columns]
     names = list(scores.names or [])
@@ -161,23 +177,32 @@ def answer(schema: Schema, scores: Table, asked: Asked) -> Response:
     rows = [list(row) for row in zip(*columns, strict=True)]
     if asked.values:
         rows = [[*before, *row] for before, row in zip(asked.values, rows, strict=True)]
-    fields = {"fields": [*asked.included, *names]} if asked.named else {}
-    return json_reply(200, {"id": schema.id, **fields, "score": rows})
+    told: dict[str, Any] = {"id": model.schema.id}
+    if asked.named:
+        told["fields"] = [*asked.included, *names]
+    told["score"] = rows
+    if asked.explained is not None:
+        told["featureShapleyContributions"] = explained(model, asked.explained)
+    return json_reply(200, told)
 
 
-def contributions_answer(schema: Schema, found: Contributions) -> Response:
-    """What each column did to each prediction, group by group."""
+def explained(model: Model, rows: Any) -> dict[str, Any]:
+    """What each column did to each prediction, group by group; 501 where the model has no contributions.
+
+    Newer scorers of H2O's call the groups `contributionGroups`, older ones `contributionByOutputGroup`; whoever reads
+    either finds them.
+    """
+    if model.explain is None:
+        raise refusal("this model has no contributions", 501)
+    groups = _groups(model.schema, found := model.explain(rows))
+    return {"features": list(found.names), "contributionGroups": groups, "contributionByOutputGroup": groups}
+
+
+def _groups(schema: Schema, found: Contributions) -> list[dict[str, Any]]:
     groups = [found.values[:, place, :] for place in range(len(found.groups))] if found.groups else [found.values]
     # Of two classes it is the second whose contributions there are.
     names = found.groups or (schema.classes[-1] if schema.classes else schema.output[-1].name,)
-    return json_reply(
-        200,
-        {
-            "id": schema.id,
-            "features": list(found.names),
-            "contributionByOutputGroup": [
-                {"outputGroup": name, "contributions": [texts(row) for row in values]}
-                for name, values in zip(names, groups, strict=True)
-            ],
-        },
-    )
+    return [
+        {"outputGroup": name, "contributions": [texts(row) for row in values]}
+        for name, values in zip(names, groups, strict=True)
+    ]

@@ -84,7 +84,7 @@ class Fitted(Protocol):
 def watches(setup: Setup) -> bool:
     """Whether the algorithm is to be given rows that it stops by."""
     module = _module(setup.algorithm)
-    own = setup.stopping_rounds > 0 and module.__name__.rpartition(".")[2] != SKLEARN
+    own = setup.stopping_rounds > 0 and file_of(setup.algorithm) != SKLEARN
     return own or bool(module.wants_rows_to_watch(setup))
 
 
@@ -107,8 +107,13 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Fitted:
     return fitted
 
 
+def file_of(algorithm: str) -> str:
+    """The library that an algorithm is of, as its file here is called."""
+    return _FILES.get(algorithm, SKLEARN)
+
+
 def _module(algorithm: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{_FILES.get(algorithm, SKLEARN)}")
+    return importlib.import_module(f"{__name__}.{file_of(algorithm)}")
 
 
 def check_params(algorithm: str, task: str, params: Mapping[str, Any]) -> None:
