@@ -40,6 +40,8 @@ def test_requests_and_answers_are_kept_in_the_platforms_layout(lab):
     runtime = lab.aws("sagemaker-runtime")
     runtime.invoke_endpoint(EndpointName=endpoint, Body=b"1,2", ContentType="text/csv; charset=utf-8", InferenceId="id")
     (entry,) = lines(lab, "s3://data/kept", 1)
+    with pytest.raises(ClientError, match="ModelError"):  # of which there is no line
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=order(status=500), ContentType="application/json")
     runtime.invoke_endpoint(EndpointName=endpoint, Body=b"\x00\xff", ContentType="image/png", CustomAttributes="a=b")
     _, second = lines(lab, "s3://data/kept", 2)
     described = lab.aws("sagemaker").describe_endpoint(EndpointName=endpoint)["DataCaptureConfig"]

@@ -174,6 +174,11 @@ def test_errors_of_the_control_plane_reach_boto3_in_the_services_words(server):
         sagemaker.create_model(ModelName="bad_name!")
     with pytest.raises(ClientError, match="CreatePipeline"):
         sagemaker.create_pipeline(PipelineName="p", ClientRequestToken="t" * 32, RoleArn=ROLE, PipelineDefinition="{}")
+    with pytest.raises(ClientError, match=r"no operation at PUT /BatchPutMetrics: .* sagemaker-runtime") as beside:
+        aws(server, "sagemaker-metrics").batch_put_metrics(
+            TrialComponentName="t", MetricData=[{"MetricName": "m", "Timestamp": 1, "Value": 1.0}]
+        )
+    assert beside.value.response["Error"]["Code"] == "UnknownOperationException"
 
 
 def test_log_lines_and_history_are_served(server):

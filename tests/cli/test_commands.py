@@ -128,6 +128,19 @@ def test_a_job_that_leaves_no_model_says_so(project):
     assert "none: the program left nothing in the model folder" in done.stdout
 
 
+def test_what_looks_like_a_credential_is_hidden_in_what_commands_show(project):
+    (project.root / "train.py").write_text("def train(job):\n    print(job.hyperparameter('hub_token'))\n")
+
+    trained = project.json("train", "-H", "hub_token=s3cr3t", "-H", "depth=8")
+    described = project.json("jobs", "describe", trained["TrainingJobName"])
+    told = project.run("jobs", "describe", trained["TrainingJobName"]).stdout
+
+    assert trained["HyperParameters"] == described["HyperParameters"]
+    assert (trained["HyperParameters"]["hub_token"], trained["HyperParameters"]["depth"]) == ("********", "8")
+    assert "s3cr3t" not in told
+    assert "s3cr3t" in project.run("jobs", "logs", trained["TrainingJobName"]).stdout  # the job itself got it
+
+
 def test_a_model_that_does_not_load_fails_the_endpoint_with_the_reason(project):
     project.run("train")
     (project.root / "inference.py").write_text("def model_fn(model_dir):\n    raise OSError('weights are gone')\n")

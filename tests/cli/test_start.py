@@ -118,6 +118,20 @@ def test_what_a_command_is_given_is_checked_before_it_works(args, said, tmp_path
     assert said in done.stderr
 
 
+def test_a_state_that_is_damaged_and_an_s3_that_is_none_are_said_in_one_paragraph(tmp_path):
+    (tmp_path / ".seaproof").mkdir()
+    (tmp_path / ".seaproof" / "seaproof.db").write_text("no database")
+    damaged = seaproof("up", "--port", "0", "--driver", "process", cwd=tmp_path)
+    (tmp_path / ".seaproof" / "seaproof.db").unlink()
+    (tmp_path / "seaproof.toml").write_text('[settings]\ns3 = "minio"\n')
+    elsewhere = seaproof("up", "--port", "0", "--driver", "process", cwd=tmp_path)
+
+    assert (damaged.returncode, elsewhere.returncode) == (1, 1)
+    assert "file is not a database" in damaged.stderr
+    assert "move it away" in damaged.stderr
+    assert "'minio' is no address of an S3 (setting s3, SEAPROOF_S3)" in elsewhere.stderr
+
+
 def test_init_writes_a_project_and_overwrites_nothing(tmp_path):
     first = seaproof("init", "my flowers", cwd=tmp_path)
     again = seaproof("init", "my flowers", cwd=tmp_path)

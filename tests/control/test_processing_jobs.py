@@ -270,7 +270,14 @@ def test_a_job_that_takes_too_long_is_stopped_and_one_without_data_fails(opened:
     [
         ({"ProcessingInputs": [an_input("a", "s3://b/k", LocalPath="/opt/ml/input/a")]}, "'/opt/ml/input/a' at 'proc"),
         ({"ProcessingInputs": [an_input("a", "s3://b/k", LocalPath=f"{BASE}/../x")]}, "must be a folder below"),
-        ({"ProcessingInputs": [an_input("a", "s3://b/k", S3InputMode="Pipe")]}, "Value 'Pipe' at 'processingInputs.1"),
+        (
+            {"ProcessingInputs": [an_input("a", "s3://b/k", S3InputMode="Pipe")]},
+            "ProcessingInputs.S3Input.S3InputMode=Pipe",
+        ),
+        (
+            {"ProcessingInputs": [{"InputName": "a", "DatasetDefinition": {"LocalPath": "/x"}}]},
+            "ProcessingInputs.Dataset",
+        ),
         ({"ProcessingInputs": [an_input("a", "s3://b/k", S3CompressionType="Gzip")]}, "goes with the S3InputMode Pipe"),
         ({"ProcessingInputs": [an_input("a", "https://b/k")]}, "is no s3:// address"),
         ({"ProcessingInputs": [an_input("a", "s3://b/k")] * 2}, "Input names must be unique; 'a'"),
@@ -284,7 +291,7 @@ def test_a_job_that_takes_too_long_is_stopped_and_one_without_data_fails(opened:
                     "Outputs": [{"OutputName": "a", "FeatureStoreOutput": {"FeatureGroupName": "g"}}]
                 }
             },
-            "featureStoreOutput' is not supported here",
+            "ProcessingOutputConfig.Outputs.FeatureStoreOutput",
         ),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 777601}}, "less than or equal to 777600"),
         ({"ProcessingResources": {"ClusterConfig": {"VolumeSizeInGB": 1}}}, "ClusterConfig.InstanceType is required"),

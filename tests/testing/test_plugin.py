@@ -29,6 +29,12 @@ SUITE = """
         assert len(seen) == 1
 
 
+    def test_nothing_is_left_of_the_test_before(sagemaker):
+        assert sagemaker.sagemaker.list_endpoints()["Endpoints"] == []
+        assert sagemaker.sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+        assert sagemaker.sagemaker.list_models()["Models"] == []
+
+
     def test_a_fitted_model_answers_as_it_does_itself(sagemaker):
         from sklearn.datasets import load_iris
         from sklearn.linear_model import LogisticRegression
@@ -131,7 +137,7 @@ def test_a_suite_of_a_user_passes(tmp_path):
     done = pytest_run(tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 def test_runs_side_by_side_do_not_meet(tmp_path):

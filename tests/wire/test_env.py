@@ -43,6 +43,24 @@ def test_a_shell_that_takes_it_over_talks_to_the_local_server(server):
     assert done.stdout.splitlines() == [f"|{server.url}", "sagemaker-us-east-1-000000000000"]
 
 
+def test_an_address_of_one_service_and_what_forbids_addresses_do_not_win(server):
+    others = {
+        "AWS_ENDPOINT_URL_S3": "https://s3.eu-west-1.amazonaws.com",
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": "https://runtime.sagemaker.eu-west-1.amazonaws.com",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+    }
+    ask = "import boto3; print(*(boto3.client(n).meta.endpoint_url for n in ('s3', 'sagemaker', 'sagemaker-runtime')))"
+    words = f'eval "$({" ".join(SEAPROOF)} env)"; {sys.executable} -c "{ask}"'
+
+    ran = seaproof(server.root, "run", "--no-hook", "--", sys.executable, "-c", ask, **others)
+    taken = subprocess.run(
+        ["sh", "-c", words], cwd=server.root, capture_output=True, text=True, check=True, env={**os.environ, **others}
+    )
+
+    assert ran.stdout.split() == taken.stdout.split() == [server.url] * 3
+
+
 @pytest.mark.parametrize("shape", ["fish", "powershell", "dotenv", "sh"])
 def test_every_shell_gets_the_same_variables(server, shape):
     said = seaproof(server.root, "env", "--format", shape).stdout

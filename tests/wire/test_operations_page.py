@@ -268,7 +268,7 @@ def test_describe_shows_every_member_that_create_honours(filled, name):
     assert tables is not None, f"{name} does not hold its request to tables"
     given = set().union(*(paths(request) for request in requests))
 
-    unproved = {path for path in tables[0] if path not in given}
+    unproved = {path for path in tables.honoured if path not in given}
     hidden = []
     for request in requests:
         operations.run(filled, name, json.loads(json.dumps(request)))
@@ -300,6 +300,21 @@ def test_what_is_said_to_be_refused_is_refused_by_name(filled, name):
         request = {**base, path: plain[shape.members[path].type_name]}
         with pytest.raises(ServiceError, match=path):
             operations.functions()[name](filled, request)
+
+
+def test_processing_jobs_refuse_what_their_page_says_and_no_operation_leaves_out_the_name_of_its_job():
+    every = {one.name: one for one in coverage.of_service("sagemaker")}
+
+    assert every["CreateProcessingJob"].refused == [
+        "ProcessingInputs.S3Input.S3InputMode=Pipe",
+        "ProcessingInputs.DatasetDefinition",
+        "ProcessingOutputConfig.Outputs.FeatureStoreOutput",
+        "ProcessingResources.ClusterConfig.InstancePreferences",
+        "ProcessingResources.ClusterConfig.SelectedInstanceType",
+        "ProcessingResources.ClusterConfig.SelectedInstanceCount",
+    ]
+    for kind in ("Training", "Processing", "Transform"):
+        assert every[f"Describe{kind}Job"].state == every[f"Stop{kind}Job"].state == "real"
 
 
 def test_no_operation_is_real_that_leaves_a_member_unread():

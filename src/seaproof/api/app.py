@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 from seaproof import __version__
 from seaproof.api import operations, runtime, wire
 from seaproof.api.access import make_guard
-from seaproof.api.neighbours import BUCKET_HOST, Neighbours
+from seaproof.api.neighbours import BUCKET_HOST, Neighbours, service_of
 from seaproof.api.runtime import Runtime
 from seaproof.control import logs, multi_model, shadows
 from seaproof.control.outcomes import Outcomes
@@ -119,6 +119,8 @@ class Application:
             return self._answer_own(own, request)
         if path.startswith(runtime.PREFIX) and path.count("/") == 3:
             return wire.runtime_error(operations.absent_runtime(path))
+        if service_of(request):
+            return wire.runtime_error(operations.absent_path(request.method, path))
         return wire.plain(404, {"error": f"nothing answers {request.method} {path}", **ABOUT})
 
     def takes_stream(self, request: Request) -> bool:

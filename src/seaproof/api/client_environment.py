@@ -20,8 +20,21 @@ ROLE_NAME = "seaproof"
 KEY = "seaproof"
 """Access key and secret where none are configured: any pair does, but clients refuse to start without one."""
 _PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER")
-"""Variables of another account that would win over ours."""
+_UNSET = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+)
+_OF_ONE_SERVICE = "AWS_ENDPOINT_URL_"
+
+
+def unset(around: Mapping[str, str]) -> list[str]:
+    """Variables of another account that would win over ours; `around` is the environment that a program starts in."""
+    return [*_UNSET, *sorted(name for name in around if name.startswith(_OF_ONE_SERVICE))]
 
 
 def role_arn(settings: Settings) -> str:

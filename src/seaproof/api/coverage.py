@@ -24,6 +24,8 @@ REAL, PARTIAL, ABSENT = "real", "partial", "absent"
 MOTO = "moto"
 """Answered by moto in this process: what its members do there is moto's."""
 _DEEPEST = 6
+_LONGEST = 40
+"""Characters of a name; what is longer is a sentence."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _judge(service: str, name: str, function: Callable[..., Any] | None) -> Oper
     refused: list[str] = []
     tables = fields.tables(function) if service == "sagemaker" else None
     if tables is not None and shape is not None:
-        for path, how in _by_tables(shape, "", *tables):
+        for path, how in _by_tables(shape, "", tables, tables.inner):
             (ignored if how == "ignored" else refused).append(path)
     elif service == "sagemaker-runtime" and shape is not None:
         ignored, refused = _of_headers(name, shape)
@@ -95,9 +97,7 @@ def _judge(service: str, name: str, function: Callable[..., Any] | None) -> Oper
     return Operation(service, name, PARTIAL if ignored or refused else REAL, ignored, refused)
 
 
-def _by_tables(
-    shape: Shape, base: str, honoured: set[str], silent: set[str], inner: set[str]
-) -> Iterator[tuple[str, str]]:
+def _by_tables(shape: Shape, base: str, tables: fields.Tables, inner: set[str]) -> Iterator[tuple[str, str]]:
     """Every member that is ignored or refused, as a path; what is below such a one is not listed."""
     for name, member in shape.members.items():
         path = f"{base}.{name}" if base else name
@@ -105,11 +105,15 @@ def _by_tables(
             while member.type_name in ("list", "map"):
                 member = member.member if member.type_name == "list" else member.value
             if member.type_name == "structure":
-                yield from _by_tables(member, path, honoured, silent, inner)
-        elif path in silent:
+                yield from _by_tables(member, path, tables, inner)
+        elif path in tables.ignored:
             yield path, "ignored"
-        elif path not in honoured:
+        elif path not in tables.honoured:
             yield path, "refused"
+        else:
+            for one in sorted(tables.refused_values):
+                if one.partition("=")[0] == path:
+                    yield one, "refused"
 
 
 def _of_headers(name: str, shape: Shape) -> tuple[list[str], list[str]]:
@@ -187,6 +191,10 @@ def _refer(value: Any, names: tuple[str, ...], words: set[str], seen: set[Any]) 
     elif isinstance(getattr(value, "__wrapped__", value), types.FunctionType):
         if getattr(value, "__module__", "").startswith("seaproof."):
             _gather(value, words, seen)
+    elif isinstance(value, type):
+        # A kind of job says how its members begin: `Training`.
+        if value.__module__.startswith("seaproof."):
+            _texts([text for text in vars(value).values() if isinstance(text, str) and len(text) < _LONGEST], words)
     else:
         _texts(value, words)
 

@@ -69,6 +69,16 @@ def absent_runtime(path: str) -> ServiceError:
     )
 
 
+def absent_path(method: str, path: str) -> ServiceError:
+    """The refusal of what a client signs for SageMaker and is neither of it nor of its runtime: features, metrics."""
+    return ServiceError(
+        "UnknownOperationException",
+        f"seaproof has no operation at {method} {path}: it has the APIs sagemaker and sagemaker-runtime, and none"
+        " beside them (Feature Store, metrics of experiments). Send this one to AWS, or leave it out here.",
+        status=501,
+    )
+
+
 def _absent(operation: str) -> ServiceError:
     if operation in spec.service().operation_names:
         return ServiceError(

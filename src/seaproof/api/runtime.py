@@ -47,8 +47,10 @@ class Runtime:
 
     def __init__(self, plane: Plane, outcomes: Outcomes, publish: Publish) -> None:
         self._plane = plane
+        self._routes = plane.fleets.routes
         self._outcomes = outcomes
         self._client: Client = send.new_client()
+        self._terms = terms.real_time(plane.settings)
         self._watchers = Watchers(plane, self._client, outcomes)
         self._queue = AsyncQueue(plane, outcomes.take, publish)
         self._queue.recover()
@@ -98,7 +100,9 @@ class Runtime:
             runtime_headers.check(request.headers)
         except ServiceError as error:
             return self._refusal(endpoint, error)
-        steps = flow.invocation(plane.fleets.routes, endpoint, request, plane.settings, report=self._outcomes.take)
+        steps = flow.invocation(
+            self._routes, endpoint, request, plane.settings, terms=self._terms, report=self._outcomes.take
+        )
         return Passing(self._client, steps, finish).begin()
 
     async def _stream(self, endpoint: str, request: Request) -> Response:

@@ -44,12 +44,13 @@ def command(folder: Path, as_json: bool, shape: str) -> None:
     with living(session) as found:
         url = found.url
     client_environment.write_sdk_config(session.settings, session.state)
-    values = client_environment.variables(url, session.settings, session.state, inherited_environ())
+    around = inherited_environ()
+    values = client_environment.variables(url, session.settings, session.state, around)
     if as_json:
         show_json(values)
         return
     assign, forget = FORMATS[shape]
-    for name in client_environment.UNSET:
+    for name in client_environment.unset(around):
         print(forget(name))
     for name, value in values.items():
         print(assign(name, value))

@@ -17,6 +17,7 @@ from seaproof.cli.screen import Screen, facts, moment, table
 from seaproof.cli.session import coordinator, open_session, project_options, show_json
 from seaproof.cli.train import ENDED, POLL_SECONDS, show_new_log, watch
 from seaproof.errors import ServiceError
+from seaproof.ship.secrecy import without_secrets
 
 NOUNS = ("Training", "Processing", "Transform")
 """The kinds of jobs, as the API's members have them."""
@@ -66,6 +67,7 @@ def describe(job: str, folder: Path, as_json: bool) -> None:
     session = open_session(folder, as_json)
     with coordinator(session) as client:
         noun, found = _find(client, job)
+        found = without_secrets(found)
         events = client.events(f"{noun.lower()}-job", job)
     if as_json:
         show_json({**found, "Events": events})
@@ -101,7 +103,7 @@ def stop(job: str, folder: Path, as_json: bool) -> None:
         client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
         ended = watch(client, job, screen) if noun == "Training" else _watch(client, noun, job, screen)
     if as_json:
-        show_json(ended)
+        show_json(without_secrets(ended))
     else:
         print(f"{job}: {ended[f'{noun}JobStatus']}")
 

@@ -41,7 +41,7 @@ def command(
     with coordinator(session) as client:
         client_environment.write_sdk_config(session.settings, session.state)
         environ = inherited_environ()
-        for name in client_environment.UNSET:
+        for name in client_environment.unset(environ):
             environ.pop(name, None)
         environ |= client_environment.variables(client.url, session.settings, session.state, environ)
         if not no_hook:

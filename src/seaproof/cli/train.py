@@ -17,6 +17,7 @@ from seaproof.cli.session import Session, coordinator, driver_option, open_sessi
 from seaproof.cli.shipping import refuse_with_target, refuse_without_target, stage_options, way
 from seaproof.errors import HttpError, SeaproofError
 from seaproof.ship.requests import new_name, this_machine, training_job
+from seaproof.ship.secrecy import without_secrets
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -123,7 +124,7 @@ def _train_here(
         client.call("CreateTrainingJob", request)
         if detach:
             if session.json:
-                show_json(client.call("DescribeTrainingJob", {"TrainingJobName": job}))
+                show_json(without_secrets(client.call("DescribeTrainingJob", {"TrainingJobName": job})))
             else:
                 print(job)
             return
@@ -184,7 +185,7 @@ def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int]
 def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = False) -> None:
     """Show how a job ended; WorkloadFailed where it did not complete."""
     if as_json:
-        show_json(job)
+        show_json(without_secrets(job))
     name, status = job["TrainingJobName"], job["TrainingJobStatus"]
     if status == "Failed":
         raise WorkloadFailed(

@@ -11,6 +11,7 @@ from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.screen import facts, table
 from seaproof.cli.session import Session, show_json
 from seaproof.cli.transform_request import Asked, dry_run
+from seaproof.ship.secrecy import without_secrets
 from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
@@ -24,7 +25,7 @@ def report(
 ) -> None:
     """Show how a job ended; WorkloadFailed where it did not complete."""
     if session.json:
-        show_json({**job, "Numbers": numbers, "Files": [str(path) for path in written]})
+        show_json({**without_secrets(job), "Numbers": numbers, "Files": [str(path) for path in written]})
     name, status = job["TransformJobName"], job["TransformJobStatus"]
     out = job["TransformOutput"]["S3OutputPath"]
     if status == "Failed":

@@ -39,6 +39,7 @@ def command(
       seaproof up --host 0.0.0.0       for other machines, which must sign with the keys of `seaproof env`
     """
     from seaproof.api import client
+    from seaproof.api.access import is_loopback
 
     flags = {"port": port, "host": host, "instant": instant, "ephemeral": ephemeral}
     session = open_session(folder, as_json, driver=driver, **flags)
@@ -63,4 +64,6 @@ def command(
         print()
         print("Point AWS clients at it, in this shell:     " + 'eval "$(seaproof env)"')
         print("or for one command:                         seaproof run -- python script.py")
+        if not is_loopback(session.settings.host):
+            print("Clients on other machines sign with the keys that `seaproof env` prints here; all else is refused.")
         print("`seaproof down` ends it.")

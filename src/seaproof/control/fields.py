@@ -5,13 +5,15 @@ has no meaning on one machine (a VPC, a KMS key): those are stored, shown by Des
 record (`_ignored`) and as an event. Any other field is refused by name.
 
 A path such as `PrimaryContainer.Image` reaches into structures, lists and values of maps alike. A path stands for
-all that is below it, unless longer paths in either table begin with it: then those decide.
+all that is below it, unless longer paths in either table begin with it: then those decide. Where a field is honoured
+but for one value, a third table has `path=value`, which is refused as a field is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from seaproof.control.store import Body, Store
@@ -20,21 +22,29 @@ from seaproof.errors import ServiceError
 _asked: ContextVar[bool] = ContextVar("asked for its tables", default=False)
 
 
-def check(operation: str, request: Body, implemented: Iterable[str], ignored: Iterable[str] = ()) -> list[str]:
+def check(
+    operation: str,
+    request: Body,
+    implemented: Iterable[str],
+    ignored: Iterable[str] = (),
+    refused_values: Iterable[str] = (),
+) -> list[str]:
     """The paths of the ignored fields that this request has, sorted.
 
     `operation` is the boto3 name. ServiceError (ValidationException) names all fields that are in neither table. A
     value that asks for nothing (False, an empty list, map or text) is never refused nor listed.
     """
     if _asked.get():
-        raise _Told(implemented, ignored)
+        raise _Told(implemented, ignored, refused_values)
     paths = set(_expand(implemented))
     silent = set(_expand(ignored))
     inner = _above(paths | silent)
     found: set[str] = set()
     refused: set[str] = set()
-    for path in _leaves(request, "", inner):
-        if path in silent:
+    for path, value in _leaves(request, "", inner):
+        if (one := f"{path}={value}") in refused_values:
+            refused.add(one)
+        elif path in silent:
             found.add(path)
         elif path not in paths:
             refused.add(path)
@@ -48,8 +58,23 @@ def check(operation: str, request: Body, implemented: Iterable[str], ignored: It
     return sorted(found)
 
 
-def tables(operation: Callable[[Any, Body], Body]) -> tuple[set[str], set[str], set[str]] | None:
-    """The paths that an operation honours, those that it ignores, and those that are looked into; None without tables.
+@dataclass(frozen=True)
+class Tables:
+    """What an operation has behaviour for, by path."""
+
+    honoured: set[str]
+    ignored: set[str]
+    refused_values: set[str]
+    """`path=value`: of fields that are honoured, but for this."""
+
+    @property
+    def inner(self) -> set[str]:
+        """The paths that are looked into."""
+        return _above(self.honoured | self.ignored)
+
+
+def tables(operation: Callable[[Any, Body], Body]) -> Tables | None:
+    """The tables of an operation; None where it has none.
 
     The operation itself tells: it is called with nothing to work on, and ends where it would check its request.
     """
@@ -57,8 +82,7 @@ def tables(operation: Callable[[Any, Body], Body]) -> tuple[set[str], set[str], 
     try:
         operation(None, _Anything())
     except _Told as told:
-        implemented, ignored = (set(_expand(paths)) for paths in told.args)
-        return implemented, ignored, _above(implemented | ignored)
+        return Tables(*(set(_expand(paths)) for paths in told.args))
     except Exception:
         return None
     finally:
@@ -104,14 +128,14 @@ def _expand(paths: Iterable[str]) -> Iterator[str]:
             yield f"{before}{name.strip()}{after}"
 
 
-def _leaves(value: Body, base: str, inner: set[str]) -> Iterator[str]:
-    """The path of each member that asks for something; members in `inner` are looked into."""
+def _leaves(value: Body, base: str, inner: set[str]) -> Iterator[tuple[str, Any]]:
+    """The path and value of each member that asks for something; members in `inner` are looked into."""
     for name, member in value.items():
         path = f"{base}.{name}" if base else name
         if member is None or member is False or member in ("", [], {}):
             continue
         if path not in inner:
-            yield path
+            yield path, member
             continue
         for part in _parts(member):
             yield from _leaves(part, path, inner)

@@ -22,9 +22,9 @@ _IMPLEMENTED = (
     # A role has nothing to open on one machine; it is checked and shown.
     "RoleArn",
     "AppSpecification",
-    # Each input and output is checked by `processing_request`, which says more than that a field is unknown.
-    "ProcessingInputs",
-    "ProcessingOutputConfig.Outputs",
+    "ProcessingInputs.{InputName,AppManaged}",
+    "ProcessingInputs.S3Input.{S3Uri,LocalPath,S3DataType,S3InputMode,S3DataDistributionType,S3CompressionType}",
+    "ProcessingOutputConfig.Outputs.{OutputName,AppManaged,S3Output}",
     "ProcessingResources.ClusterConfig.{InstanceType,InstanceCount}",
     "StoppingCondition",
     "Environment",
@@ -37,12 +37,13 @@ _IGNORED = (
     "NetworkConfig.{EnableInterContainerTrafficEncryption,VpcConfig}",
     "ExperimentConfig",
 )
+_REFUSED_VALUES = ("ProcessingInputs.S3Input.S3InputMode=Pipe",)
 _NOT_SHOWN = ("Tags",)
 
 
 def create_processing_job(plane: Plane, request: Body) -> Body:
     """Store the job, answer its ARN at once, and run it in the background."""
-    ignored = fields.check("create_processing_job", request, _IMPLEMENTED, _IGNORED)
+    ignored = fields.check("create_processing_job", request, _IMPLEMENTED, _IGNORED, _REFUSED_VALUES)
     _check_count(request["ProcessingResources"]["ClusterConfig"])
     read_inputs(request)
     read_outputs(request)

@@ -31,15 +31,13 @@ class Output:
 
 
 def read_inputs(request: Body) -> list[Input]:
-    """The inputs that are copied from storage. ServiceError names what is not supported here.
+    """The inputs that are copied from storage. ServiceError names what is wrong.
 
     One that is AppManaged is the program's own business.
     """
     inputs = []
     for number, given in enumerate(request.get("ProcessingInputs") or [], 1):
         where = f"processingInputs.{number}.member"
-        if given.get("DatasetDefinition"):
-            raise _invalid(f"Value at '{where}.datasetDefinition' is not supported here. Give an S3Input.")
         if not given.get("S3Input"):
             raise _invalid(f"'{where}' has no S3Input.")
         if not given.get("AppManaged"):
@@ -50,13 +48,11 @@ def read_inputs(request: Body) -> list[Input]:
 
 
 def read_outputs(request: Body) -> list[Output]:
-    """The outputs that are saved. ServiceError names what is not supported here."""
+    """The outputs that are saved. ServiceError names what is wrong."""
     outputs = []
     every = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     for number, given in enumerate(every, 1):
         where = f"processingOutputConfig.outputs.{number}.member"
-        if given.get("FeatureStoreOutput"):
-            raise _invalid(f"Value at '{where}.featureStoreOutput' is not supported here. Give an S3Output.")
         if given.get("AppManaged"):
             continue
         if not given.get("S3Output"):
@@ -70,8 +66,6 @@ def read_outputs(request: Body) -> list[Output]:
 
 
 def _read_input(name: str, s3: Body, where: str) -> Input:
-    if s3.get("S3InputMode") == "Pipe":
-        raise _invalid(f"Value 'Pipe' at '{where}.s3InputMode' is not supported here. Use File.")
     if s3.get("S3CompressionType") == "Gzip":
         raise _invalid(f"Value 'Gzip' at '{where}.s3CompressionType' goes with the S3InputMode Pipe only. Use None.")
     _check_uri(s3["S3Uri"], f"{where}.s3Uri")

@@ -75,10 +75,13 @@ class Store:
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._reserve = path.with_name(f"{path.name}.reserve")
-        with self.transaction() as db:
-            # One by one: a script would be a transaction of its own.
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
+        try:
+            with self.transaction() as db:
+                # One by one: a script would be a transaction of its own.
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+        except sqlite3.DatabaseError as error:
+            raise _unusable(error, path) from error
         path.chmod(0o600)
 
     def close(self) -> None:
@@ -236,28 +239,35 @@ class Store:
         """The rows of a query. StoreError where the database cannot be read."""
         try:
             return self._connection().execute(statement, values).fetchall()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise _unusable(error, self._path) from error
 
     def _connection(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")
+            except sqlite3.DatabaseError:
+                db.close()
+                raise
             self._local.db = db
             with self._lock:
                 self._connections.append(db)
         return db
 
 
-def _unusable(error: sqlite3.OperationalError, path: Path) -> StoreError:
-    full = "full" in str(error)
-    return StoreError(
-        f"the project's state cannot be used: {error}",
-        where=str(path),
-        next_step=f"Make room on the disk of {path.parent} and try again." if full else "",
-    )
+def _unusable(error: sqlite3.DatabaseError, path: Path) -> StoreError:
+    next_step = ""
+    if "full" in str(error):
+        next_step = f"Make room on the disk of {path.parent} and try again."
+    elif not isinstance(error, sqlite3.OperationalError):
+        next_step = (
+            f"The file is damaged: move it away with {path.name}-wal and {path.name}-shm. A new one is made; what the"
+            " old one knew (jobs, models, endpoints) is gone, objects and logs stay."
+        )
+    return StoreError(f"the project's state cannot be used: {error}", where=str(path), next_step=next_step)
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -52,6 +52,8 @@ _TARGET_CONTAINER = TARGET_CONTAINER.lower().encode()
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
 DECIDED_LATER = (_TARGET_CONTAINER, _TARGET_MODEL)
 """Headers (lower case) that some endpoints take: whether this one does is found with its instance."""
+_REMEMBERED, _REMEMBERED_HEADERS, _REMEMBERED_BYTES = 256, 32, 1024
+_givens: dict[tuple[tuple[bytes, bytes], ...], _Given] = {}
 _TARGET_MODEL_LIMIT = 1024  # API model: TargetModelHeader maximum
 
 
@@ -85,7 +87,7 @@ class _Choice:
     """The session that the request is of; "" for none, and for one to be opened."""
     settings: Settings
     chance: random.Random
-    tried: set[Instance] = field(default_factory=set)
+    tried: frozenset[Instance] = frozenset()
     sessions: Sessions | None = None
     """Those of the endpoint, once an instance was chosen."""
 
@@ -114,7 +116,7 @@ class _Choice:
                 raise answers.throttled(self.endpoint, variant)
             if instance.enter():
                 return found
-            self.tried.add(instance)
+            self.tried |= {instance}
 
     def _keeping(self, routing: Routing, variants: Sequence[Variant]) -> list[Variant]:
         """The variants with that instance alone which keeps the session."""
@@ -165,7 +167,8 @@ def invocation(
     `report` is told once for each instance that was asked. `stored` is sent in place of the request's body.
     """
     terms = terms or real_time(settings)
-    asked = _asked_of(request.headers)
+    given = _given_in(request.headers)
+    asked = given.asked
     body = request.body if request.stream is None else HopBody(request.stream, _length(request))
     size = len(stored or body) if isinstance(body, bytes) else body.length or 0
     _check(routes, endpoint, size, asked, settings, terms)
@@ -189,9 +192,7 @@ def invocation(
             opened = None
             if terms.streamed or terms.asynchronous:
                 opened = partial(_opened, choice.sessions, variant.name, instance.id)
-            reply, trace = yield from _through(
-                instance, endpoint, request, body, stored, asked, terms, begun, now, opened
-            )
+            reply, trace = yield from _through(instance, endpoint, given, body, stored, terms, begun, now, opened)
             return answer(reply)
         except StepFailed as error:
             failed, trace = error, error.trace
@@ -199,7 +200,7 @@ def invocation(
                 raise answers.step_failed(settings, terms, endpoint, error) from error
             # Nothing was sent: another instance may take the request.
             refused = error
-            choice.tried.add(instance)
+            choice.tried |= {instance}
         finally:
             instance.leave()
             if report is not None and trace is not None:
@@ -219,13 +220,37 @@ def _length(request: Request) -> int:
     return int(request.header(b"content-length") or 0)
 
 
-def _asked_of(headers: Headers) -> dict[bytes, str]:
-    """The headers that are for the platform: what of the request decides where it goes. The first of each name."""
-    found: dict[bytes, str] = {}
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a request's headers say. A client says the same again and again, so that one of these serves many."""
+
+    asked: dict[bytes, str]
+    """Those that are for the platform: what of the request decides where it goes. The first of each name."""
+    forwarded: Headers
+    """What of them a container sees; what the caller left out stays out."""
+    span: Span | None
+    """The trace that the caller names."""
+
+
+def _given_in(headers: Headers) -> _Given:
+    key = tuple(headers)
+    known = _givens.get(key)
+    if known is None:
+        known = _read(headers)
+        if len(headers) <= _REMEMBERED_HEADERS and sum(len(value) for _, value in headers) <= _REMEMBERED_BYTES:
+            if len(_givens) >= _REMEMBERED:
+                _givens.clear()
+            _givens[key] = known
+    return known
+
+
+def _read(headers: Headers) -> _Given:
+    asked: dict[bytes, str] = {}
     for name, value in headers:
-        if name.startswith(_PLATFORM) and name not in found:
-            found[name] = value.decode("latin-1")
-    return found
+        if name.startswith(_PLATFORM) and name not in asked:
+            asked[name] = value.decode("latin-1")
+    forwarded = [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
+    return _Given(asked, forwarded, Span.given(headers))
 
 
 def _check(routes: Routes, endpoint: str, size: int, asked: dict[bytes, str], settings: Settings, terms: Terms) -> None:
@@ -245,31 +270,31 @@ def _check(routes: Routes, endpoint: str, size: int, asked: dict[bytes, str], se
 def _through(
     instance: Instance,
     endpoint: str,
-    request: Request,
+    given: _Given,
     body: bytes | HopBody,
     stored: StoredBody | None,
-    asked: dict[bytes, str],
     terms: Terms,
     begun: float,
     now: Callable[[], float],
     opened: Opened | None,
 ) -> Chain:
     """Through the containers of one instance, or through the one that a direct request names."""
-    containers = _containers(instance, endpoint, asked.get(_TARGET_CONTAINER, ""))
-    target = asked.get(_TARGET_MODEL, "")
+    containers = _containers(instance, endpoint, given.asked.get(_TARGET_CONTAINER, ""))
+    target = given.asked.get(_TARGET_MODEL, "")
     if any(container.models for container in containers):
         _check_target_model(target)
     elif target:
         raise answers.not_supported(endpoint, _TARGET_MODEL)
     return chain(
         [step_to(container, target) for container in containers],
-        _forwarded(request.headers),
+        given.forwarded,
         body,
         stored=stored,
         deadline=begun + terms.timeout,
         hop_limit=terms.hop_bytes,
         reply_limit=terms.reply_bytes,
-        span=_span(request.headers, len(containers)),
+        # A single container sees what the platform would send it, and nothing else, unless the caller has a trace.
+        span=given.span or (Span.new() if len(containers) > 1 else None),
         opened=opened,
         now=now,
     )
@@ -310,19 +335,6 @@ def step_to(container: Container, target: str) -> Step:
         return _plain_step(container)
     exchange = partial(target_model.exchange, container.models, target.removeprefix("/"))
     return Step(container.name, container.host, container.port, exchange=exchange, answers_whole=True)
-
-
-def _span(headers: Headers, containers: int) -> Span | None:
-    """The trace to tell the containers of: the caller's, or where there are several containers a new one.
-
-    A single container sees what the platform would send it, and nothing else, unless the caller has a trace.
-    """
-    return Span.given(headers) or (Span.new() if containers > 1 else None)
-
-
-def _forwarded(headers: Headers) -> Headers:
-    """What of the caller's headers a container sees; what the caller left out stays out."""
-    return [(_FORWARDED[name], value) for name, value in headers if name in _FORWARDED]
 
 
 def _answer(sessions: Sessions | None, variant: str, instance: str, reply: Reply) -> Response:

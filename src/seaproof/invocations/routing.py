@@ -40,7 +40,8 @@ class Instance:
         self.direct = direct
         self._outstanding = 0
         self._closed = False
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def outstanding(self) -> int:
@@ -49,7 +50,7 @@ class Instance:
 
     def enter(self) -> bool:
         """Count one more request; False, and not counted, where the instance takes no more."""
-        with self._changed:
+        with self._lock:  # and not the condition, whose own methods every request would pay for
             if self._closed:
                 return False
             self._outstanding += 1
@@ -57,7 +58,7 @@ class Instance:
 
     def leave(self) -> None:
         """One request is done with."""
-        with self._changed:
+        with self._lock:
             self._outstanding -= 1
             if self._closed:
                 self._changed.notify_all()

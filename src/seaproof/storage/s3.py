@@ -31,12 +31,19 @@ class S3Storage:
     """The storage protocol over one S3. Safe to use from many threads."""
 
     def __init__(self, endpoint: str, region: str) -> None:
-        """`endpoint` is the address of the service, or `aws`."""
+        """`endpoint` is the address of the service, or `aws`; StorageError where it is neither."""
         self.endpoint = endpoint
         config = Config(retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=5, read_timeout=60)
-        self._client: Any = Session().create_client(
-            "s3", region_name=region, endpoint_url=None if endpoint == AWS else endpoint, config=config
-        )
+        try:
+            self._client: Any = Session().create_client(
+                "s3", region_name=region, endpoint_url=None if endpoint == AWS else endpoint, config=config
+            )
+        except ValueError as error:
+            raise StorageError(
+                f"{endpoint!r} is no address of an S3",
+                where="setting s3, SEAPROOF_S3",
+                next_step=f"Say one such as http://127.0.0.1:9000, or {AWS}.",
+            ) from error
 
     def list(self, prefix: Address) -> Iterator[Object]:
         """All objects whose key starts with the prefix, in UTF-8 byte order; none where there is no such bucket."""

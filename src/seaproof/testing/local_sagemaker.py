@@ -7,6 +7,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,8 @@ from seaproof.testing.in_process import IMAGE_PREFIX, program_of
 from seaproof.testing.server import CONTAINER, LocalServer
 
 READY_SECONDS = 120.0
+GONE_SECONDS = 10.0
+"""How long the next test waits at most for the containers of this one to end."""
 _NUMBERS = itertools.count(1)
 _FUNCTIONS = (
     "pre_model_fn",
@@ -45,11 +48,13 @@ class LocalSageMaker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for endpoint in self._deployed:
-            try:
-                self._run("DeleteEndpoint", EndpointName=endpoint)
-            except ServiceError:
-                continue  # the test has deleted it, or it is being updated; it goes with the server
+        for operation in ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"):
+            for name in self._deployed:
+                with suppress(ServiceError):  # the test has deleted it, or it is being updated: it goes with the server
+                    self._run(operation, **{f"{operation.removeprefix('Delete')}Name": name})
+        until = time.monotonic() + GONE_SECONDS
+        while any(map(self._is_going, self._deployed)) and time.monotonic() < until:
+            time.sleep(0.005)
 
     @property
     def url(self) -> str:
@@ -95,6 +100,7 @@ class LocalSageMaker:
         if model is not None:
             container["ModelDataUrl"] = self._put_model(name, Path(model))
         role = f"arn:aws:iam::{self._server.plane.settings.account}:role/testing"
+        self._deployed.append(name)
         self._run("CreateModel", ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
         variant = {
             "VariantName": "AllTraffic",
@@ -104,7 +110,6 @@ class LocalSageMaker:
         }
         self._run("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant], **(config or {}))
         self._run("CreateEndpoint", EndpointName=name, EndpointConfigName=name)
-        self._deployed.append(name)
         self._wait(name)
         return name
 
@@ -174,6 +179,12 @@ class LocalSageMaker:
             time.sleep(0.01)
         if found["EndpointStatus"] != "InService":
             raise SeaproofError(f"the endpoint is {found['EndpointStatus']}: {found.get('FailureReason', '')}")
+
+    def _is_going(self, endpoint: str) -> bool:
+        try:
+            return bool(self._run("DescribeEndpoint", EndpointName=endpoint)["EndpointStatus"] == "Deleting")
+        except ServiceError:
+            return False
 
     def _run(self, operation: str, **request: Any) -> dict[str, Any]:
         return operations.run(self._server.plane, operation, request)

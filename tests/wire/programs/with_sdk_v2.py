@@ -12,18 +12,20 @@ from sagemaker.predictor import Predictor
 from sagemaker.processing import ProcessingInput, ProcessingOutput, Processor, ScriptProcessor
 from sagemaker.serializers import CSVSerializer
 
+OFTEN = 0.2
+
 
 class Session(sagemaker.Session):
-    """The SDK's own, which looks every 5 to 10 seconds, looking every second."""
+    """The SDK's own, which looks every 5 to 10 seconds, looking more often."""
 
-    def logs_for_job(self, job_name, wait=False, poll=1, **more):
-        return super().logs_for_job(job_name, wait, poll=1, **more)
+    def logs_for_job(self, job_name, wait=False, poll=OFTEN, **more):
+        return super().logs_for_job(job_name, wait, poll=OFTEN, **more)
 
-    def logs_for_processing_job(self, job_name, wait=False, poll=1):
-        return super().logs_for_processing_job(job_name, wait, poll=1)
+    def logs_for_processing_job(self, job_name, wait=False, poll=OFTEN):
+        return super().logs_for_processing_job(job_name, wait, poll=OFTEN)
 
-    def wait_for_transform_job(self, job, poll=1):
-        return super().wait_for_transform_job(job, poll=1)
+    def wait_for_transform_job(self, job, poll=OFTEN):
+        return super().wait_for_transform_job(job, poll=OFTEN)
 
 
 session = Session()
@@ -35,7 +37,7 @@ client = boto3.client("sagemaker")
 def deployed(model, name, **options):
     """Deploy without the SDK's poll of 30 seconds."""
     model.deploy(initial_instance_count=1, instance_type="ml.m5.large", endpoint_name=name, wait=False, **options)
-    client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": OFTEN, "MaxAttempts": 600})
     return Predictor(name, sagemaker_session=session, serializer=CSVSerializer())
 
 
