@@ -3,9 +3,10 @@
     python -m venv mms && mms/bin/pip install multi-model-server==1.1.11 setuptools
     mms/bin/python tests/serving/record_multi_model_server.py
 
-It needs Java (recorded with 17). The server is configured as the SageMaker inference toolkit does it for multi-model
-endpoints: the model store is /, one handler for all models, inference and management on one port. The calls are made
-in order, each on a connection of its own; `test_multi_model_server.py` makes the same calls against ours.
+It needs Java (recorded with 17), and says at its end which calls were answered otherwise than in the record before.
+The server is configured as the SageMaker inference toolkit does it for multi-model endpoints: the model store is /, one
+handler for all models, inference and management on one port. The calls are made in order, each on a connection of its
+own; `test_multi_model_server.py` makes the same calls against ours.
 """
 
 from __future__ import annotations
@@ -215,13 +216,21 @@ def main() -> int:
             answer = plain(exchange(port, call, root / "models"))
             sys.stdout.write(f"{answer['status']}  {name}\n")
             answers[name] = {"call": call, "answer": answer}
-        RECORD.write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        changed = replace_record(answers)
+        sys.stdout.write(f"changed: {', '.join(changed)}\n" if changed else "all as in the record that was there\n")
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
     shutil.rmtree(root)
     return 0
+
+
+def replace_record(answers: dict[str, Any]) -> list[str]:
+    """Write the record; the calls that were answered otherwise in the one before it."""
+    before = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    RECORD.write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [name for name in {**before, **answers} if before.get(name) != answers.get(name)]
 
 
 def free_port() -> int:

@@ -80,7 +80,11 @@ def decode(body: bytes, media: MediaType) -> Any:
             where="Content-Type",
             next_step=f"Send one of: {', '.join(DECODERS)}.",
         )
-    return decoder(body, media)
+    try:
+        return decoder(body, media)
+    except RequestError as error:
+        error.where = error.where or "body"
+        raise
 
 
 def encode(value: Any, accept: list[MediaType], default: str) -> tuple[bytes, str]:

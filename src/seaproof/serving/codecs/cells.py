@@ -49,7 +49,7 @@ def value_of(text: str, header: str = "") -> Any:
     values = list(map(floats, columns))
     if names is None and None not in values:
         return _matrix(values)
-    return Table(list(map(_column, columns, values)), names)
+    return Table(list(map(column_of, columns, values)), names)
 
 
 def _matrix(columns: list[list[float] | None]) -> Any:
@@ -141,7 +141,7 @@ def _misquoted(rows: list[list[str]], row: list[str]) -> RequestError:
 
 def names_of(first: Sequence[str]) -> list[str] | None:
     """The column names in a row of raw cells: all text, none twice; None where it is no such row."""
-    names = [_text(cell) for cell in first]
+    names = [text_of(cell) for cell in first]
     if not all(names) or len(set(names)) < len(names) or any(map(_is_number, first)):
         return None
     return [name or "" for name in names]
@@ -158,7 +158,7 @@ def row_of(line: str) -> list[str]:
 
 def texts_of(first: Sequence[str]) -> list[str]:
     """The texts of a row of raw cells, empty where missing."""
-    return [_text(cell) or "" for cell in first]
+    return [text_of(cell) or "" for cell in first]
 
 
 def _has_numbers(cells: Sequence[str]) -> bool:
@@ -180,15 +180,17 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _text(cell: str) -> str | None:
+def text_of(cell: str) -> str | None:
+    """The text of a raw cell; None where it is missing."""
     if cell[:1] == '"':
         return cell[1:-1].replace('""', '"')
     return cell if cell and not cell.isspace() else None
 
 
-def _column(cells: Sequence[str], values: list[float] | None) -> Column:
+def column_of(cells: Sequence[str], values: list[float] | None) -> Column:
+    """The column of these raw cells, whose numbers `floats` has told."""
     if values is None:
-        texts = {cell: _text(cell) for cell in set(cells)}  # most columns of text say the same few things
+        texts = {cell: text_of(cell) for cell in set(cells)}  # most columns of text say the same few things
         return list(map(texts.__getitem__, cells))
     np: Any = library("numpy")
     whole = integers(cells)

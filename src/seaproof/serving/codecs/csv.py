@@ -11,7 +11,7 @@ from typing import Any
 
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
-from seaproof.serving.codecs import arrow_csv, cells, numbers, shapes
+from seaproof.serving.codecs import cells, large_csv, numbers, shapes
 from seaproof.serving.codecs.libraries import library
 from seaproof.serving.codecs.table import Table
 from seaproof.serving.codecs.text import encode_text, is_utf8, text_of, utf8
@@ -34,8 +34,8 @@ def decode(body: bytes, media: MediaType) -> Any:
         named = _named(plain, header)
         if named is not None:
             return named
-    if len(plain) >= arrow_csv.LARGE:
-        found = arrow_csv.table_of(plain, header)
+    if len(plain) >= large_csv.LARGE:
+        found = large_csv.table_of(plain, header)
         if found is not None:
             return found
     text = text_of(plain, MediaType(TYPE))
@@ -52,7 +52,9 @@ def _named(plain: bytes, header: str) -> Table | None:
     if not first or names is None or not rest or "\ufffd" in head.decode("utf-8", "replace"):
         return None
     columns = numbers.columns(rest)
-    if columns is None or len(columns) != len(names) or all((column != column).all() for column in columns):
+    if columns is None or len(columns) != len(names) or any(column is None for column in columns):
+        return None
+    if all((column != column).all() for column in columns):
         return None
     return Table(columns, names)
 

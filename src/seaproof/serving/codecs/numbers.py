@@ -28,10 +28,10 @@ def matrix(body: bytes) -> Any:
     first = body if end < 0 else body[:end]
     if len(body) > SMALL and b'"' not in first and few(filled(first)) is None:
         return None  # known by its first row, which is most of what is not numeric
-    found = _matrix(body)
-    if found is None and b'"' not in body:
-        full = filled(body)
-        found = _matrix(full) if full != body else None
+    found = None if len(body) > SMALL and _has_gaps(body) else _matrix(body)
+    if found is None and b'"' not in body and _has_gaps(body):
+        found = _between_gaps(body)
+        found = _matrix(filled(body)) if found is None else found
     return found
 
 
@@ -53,7 +53,10 @@ def lines_of(body: bytes) -> bytes:
 
 
 def columns(body: bytes) -> Any:
-    """The columns of a purely numeric body, int64 where every cell is a whole number; None where `matrix` gives it."""
+    """The columns of a purely numeric body, int64 where every cell is a whole number; None where `matrix` gives it.
+
+    A column of whole numbers that a float64 may have rounded is None.
+    """
     array = matrix(body)
     np = library("numpy")
     if array is None or np is None:
@@ -63,16 +66,37 @@ def columns(body: bytes) -> Any:
     separators_before = others - np.arange(len(others))
     whole = np.isfinite(array).all(0)
     whole &= np.bincount(separators_before % array.shape[1], minlength=array.shape[1]) == 0
-    if np.abs(array[:, whole]).max(initial=0) >= 2**53:
-        return None  # a float64 may have rounded it
-    return [column.astype(np.int64) if exact else column for column, exact in zip(array.T, whole, strict=True)]
+    return [_exact(column) if exact else column for column, exact in zip(array.T, whole, strict=True)]
 
 
-def filled(body: bytes) -> bytes:
-    """The body with `nan` in its empty cells; line ends are LF."""
-    body = body.replace(b",,", b",nan,").replace(b",,", b",nan,")
-    body = body.replace(b"\n,", b"\nnan,").replace(b",\n", b",nan\n")
-    return (b"nan" if body[:1] == b"," else b"") + body + (b"nan" if body[-1:] == b"," else b"")
+def _exact(column: Any) -> Any:
+    np = library("numpy")
+    return column.astype(np.int64) if np.abs(column).max(initial=0) < 2**53 else None
+
+
+def filled(body: bytes, gap: bytes = b"nan") -> bytes:
+    """The body with `gap` in its empty cells; line ends are LF."""
+    body = body.replace(b",,", b",%b," % gap).replace(b",,", b",%b," % gap)
+    body = body.replace(b"\n,", b"\n%b," % gap).replace(b",\n", b",%b\n" % gap)
+    return (gap if body[:1] == b"," else b"") + body + (gap if body[-1:] == b"," else b"")
+
+
+def _has_gaps(body: bytes) -> bool:
+    return body[:1] == b"," or body[-1:] == b"," or any(pair in body for pair in (b",,", b",\n", b"\n,"))
+
+
+def _between_gaps(body: bytes) -> Any:
+    """simdjson, which knows no `nan`, for a large body with empty cells; None where it refuses."""
+    if len(body) <= SMALL or library("simdjson") is None or library("numpy") is None:
+        return None
+    found = simd(filled(body, b"1"))
+    if found is None:
+        return None
+    np = library("numpy")
+    text = np.frombuffer(body, np.uint8)
+    ends = np.flatnonzero((text == 0x0A) | (text == 0x2C))
+    widths = np.diff(ends, prepend=-1, append=len(body))
+    return np.where(widths.reshape(found.shape) == 1, np.nan, found)
 
 
 def few(body: bytes) -> Any:
