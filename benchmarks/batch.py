@@ -79,7 +79,7 @@ def part_of_it(rows: Path, megabytes: int) -> Path:
 def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: int, data: Path, part: Path) -> None:
     """Round by round, in turn: ours, the SDK's on a part of the data, and for a model the limit."""
     model = name if name == "echo" else f"income-{name}"
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": []}
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "sdk": [], "limit": [], "kernel": []}
     with rival.serving(model, WORKERS) as server:
         for number in range(rounds):
             runs["ours"].append(figures([sys.executable, HERE / "batch_ours.py", server.port, data, AT_ONCE]))
@@ -87,9 +87,11 @@ def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: in
                 limit = [env / "bin" / "python", HERE / "batch_limit.py", DATA / model / "model", data, WORKERS]
                 runs["limit"].append(figures(limit))
             runs["sdk"].append(figures([SDK / "bin" / "python", HERE / "batch_sdk.py", server.port, part, 1]))
+            if name == "echo":
+                runs["kernel"].append(figures([sys.executable, HERE / "batch_kernel.py", server.port, data]))
             show(
                 f"  {name}, round {number + 1}",
-                {f"{side}, s": each[-1]["seconds"] for side, each in runs.items() if each},
+                {f"{side}, s": each[-1]["seconds"] for side, each in runs.items() if each and side != "kernel"},
             )
     ours, sdk = middle(runs["ours"]), middle(runs["sdk"])
     rate = data.stat().st_size / ours["seconds"] / 1e6
@@ -108,6 +110,8 @@ def against_the_sdk_and_the_limit(rival: Rival, name: str, env: Path, rounds: in
     if runs["limit"]:
         limit = middle(runs["limit"])
         told |= {"limit, s": limit["seconds"], "limit / ours": limit["seconds"] / ours["seconds"]}
+    for how in runs["kernel"][0] if runs["kernel"] else ():
+        told[f"CPU of the kernel alone, {how}, s"] = statistics.median(run[how] for run in runs["kernel"])
     show(name, told)
 
 

@@ -1,6 +1,9 @@
 """A transform job on a Ray of one and of two nodes with a core each; whole jobs, started through the local server.
 
-python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 300 MB are used
+python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 400 MB are used
+
+A node has one core in earnest: its raylet is started under the affinity to it, which its actors and their containers
+inherit. The head and the local server are on all cores, as a cluster's are on a machine of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +27,50 @@ from rival import HERE, SERVED
 
 from seaproof.api.client import Client, find
 
-MEGABYTES = 300
+MEGABYTES = 400
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
 def main(folder: Path, rows: Path, rounds: int) -> None:
+    first, second, *_ = [*sorted(os.sched_getaffinity(0)), -1]
+    if second < 0:
+        raise SystemExit("two nodes of a core each need two cores")
     seconds: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         root = Path(work)
         prepare(root, folder, rows)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
-            cluster.add_node(num_cpus=1)
+            add_node(cluster, first)
             for number in range(rounds):
                 seconds[1].append(one_job(root, cluster.address, 1, f"job-1-{number}"))
-                second = cluster.add_node(num_cpus=1)
+                other = add_node(cluster, second)
                 seconds[2].append(one_job(root, cluster.address, 2, f"job-2-{number}"))
-                cluster.remove_node(second)
+                cluster.remove_node(other)
+                print(
+                    f"  round {number + 1}: {seconds[1][-1]:.3g} s on one node, {seconds[2][-1]:.3g} on two", flush=True
+                )
         finally:
             cluster.shutdown()
     one, two = statistics.median(seconds[1]), statistics.median(seconds[2])
     print(f"ray: 1 node, s {one:.3g}, 2 nodes, s {two:.3g}, 1 / 2 {one / two:.3g}")
+
+
+def add_node(cluster: Cluster, core: int) -> Any:
+    """A node of this one core."""
+    with on_core(core):
+        return cluster.add_node(num_cpus=1)
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started in the block runs on this core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def prepare(root: Path, folder: Path, rows: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import pty
@@ -302,6 +303,11 @@ def test_a_name_that_is_taken_is_refused_before_its_input_is_touched_and_one_tha
             "1 of 2 files are compressed (.gz), and the others are not (mixed). One job takes one",
         ),
         (["data", "--no-model", "--manifest"], "--manifest needs INPUT in s3://"),
+        (["torn", "--dry-run"], "Compressed file ended before the end-of-stream marker was reached (a.csv.gz)"),
+        (
+            ["data", "--dry-run", "--split", "TFRecord"],
+            "a TFRecord is cut short: its length is missing (a.csv, byte 0)",
+        ),
         (["--resume", "never"], "Could not find requested job with name: never"),
         (["data", "--no-model", "--max-payload", "50", "--concurrent", "3"], "must not exceed 100: 3 * 50 = 150"),
     ],
@@ -309,6 +315,8 @@ def test_a_name_that_is_taken_is_refused_before_its_input_is_touched_and_one_tha
 def test_what_cannot_be_done_is_said_with_a_next_step(root: Path, arguments: list[str], said: str) -> None:
     (root / "data" / "a.csv").write_bytes(b"1\n")
     (root / "mixed").mkdir()
+    (root / "torn").mkdir()
+    (root / "torn" / "a.csv.gz").write_bytes(gzip.compress(b"1\n")[:-8])
     for name in ("a.csv", "b.csv.gz"):
         (root / "mixed" / name).write_bytes(b"1\n")
 

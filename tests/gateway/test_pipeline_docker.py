@@ -138,11 +138,16 @@ def test_what_is_adopted_by_its_name_is_left_running(engine: Any, tmp_path: Path
 def test_a_container_that_is_not_running_is_said(engine: Any, tmp_path: Path):
     pre, inf = _names()
     _write(tmp_path, pre, inf)
-    with docker_run(engine, pre, "single"), docker_run(engine, inf, "multi") as id:
+    with docker_run(engine, pre, "single") as first, docker_run(engine, inf, "multi") as id:
+        engine.pause(first)
+        paused = seaproof(tmp_path, "--check")
+        engine.unpause(first)
         engine.kill(id)
         done = seaproof(tmp_path, "--check")
         gone = seaproof(tmp_path, "--port", "0")
 
+    assert f"container {pre} is paused" in paused.stderr
+    assert f"docker unpause {pre}" in paused.stderr
     assert (done.returncode, gone.returncode) == (1, 1)
     assert f"container {inf} is not running: exited, exit code 137" in done.stderr
     assert f"docker start {inf}" in gone.stderr

@@ -48,6 +48,17 @@ def test_folders_are_started_called_and_stopped(folder: Path):
     assert not list((folder / ".seaproof" / "pipeline").glob("opt-ml/*"))
 
 
+def test_a_reader_of_its_output_that_goes_away_costs_nobody_an_answer(folder: Path):
+    with pipeline(folder) as front:
+        assert front.process.stdout is not None
+        front.process.stdout.close()
+        answers = [front.post("?model=allseeingeye", body)[0] for body in (b"abc", b"die")]
+        until(lambda: front.ping() == 200)
+        after = front.post("?model=allseeingeye", b"abc")[0]
+
+    assert (answers, after) == ([200, 502], 200)
+
+
 def test_a_program_that_dies_is_named_and_started_again(folder: Path):
     with pipeline(folder) as front:
         status, body = front.post("?model=allseeingeye", b"die")

@@ -8,7 +8,8 @@ from pipeline_process import until
 
 from seaproof.drivers.process import ProcessDriver
 from seaproof.errors import StartFailed
-from seaproof.gateway.seats import Seat
+from seaproof.gateway.pings import await_ping
+from seaproof.gateway.seats import Place, Seat
 from seaproof.gateway.started import RESTARTS, Started
 from seaproof.inference_pipeline import PipelineContainer
 from seaproof.invocations.send import Sender
@@ -48,8 +49,25 @@ def test_what_listens_on_another_port_is_told_where_it_says_that_it_listens(tmp_
         sender.close()
 
     assert "did not answer GET /ping with 200 within 2 s" in str(failed.value)
+    assert str(failed.value).endswith("Running on http://127.0.0.1:5000")
     assert "It says that it listens on port 5000; it must listen on 0.0.0.0, port 8080" in str(failed.value)
     assert driver.recover() == []
+
+
+def test_a_container_that_takes_its_time_is_spoken_of_meanwhile():
+    sender, said = Sender(), list[str]()
+    nobody = Place("127.0.0.1", 1, "first")
+    try:
+        with pytest.raises(StartFailed, match="within 1 s"):
+            await_ping(
+                sender, Settings(startup_timeout=1), "pre", lambda: nobody, lambda: None, said.append, first_word=0.1
+            )
+    finally:
+        sender.close()
+
+    assert said[0].startswith("pre: not ready after 0 of 1 s, GET /ping: ")
+    assert "x refused. Nothing listens there" in said[0]
+    assert 2 <= len(said) <= 4
 
 
 def test_what_dies_again_and_again_is_given_up(tmp_path: Path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -16,6 +18,8 @@ from seaproof.cli.session import Session, driver_option, open_session, project_o
 if TYPE_CHECKING:
     from seaproof.gateway.app import Report
     from seaproof.inference_pipeline import InferencePipeline
+
+T = TypeVar("T")
 
 
 @click.command("pipeline")
@@ -104,10 +108,35 @@ def _serve(
         session.project,
         session.settings,
         manner,
-        say=screen.step,
-        ready=lambda url: _show_ready(url, names, session.json),
-        report=lambda report: _show_request(report, session.json),
+        say=_to_whoever_looks(screen.step),
+        ready=_to_whoever_looks(lambda url: _show_ready(url, names, session.json)),
+        report=_to_whoever_looks(lambda report: _show_request(report, session.json)),
     )
+
+
+def _to_whoever_looks(show: Callable[[T], None]) -> Callable[[T], None]:
+    """The same, but a terminal that is gone, or a log that is full, fails no request and no container."""
+
+    def shown(what: T) -> None:
+        try:
+            show(what)
+        except BrokenPipeError:
+            _look_away()
+        except OSError:
+            pass  # the next line may find room again
+
+    return shown
+
+
+def _look_away() -> None:
+    """What led to a reader that is gone leads nowhere from now on, so that Python ends well, too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _show_plan(session: Session, pipeline: InferencePipeline, screen: Screen) -> None:

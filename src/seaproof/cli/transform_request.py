@@ -133,8 +133,13 @@ def dry_run(session: Session, source: str, asked: Asked) -> dict[str, Any]:
         cutting = Cutting(
             asked.split_of(name), megabytes * MIB, asked.single, asked.quoted_newlines, asked.repeat_header
         )
-        objects[name] = asdict(survey(opened, cutting))
-        opened.close()
+        try:
+            objects[name] = asdict(survey(opened, cutting))
+        except SeaproofError as error:
+            place = f"{name}, {error.where}" if error.where else name
+            raise SeaproofError(error.what, where=place, next_step=error.next_step) from error
+        finally:
+            opened.close()
     return {"limit": megabytes * MIB, "objects": objects}
 
 

@@ -42,7 +42,7 @@ class Adopted:
         """See Keeper."""
         self._seat.filled(self._find())
         self._say(f"{self._seat.name}: adopted at {_shown(self._seat.place)}; waiting for its /ping")
-        await_ping(self._sender, self._settings, self._seat.name, self._find_again, self._go_on)
+        await_ping(self._sender, self._settings, self._seat.name, self._find_again, self._go_on, self._say)
         self._thread = threading.Thread(target=self._watch, name=f"watch {self._seat.name}", daemon=True)
         self._thread.start()
 

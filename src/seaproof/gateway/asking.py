@@ -14,6 +14,7 @@ from seaproof.gateway.seats import Seat
 from seaproof.http.message import Headers, Request
 
 LAST, ALL = "last", "all"
+_NO_TRACE = ("0", "false", "no", "off", "")
 FORM = b"application/x-www-form-urlencoded"
 
 _TARGET_MODEL = TARGET_MODEL.lower().encode()
@@ -48,11 +49,14 @@ def read(request: Request, chain: tuple[Seat, ...], replies: str, hazal_headers:
     wanted = given.get("replies", [replies])[-1]
     if wanted not in (LAST, ALL):
         raise RequestError(400, f"replies is {wanted!r}", next_step="It can be last or all.")
+    trace = given.get("trace", ["0"])[-1]
+    if not is_true(trace) and trace.lower() not in _NO_TRACE:
+        raise RequestError(400, f"trace is {trace!r}", next_step="It can be 1 or 0.")
     models = given.get("model")
     if not models:
         named = request.header(_TARGET_MODEL)
         models = [named] if named else []
-    return Asked(_models(tuple(models), chain), wanted, is_true(given.get("trace", [""])[-1]), headers)
+    return Asked(_models(tuple(models), chain), wanted, is_true(trace), headers)
 
 
 @lru_cache(512)

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from seaproof.errors import StartFailed
-from seaproof.gateway.seats import Place
+from seaproof.gateway.seats import Place, Say
 from seaproof.invocations.send import Ping, Sender
 from seaproof.settings import Settings
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_FIRST_WORD = 5.0
+"""Seconds after which it is said how things stand; after twice as many again, and so on."""
 
 _HINTS = {
     "404": "Its program has no route /ping.",
@@ -26,13 +28,20 @@ _HINTS = {
 
 
 def await_ping(
-    sender: Sender, settings: Settings, name: str, place: Callable[[], Place], go_on: Callable[[], None]
+    sender: Sender,
+    settings: Settings,
+    name: str,
+    place: Callable[[], Place],
+    go_on: Callable[[], None],
+    say: Say,
+    *,
+    first_word: float = _FIRST_WORD,
 ) -> None:
-    """Ping until the answer is 200. StartFailed after the time that the settings give it.
+    """Ping until the answer is 200, and `say` now and then what it is. StartFailed after the time of the settings.
 
     `place` and `go_on` are called before each ping; they raise where the container is gone or no longer wanted.
     """
-    started, pause = time.monotonic(), _FIRST_PAUSE
+    started, pause, word = time.monotonic(), _FIRST_PAUSE, first_word
     history: Counter[str] = Counter()
     while True:
         go_on()
@@ -41,12 +50,16 @@ def await_ping(
         if last.healthy:
             return
         history[str(last)] += 1
-        if time.monotonic() - started > settings.startup_timeout:
-            counted = ", ".join(f"{count} x {result}" for result, count in history.most_common())
+        took, hint = time.monotonic() - started, _HINTS.get(str(last), "")
+        counted = ", ".join(f"{count} x {result}" for result, count in history.most_common())
+        if took > settings.startup_timeout:
             raise StartFailed(
                 f"container {name} did not answer GET /ping with 200 within {settings.startup_timeout:g} s: {counted}",
                 where=f"{at.host}:{at.port}",
-                next_step=_HINTS.get(str(last), ""),
+                next_step=hint,
             )
+        if took > word:
+            say(f"{name}: not ready after {took:.0f} of {settings.startup_timeout:g} s, GET /ping: {counted}. {hint}")
+            word *= 2
         time.sleep(pause)
         pause = min(_LONGEST_PAUSE, pause * 1.5)

@@ -122,13 +122,15 @@ class Started:
             assert handle.host is not None
             assert handle.port is not None
             place = Place(handle.host, handle.port, handle.id, f"{self._driver.name} driver", self._models())
-            await_ping(self._sender, self._settings, self._seat.name, lambda: place, self._go_on)
+            await_ping(self._sender, self._settings, self._seat.name, lambda: place, self._go_on, self._say)
         except (SeaproofError, OSError) as error:
             lines = self._tail(self._handle) if self._handle else ""
             self._stop(0)
             if isinstance(error, SeaproofError) and not lines:
                 raise
-            raise StartFailed(f"{str(error).rstrip('.')}{_told_by(lines, handle)}", where=self._seat.name) from error
+            # What follows the message would be read as part of the log.
+            where = "" if lines else self._seat.name
+            raise StartFailed(f"{str(error).rstrip('.')}{_told_by(lines, handle)}", where=where) from error
         self._seat.filled(place)
 
     def _lay_out(self) -> None:

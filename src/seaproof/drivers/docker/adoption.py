@@ -65,6 +65,8 @@ class Finder:
                 f"container {name} is not running: {state['Status']}, exit code {state.get('ExitCode')}",
                 next_step=f"Start it: docker start {name}; why it ended: docker logs {name}",
             )
+        if state.get("Paused"):
+            raise NotRunning(f"container {name} is paused", next_step=f"Let it go on: docker unpause {name}")
         network = found
         mode = str(found["HostConfig"].get("NetworkMode", ""))
         if mode.startswith("container:"):
