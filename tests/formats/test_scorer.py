@@ -428,6 +428,8 @@ def test_plain_rows_are_answered_plainly(container: Container, body: str, conten
     ("body", "content_type", "status", "said"),
     [
         ("41.5,paid,true\n", CSV, 400, "row 1 has 3 columns, and the model takes 4"),
+        ("41.5;paid;true;3\n", CSV, 400, "row 1 has one column, with ';' in it, and the model takes 4"),
+        ("age\tplan\tactive\tvisits\n41.5\tpaid\ttrue\t3\n", CSV, 400, r"with '\t' in it"),
         ("41.5,paid,true,3\n1,free,false\n", CSV, 400, "row 2 has 3 columns, and the first has 4"),
         ("age,plan,active\n1,free,0\n", CSV, 400, "the column visits is missing"),
         ("41.5,paid,true,3\nold,paid,true,3\n", CSV, 400, "'old' is not a number"),

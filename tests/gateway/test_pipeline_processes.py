@@ -6,11 +6,25 @@ import json
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pipeline_process import PROGRAMS, pipeline, seaproof, until
+
+SLOW = """
+import os, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        print("asked", flush=True)
+        time.sleep(60)
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
 
 
 @pytest.fixture
@@ -46,6 +60,22 @@ def test_folders_are_started_called_and_stopped(folder: Path):
         assert probe.connect_ex((host, int(port))) != 0
     assert not list((folder / ".seaproof" / "pipeline").glob("process/*"))
     assert not list((folder / ".seaproof" / "pipeline").glob("opt-ml/*"))
+
+
+def test_what_is_not_answered_in_time_when_it_ends_is_told_so(tmp_path: Path):
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "serve.py").write_text(SLOW)
+    slow = {"container": "slow", "folder": "slow", "serve": [sys.executable, "-u", "serve.py"]}
+    (tmp_path / "containers.json").write_text(json.dumps([{**slow, "accept_bind_to_port": True}]))
+    logs = tmp_path / ".seaproof" / "pipeline" / "process"
+    with pipeline(tmp_path) as front, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(front.post)
+        until(lambda: [log for log in logs.glob("*/log") if "asked" in log.read_text()])
+        code = front.stop()
+        status, body = answer.result(20)
+
+    assert (code, status) == (0, 503)
+    assert json.loads(body)["error"] == "the server is ending"
 
 
 def test_a_reader_of_its_output_that_goes_away_costs_nobody_an_answer(folder: Path):

@@ -100,10 +100,11 @@ def test_numbers_that_stood_for_nothing_in_training_stand_for_nothing_in_a_reque
     )
 
 
-def test_a_file_without_header_trains_and_is_served(folder: Folder) -> None:
+def test_a_file_of_semicolons_without_header_trains_and_is_served(folder: Folder) -> None:
     text = penguins().partition("\n")[2]
-    folder.write("rows.csv", text)
-    config: dict[str, Any] = {"data": {"train": "rows.csv", "header": False}, "target": "0", "algorithm": "tree"}
+    folder.write("rows.csv", text.replace(",", ";"))
+    data = {"train": "rows.csv", "header": False, "separator": ";"}
+    config: dict[str, Any] = {"data": data, "target": "0", "algorithm": "tree"}
     folder.write("config.json", json.dumps(config))
 
     trained = folder.train("config.json")
@@ -115,3 +116,11 @@ def test_a_file_without_header_trains_and_is_served(folder: Folder) -> None:
     assert len(labels) == 344
     without_target = "".join(line.partition(",")[2] for line in text.splitlines(keepends=True))
     assert predicted(url, without_target) == labels
+    assert predicted(url, text.replace(",", ";")) == labels
+    assert predicted(url, without_target.replace(",", ";")) == labels
+    named = (
+        ";".join("12345670")
+        + "\n"
+        + "".join(f"{line.partition(';')[2]};?\n" for line in text.replace(",", ";").split())
+    )
+    assert predicted(url, named) == labels

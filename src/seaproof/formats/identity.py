@@ -48,6 +48,7 @@ def completed(own: Schema, path: Path) -> Schema:
         classes=given.classes or own.classes,
         columns=given.columns,
         missing=given.missing,
+        separator=given.separator,
     )
 
 

@@ -47,6 +47,8 @@ class Schema:
     where that is not known."""
     missing: tuple[str, ...] = ()
     """Texts that stood for a missing value in that file."""
+    separator: str = ""
+    """What stood between its cells, where that was no comma."""
 
 
 def read_schema(model_dir: str | Path) -> Schema | None:
@@ -68,6 +70,7 @@ def read_schema(model_dir: str | Path) -> Schema | None:
         classes=_texts(given, "classes", path, "classes"),
         columns=_texts(given, "columns", path, "columns"),
         missing=_texts(given, "missing", path, "missing"),
+        separator=_text(given, "separator", path),
     )
 
 

@@ -86,7 +86,10 @@ async def _run(
             await waiting
         under_way = server.in_flight
         say(f"ending; {under_way} under way, given {_DRAIN:g} s to be answered" if under_way else "ending")
-        await server.close(_DRAIN)
+        closing = asyncio.ensure_future(server.close(_DRAIN + 1.0))
+        await asyncio.wait([closing], timeout=_DRAIN)
+        server.give_up()
+        await closing
     finally:
         gateway.close()
         await loop.run_in_executor(None, containers.close)

@@ -223,7 +223,8 @@ class Connection(asyncio.Protocol):
             self._close_and_forget(getattr(came, "body", None))
             return
         if isinstance(came, asyncio.CancelledError):
-            came = encode.explain(500, "the request was cancelled", "Send it again.")
+            what = (503, "the server is ending") if self._server.closing else (500, "the request was cancelled")
+            came = encode.explain(*what, "Send it again.")
         elif isinstance(came, BaseException):
             came = _explain_failure(request, came)
         self._answer(request, keep_alive, old, came)
@@ -447,6 +448,11 @@ class Connection(asyncio.Protocol):
         """Close now if nothing is under way; else after the answers that are owed."""
         if self._running is None and not self._pending and self._reader.phase in (IDLE, ENDED):
             self._transport.close()
+
+    def give_up(self) -> None:
+        """Cancel what is being answered."""
+        if self._running is not None:
+            self._running.cancel()
 
     def abort(self) -> None:
         """Close now, whatever is under way."""

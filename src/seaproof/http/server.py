@@ -85,6 +85,11 @@ class Server:
             connection.check(self.now)
         self._timer = self.loop.call_later(self.limits.tick, self._tick)
 
+    def give_up(self) -> None:
+        """End what is being answered while this closes: its clients are told to send it again, and it is cancelled."""
+        for connection in list(self._connections):
+            connection.give_up()
+
     async def close(self, drain: float = 0.0) -> None:
         """Stop accepting, let requests in flight finish for up to `drain` seconds, then cut off what is left.
 

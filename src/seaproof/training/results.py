@@ -42,6 +42,7 @@ def save_model(fitted: Fitted, setup: Setup, config: TrainingConfig, columns: Se
         classes=setup.classes,
         columns=tuple(columns),
         missing=config.data.missing,
+        separator=config.data.separator.replace(",", ""),
     )
     write_schema(folder, schema)
     return schema

@@ -14,7 +14,7 @@ from typing import Any
 
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
-from seaproof.formats.schema import Field
+from seaproof.formats.schema import Schema
 from seaproof.serving.codecs import Table, decode, numbers
 from seaproof.serving.codecs.cells import reads_as_other
 from seaproof.serving.codecs.libraries import library
@@ -31,12 +31,12 @@ csv.field_size_limit(1 << 28)
 class Reader:
     """Reads for one schema."""
 
-    def __init__(self, fields: Sequence[Field], trained: Sequence[str] = (), missing: Sequence[str] = ()) -> None:
-        """`trained` are the columns of the file that the model was trained on, `missing` the texts of none in it."""
-        self.fields = tuple(fields)
-        self._trained = list(trained) if set(trained) > {field.name for field in fields} else []
-        self._missing = frozenset(missing)
-        texts = [text for text in missing if text.strip().lower() not in MISSING and reads_as_other(text)]
+    def __init__(self, schema: Schema) -> None:
+        self.fields = fields = schema.input
+        self._trained = list(schema.columns) if set(schema.columns) > {field.name for field in fields} else []
+        self._missing = frozenset(schema.missing)
+        self._separator = schema.separator
+        texts = [text for text in schema.missing if text.strip().lower() not in MISSING and reads_as_other(text)]
         self._missing_numbers = list(map(float, texts))
         self.names = [field.name for field in fields]
         self.numeric = all(field.type != "str" for field in fields)
@@ -124,6 +124,9 @@ class Reader:
     def _csv(self, body: bytes, media: MediaType) -> Any:
         header = media.parameter("header").lower() if media.parameters else ""
         plain = utf8(body, media)
+        if self._separator and self._separator.encode() in plain.partition(b"\n")[0]:
+            # As the file that it was trained on has it.
+            return self._cells(_columns(text_of(plain, MediaType(CSV)), self._separator), header)
         if self.numeric and header != "present":
             found = numbers.matrix(plain)
             if found is not None:
@@ -134,10 +137,17 @@ class Reader:
             found = numbers.matrix(rest) if names and rest.strip() and self._is_header(names, header) else None
             if found is not None and found.shape[1] == len(names):
                 return self._pick(names, found)
-        columns = _columns(text_of(plain, MediaType(CSV)))
+        return self._cells(_columns(text_of(plain, MediaType(CSV))), header)
+
+    def _cells(self, columns: list[list[str]], header: str) -> Any:
         if not columns:
             raise RequestError(400, "the body is empty", where="body", next_step="Send at least one row.")
         top = [cells[0] for cells in columns]
+        if len(columns) == 1 < len(self.fields):
+            other = next((char for char in ";\t|" if char in top[0]), "")
+            if other:
+                what = f"row 1 has one column, with {other!r} in it, and the model takes {len(self.fields)}"
+                raise RequestError(400, what, where="row 1", next_step="Put commas between the cells.")
         if header != "absent" and self._is_header(top, header):
             return self.table(Table([cells[1:] for cells in columns], top), 2)
         return self.table(Table(columns), 1)
@@ -221,23 +231,23 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names if len(names) <= 40 else [*names[:40], f"and {len(names) - 40} more"])
 
 
-def _columns(text: str) -> list[list[str]]:
+def _columns(text: str, separator: str = ",") -> list[list[str]]:
     """The columns of a CSV text, all of one length; RequestError 400 where it is none."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    width = plain.partition("\n")[0].count(",") + 1
-    if '"' not in plain and width > 1 and all(line.count(",") == width - 1 for line in plain.split("\n")):
-        cells = plain.replace("\n", ",").split(",")
+    width = plain.partition("\n")[0].count(separator) + 1
+    if '"' not in plain and width > 1 and all(line.count(separator) == width - 1 for line in plain.split("\n")):
+        cells = plain.replace("\n", separator).split(separator)
     else:
-        rows = _rows(text)
+        rows = _rows(text, separator)
         width = len(rows[0]) if rows else 0
         cells = list(chain.from_iterable(rows))
     return [cells[place::width] for place in range(width)]
 
 
-def _rows(text: str) -> list[list[str]]:
+def _rows(text: str, separator: str) -> list[list[str]]:
     """The rows, cell by cell; lines without a visible character are left out."""
     try:
-        found = csv.reader(io.StringIO(text, newline=""), strict=True)
+        found = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         rows = [row for row in found if row and (len(row) > 1 or row[0].strip())]
     except csv.Error as error:
         raise RequestError(
@@ -249,6 +259,6 @@ def _rows(text: str) -> list[list[str]]:
                 400,
                 f"row {number} has {len(row)} columns, and the first has {len(rows[0])}",
                 where=f"row {number}",
-                next_step="Give every row the same number of columns; quote cells that contain a comma.",
+                next_step="Give every row the same number of columns; quote cells that contain the separator.",
             )
     return rows

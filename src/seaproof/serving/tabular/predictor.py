@@ -36,7 +36,7 @@ class TabularPredictor(Predictor):
         super().__init__(functions, model, environ, model_dir)
         settings = ModelEnviron.read()
         self._saved = model
-        self._reader = Reader(model.schema.input, model.schema.columns, model.schema.missing)
+        self._reader = Reader(model.schema)
         self._all = settings.output == ALL
         # Bodies are decoded together only where they become a matrix.
         self.decodes = self._reader.numeric and bool(self._reader.fields)
