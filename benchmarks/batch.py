@@ -64,7 +64,9 @@ def main() -> None:
         elif name == "sparse":
             memory_of_a_sparse_input(rows)
         elif name == "ray":
-            subprocess.run([sys.executable, HERE / "batch_ray.py", str(DATA), str(rows), str(rounds)], check=True)
+            for model in ("logreg", "catboost"):
+                ray = [sys.executable, HERE / "batch_ray.py", str(DATA), str(rows), str(rounds), model]
+                subprocess.run(ray, check=True)
 
 
 def part_of_it(rows: Path, megabytes: int) -> Path:

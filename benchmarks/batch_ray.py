@@ -1,6 +1,6 @@
 """A transform job on a Ray of one and of two nodes with a core each; whole jobs, started through the local server.
 
-python batch_ray.py FOLDER ROWS ROUNDS    FOLDER has income-logreg/model; ROWS is a CSV file, of which 400 MB are used
+python batch_ray.py FOLDER ROWS ROUNDS MODEL    FOLDER has income-MODEL/model; of ROWS, a CSV file, 400 MB are used
 
 A node has one core in earnest: its raylet is started under the affinity to it, which its actors and their containers
 inherit. The head and the local server are on all cores, as a cluster's are on a machine of their own.
@@ -31,14 +31,14 @@ MEGABYTES = 400
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-def main(folder: Path, rows: Path, rounds: int) -> None:
+def main(folder: Path, rows: Path, rounds: int, model: str) -> None:
     first, second, *_ = [*sorted(os.sched_getaffinity(0)), -1]
     if second < 0:
         raise SystemExit("two nodes of a core each need two cores")
     seconds: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         root = Path(work)
-        prepare(root, folder, rows)
+        prepare(root, folder / f"income-{model}" / "model", rows)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
             add_node(cluster, first)
@@ -53,7 +53,7 @@ def main(folder: Path, rows: Path, rounds: int) -> None:
         finally:
             cluster.shutdown()
     one, two = statistics.median(seconds[1]), statistics.median(seconds[2])
-    print(f"ray: 1 node, s {one:.3g}, 2 nodes, s {two:.3g}, 1 / 2 {one / two:.3g}")
+    print(f"ray, {model}: 1 node, s {one:.3g}, 2 nodes, s {two:.3g}, 1 / 2 {one / two:.3g}")
 
 
 def add_node(cluster: Cluster, core: int) -> Any:
@@ -73,7 +73,7 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def prepare(root: Path, folder: Path, rows: Path) -> None:
+def prepare(root: Path, model: Path, rows: Path) -> None:
     """A project whose image is the benchmark's own container with one worker, its model, and the input."""
     bucket = root / ".seaproof" / "s3" / "b"
     (bucket / "in").mkdir(parents=True)
@@ -81,7 +81,8 @@ def prepare(root: Path, folder: Path, rows: Path) -> None:
         data = file.read(MEGABYTES * 10**6)
     (bucket / "in" / "rows.csv").write_bytes(data[: data.rfind(b"\n") + 1])
     with tarfile.open(bucket / "model.tar.gz", "w:gz") as tar:
-        tar.add(folder / "income-logreg" / "model" / "model.joblib", "model.joblib")
+        for path in model.iterdir():
+            tar.add(path, path.name)
     program = root / "program"
     program.mkdir()
     for source in (SERVED / "served_model.py", HERE / "rivals" / "seaproof" / "model" / "inference.py"):
@@ -133,4 +134,4 @@ def run_job(client: Client, instances: int, name: str) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

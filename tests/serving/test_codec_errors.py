@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -171,6 +172,14 @@ def test_a_server_answers_the_same_400(
     assert what in reply.json["error"]
     assert reply.json["where"] == where
     assert reply.json["next_step"]
+
+
+@pytest.mark.parametrize("essence", ["text/csv", "application/json", "application/jsonlines"])
+def test_a_compressed_body_is_told_to_be_one(served: Container, essence: str) -> None:
+    reply = served.invoke(gzip.compress(b"1"), essence, Content_Encoding="gzip")
+
+    assert reply.status == 400
+    assert reply.json["next_step"] == "It looks like gzip, which is not unpacked here: send it as it was before."
 
 
 @pytest.mark.parametrize("essence", DECODERS)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batch_lab import established
-from container_process import Container, soon
+from container_process import SOURCE, Container, soon
 
+from seaproof.formats.schema import Field, Schema, write_schema
 from seaproof.serving.tracing import trace_id
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -213,6 +215,41 @@ def test_requests_that_share_a_call_have_a_span_each_and_the_call_is_linked_to_t
     assert [span["attributes"]["http.response.status_code"] for span in (two, three, bad)] == [200, 200, 500]
     assert [(span["status"], span["events"]) for span in (two, bad)] == [("UNSET", []), ("ERROR", ["exception"])]
     assert "ended span" not in container.log
+
+
+INSTRUMENTED = """
+import json, os, pathlib
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+class Written(SpanExporter):
+    def export(self, spans):
+        with pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "spans").open("a") as out:
+            out.writelines(json.dumps(dict(span.attributes)) + "\\n" for span in spans)
+        return SpanExportResult.SUCCESS
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(Written()))
+trace.set_tracer_provider(provider)
+"""
+
+
+def test_the_span_of_a_saved_model_names_its_file(container: Container) -> None:
+    """Where nobody wrote a script, what starts Python sets up the provider."""
+    folder = container.root / "ml" / "model"
+    folder.mkdir(parents=True)
+    (folder / "model.py").write_text("def predict(columns):\n    return columns['a'] * 2\n")
+    write_schema(folder, Schema("", (Field("a", "float"),), (Field("twice", "float"),)))
+    (container.root / "sitecustomize.py").write_text(INSTRUMENTED)
+    container.restart(PYTHONPATH=f"{SOURCE}{os.pathsep}{container.root}")
+    soon(container.answers, 60)
+
+    reply = container.invoke("21", Accept="text/csv", traceparent=f"00-{TRACE}-{PARENT}-01")
+
+    assert float(reply.body) == 42
+    (span,) = map(json.loads, (container.root / "ml" / "spans").read_text().splitlines())
+    assert (span["seaproof.model"], span["url.path"]) == ("model.py", "/invocations")
 
 
 def test_in_a_shared_call_that_fails_only_the_guilty_span_is_an_error(container: Container) -> None:

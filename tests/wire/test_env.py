@@ -61,6 +61,17 @@ def test_an_address_of_one_service_and_what_forbids_addresses_do_not_win(server)
     assert ran.stdout.split() == taken.stdout.split() == [server.url] * 3
 
 
+def test_the_callers_own_credentials_go_to_an_external_s3_whole(server):
+    own = {"AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+    words = ("run", "--no-hook", "--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID $AWS_SESSION_TOKEN $AWS_ENDPOINT_URL_S3")
+
+    elsewhere = seaproof(server.root, *words, SEAPROOF_S3="http://127.0.0.1:9", **own)
+    here = seaproof(server.root, *words, **own)
+
+    assert elsewhere.stdout.split() == ["ASIA", "token", "http://127.0.0.1:9"]
+    assert here.stdout.split() == ["seaproof"]
+
+
 @pytest.mark.parametrize("shape", ["fish", "powershell", "dotenv", "sh"])
 def test_every_shell_gets_the_same_variables(server, shape):
     said = seaproof(server.root, "env", "--format", shape).stdout

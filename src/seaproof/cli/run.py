@@ -41,9 +41,10 @@ def command(
     with coordinator(session) as client:
         client_environment.write_sdk_config(session.settings, session.state)
         environ = inherited_environ()
+        values = client_environment.variables(client.url, session.settings, session.state, environ)
         for name in client_environment.unset(environ):
             environ.pop(name, None)
-        environ |= client_environment.variables(client.url, session.settings, session.state, environ)
+        environ |= values
         if not no_hook:
             environ["PYTHONPATH"] = ":".join(filter(None, (str(HOOK), environ.get("PYTHONPATH"))))
         code = _run(list(words), environ)

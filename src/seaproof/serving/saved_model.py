@@ -10,6 +10,7 @@ from seaproof.formats.schema import Schema
 from seaproof.serving.functions import Function, Functions
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.replies import log
+from seaproof.serving.tracing import name_model
 
 
 def saved_model(environ: ServingEnviron) -> Functions | None:
@@ -25,6 +26,7 @@ def saved_model(environ: ServingEnviron) -> Functions | None:
         found = choice.find(Path.cwd(), "pipeline.mojo")
     if found is None:
         return None
+    name_model(found.path.name)
     options = Options(
         no_pickle=settings.no_pickle,
         trusted_types=settings.trusted_types,

@@ -29,8 +29,8 @@ _OF_THE_PROCESS: dict[str, str] = {}
 
 
 def name_model(name: str) -> None:
-    """This process answers for one model among many: its spans say which."""
-    _OF_THE_PROCESS["seaproof.model"] = name
+    """What the model of this process is called: its spans say so. The first name holds, as it is that of requests."""
+    _OF_THE_PROCESS.setdefault("seaproof.model", name)
 
 
 def trace_id(traceparent: str) -> str:

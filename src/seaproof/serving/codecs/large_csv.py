@@ -35,7 +35,7 @@ def table_of(body: bytes, header: str) -> Table | None:
 def read(body: bytes, header: str, columns_of: Callable[[bytes, int], list[Column] | None]) -> Table | None:
     """The table of a body by one of the ways."""
     head, *rest = _LINE_END.split(body, maxsplit=1)
-    first = _first_row(head)
+    first = _first_row(head) if head.count(b",") < COLUMNS_MAX else []
     # Of one column, a blank line is no row; and a first line in which a quote is left open is no row yet.
     if not 1 < len(first) <= COLUMNS_MAX or not rest or not rest[0]:
         return None

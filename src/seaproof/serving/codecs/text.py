@@ -8,7 +8,7 @@ import re
 from seaproof.contract.http import MediaType
 from seaproof.errors import RequestError
 
-_BOM = codecs.BOM_UTF8
+_BOM, _GZIP = codecs.BOM_UTF8, b"\x1f\x8b"
 _UTF8 = ("", "utf-8", "utf8")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 # Python also calls rot13, zip and punycode encodings; a request may not choose those.
@@ -37,7 +37,9 @@ def text_of(body: bytes, media: MediaType) -> str:
             400,
             f"the body is not UTF-8: byte 0x{body[error.start]:02x} is not valid there",
             where=place(body[: error.start]),
-            next_step="Send UTF-8, or name the charset in Content-Type.",
+            next_step="It looks like gzip, which is not unpacked here: send it as it was before."
+            if body.startswith(_GZIP)
+            else "Send UTF-8, or name the charset in Content-Type.",
         ) from error
 
 
