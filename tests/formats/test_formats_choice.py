@@ -48,6 +48,14 @@ def as_two_models(folder: Path) -> None:
     as_joblib(folder)
 
 
+def as_broken_catboost(folder: Path) -> None:
+    (folder / "model.cbm").write_bytes(b"hi")
+
+
+def as_broken_onnx(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"hi")
+
+
 def as_broken_xgboost(folder: Path) -> None:
     (folder / "model.json").write_text('{"learner": {}}')
 
@@ -74,6 +82,8 @@ def as_empty(folder: Path) -> None:
         (as_foreign_pickle, {}, ["a pickle of something from nowhere, which is not installed"]),
         (as_text_in_a_pickle, {}, ["holds a str, which has no predict"]),
         (as_skops_with_a_function, {}, ["brings types that skops does not know: ", "SEAPROOF_TRUSTED_TYPES="]),
+        (as_broken_catboost, {}, ["model.cbm cannot be read as CatBoost", "Is the file whole"]),
+        (as_broken_onnx, {}, ["model.onnx cannot be read as ONNX", "Is the file whole"]),
         (as_broken_xgboost, {}, ["model.json cannot be read", "booster.save_model"]),
         (as_wrong_schema, {}, ["it has 2 inputs, and model.pkl takes 1", "schema.json"]),
         (as_pickle, {"SEAPROOF_OUTPUT": "some"}, ["SEAPROOF_OUTPUT is 'some'"]),

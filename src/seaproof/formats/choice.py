@@ -63,12 +63,23 @@ def find(model_dir: str | Path, named: str = "") -> Found | None:
 
 
 def load(found: Found, options: Options) -> Model:
-    """Load a model. ContractError names a package that the image lacks; what the library raises passes through."""
+    """Load a model. ContractError names a package that the image lacks, or a file that its library cannot read; what
+    else is raised passes through."""
     if found.format.pickle:
         _warn_of_pickle(found.path, options)
     for module, package in found.format.libraries:
         need(module, package, found.path, f"a {found.format.name} model")
-    return found.format.load(found.path, options)
+    try:
+        return found.format.load(found.path, options)
+    except Exception as error:
+        # The library's own kind of error; its traceback is nobody's here.
+        if type(error).__module__.partition(".")[0].lstrip("_") not in dict(found.format.libraries):
+            raise
+        raise ContractError(
+            f"{found.path.name} cannot be read as {found.format.name}: {error}",
+            where=str(found.path),
+            next_step="Is the file whole, and written by a version that the installed library reads?",
+        ) from error
 
 
 def _warn_of_pickle(path: Path, options: Options) -> None:
