@@ -50,6 +50,8 @@ class Container:
     looked_for: list[str] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     needs_load: bool = True
+    memory: int = 0
+    """Bytes that it tells of each model, where it tells any."""
     streams: bool = False
     """Whether bodies come to it as streams."""
     server: Server | None = None
@@ -61,7 +63,8 @@ class Container:
             return reply()
         if request.method == "GET" and request.path != "/models":
             self.looked_for.append(request.path)
-            return reply(status=200 if request.path.rpartition("/")[2] in self.loaded else 404)
+            described = json.dumps({"workers": [{"memoryUsage": self.memory}]}).encode() if self.memory else b""
+            return reply(described, status=200 if request.path.rpartition("/")[2] in self.loaded else 404)
         if request.method == "GET":
             return reply(json.dumps({"models": [{"modelName": name} for name in self.loaded]}).encode())
         self.asked.append(request)

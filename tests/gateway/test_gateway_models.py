@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from gateway_lab import Container, gateway, reply
 
 from seaproof.http.message import Request, Response
@@ -76,3 +80,56 @@ def test_many_callers_of_more_models_than_there_is_room_for_get_their_own_answer
     assert wrong == []
     assert len(container.loaded) <= 5
     assert _unloads(container)
+
+
+def _models(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "seaproof.cli", "models", *args], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_command_lists_the_models_behind_a_gateway_with_the_memory_that_the_container_tells():
+    container = Container("inf", multi=True, room=1, memory=3_000_000)
+    with gateway(Container("pre"), container) as front:
+        before = _models("--gateway", f"127.0.0.1:{front.port}")
+        assert [front.post(f"?model={model}").status for model in ("a", "b", "b")] == [200] * 3
+        listed = _models("--gateway", f"http://127.0.0.1:{front.port}/", "--json")
+        shown = _models("--gateway", f"127.0.0.1:{front.port}")
+
+    rows = json.loads(listed.stdout)
+    assert before.stdout == f"no model was asked for yet at the gateway 127.0.0.1:{front.port}\n"
+    assert [(row["endpoint"], row["model"], len(row["loaded"]), row["memory"]) for row in rows] == [
+        ("inf", "b", 1, 3_000_000),
+        ("inf", "a", 0, None),
+    ]
+    assert [(row["invocations"], row["hits"], row["loads"], row["evictions"]) for row in rows] == [
+        (2, 1, 1, 0),
+        (1, 0, 1, 1),
+    ]
+    assert shown.stdout.splitlines()[0].split()[:3] == ["CONTAINER", "MODEL", "LOADED"]
+    assert "2.9 MiB" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "no gateway answers at 127.0.0.1:1"),
+        ("nonsense", "'nonsense' is no address of a gateway"),
+        ("127.0.0.1:99999", "'127.0.0.1:99999' is no address of a gateway"),
+    ],
+)
+def test_an_address_without_a_gateway_is_told(address: str, said: str):
+    done = _models("--gateway", address)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert said in done.stderr
+
+
+def test_a_server_that_is_no_gateway_is_told():
+    with gateway(Container("pre")) as front:
+        place = front.seats[0].place
+        assert place is not None
+        done = _models("--gateway", f"{place.host}:{place.port}")
+
+    assert done.returncode == 1
+    assert f"what answers at 127.0.0.1:{place.port} is no gateway" in done.stderr

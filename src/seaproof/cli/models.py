@@ -13,35 +13,41 @@ from seaproof.cli.model_traces import UNITS, read_sizes, read_trace, size_text
 from seaproof.cli.screen import moment, table
 from seaproof.cli.session import living, open_session, project_options, show_json
 from seaproof.errors import SeaproofError
+from seaproof.gateway.listing import listing
 from seaproof.invocations.hit_rates import HitRates, hit_rates
+from seaproof.invocations.send import Sender
 
 _POINTS = 200
-_HEADINGS = ("ENDPOINT", "MODEL", "LOADED", "CALLS", "HITS", "LOADS", "EVICTED", "FAILED", "DISK", "MEMORY", "LAST USE")
+_HEADINGS = ("MODEL", "LOADED", "CALLS", "HITS", "LOADS", "EVICTED", "FAILED", "DISK", "MEMORY", "LAST USE")
 
 
 @click.group("models", invoke_without_command=True)
 @project_options
 @click.option("--endpoint", help="Of this endpoint alone.")
+@click.option("--gateway", metavar="HOST:PORT", help="Of the containers behind this `seaproof pipeline` instead.")
 @click.pass_context
-def command(context: click.Context, folder: Path, as_json: bool, endpoint: str | None) -> None:
-    """The models of multi-model endpoints, most used first.
+def command(context: click.Context, folder: Path, as_json: bool, endpoint: str | None, gateway: str | None) -> None:
+    """The models of multi-model endpoints, or of a gateway's containers, most used first.
 
     LOADED is the number of instances that have the model in memory now, HITS the calls that found it loaded,
     EVICTED how often it was unloaded to make room, DISK its size unpacked, MEMORY what the container says that it
-    takes. The counts are kept in memory: they begin anew when the local server does.
+    takes. The counts are kept in memory: they begin anew when the local server, or the gateway, does.
     """
     if context.invoked_subcommand:
         return
-    found = living(open_session(folder, as_json)).models()
+    if gateway and endpoint:
+        raise click.UsageError("--endpoint and --gateway exclude each other: a gateway has no endpoints.")
+    found = _behind(gateway) if gateway else living(open_session(folder, as_json)).models()
     rows = [row for row in found if endpoint in (None, row["endpoint"])]
     if as_json:
         show_json(rows)
-        return
-    if not rows:
+    elif rows:
+        table([_cells(row) for row in rows], ("CONTAINER" if gateway else "ENDPOINT", *_HEADINGS))
+    elif gateway:
+        print(f"no model was asked for yet at the gateway {gateway}")
+    else:
         named = ", ".join(sorted({row["endpoint"] for row in found})) or "none"
         print(f"no model of {endpoint or 'any endpoint'} was asked for yet; endpoints with models: {named}")
-        return
-    table([_cells(row) for row in rows], _HEADINGS)
 
 
 @command.command()
@@ -85,9 +91,17 @@ def simulate(trace: Path, memory: str | None, sizes: Path | None, output: Path, 
     print(f"drawn in {output}")
 
 
+def _behind(gateway: str) -> list[dict[str, Any]]:
+    sender = Sender()
+    try:
+        return listing(gateway, sender)
+    finally:
+        sender.close()
+
+
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     names = ("invocations", "hits", "loads", "evictions", "failures")
-    sizes = (size_text(row["bytes"]), size_text(row["memory"]) if row["memory"] is not None else "")
+    sizes = (size_text(row[size]) if row[size] else "" for size in ("bytes", "memory"))
     return (
         row["endpoint"],
         row["model"],

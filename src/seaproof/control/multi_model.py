@@ -13,7 +13,7 @@ from seaproof.control.plane import Plane
 from seaproof.drivers.driver import Handle
 from seaproof.invocations.counters import Counts, as_json
 from seaproof.invocations.loading import Loader, Options
-from seaproof.invocations.models_api import ModelsApi
+from seaproof.invocations.models_api import ModelsApi, memory_told
 from seaproof.storage.storage import parse_address
 
 _MIB = 1024 * 1024
@@ -82,19 +82,7 @@ def _told(one: Loader) -> dict[str, int]:
     """Bytes of memory by TargetModel, of the models whose description (GET /models/<name>) tells them."""
     told = {}
     for target in one.loaded():
-        sizes = _memory_of(one.describe(target))
+        sizes = memory_told(one.describe(target))
         if sizes:
             told[target] = sum(sizes)
     return told
-
-
-def _memory_of(described: Any) -> list[int]:
-    """`memoryUsage`, in bytes, of the model or of each of its workers, as multi-model-server and TorchServe tell it."""
-    if isinstance(described, list):
-        return [size for one in described for size in _memory_of(one)]
-    if not isinstance(described, dict):
-        return []
-    size = described.get("memoryUsage")
-    if isinstance(size, (int, float)) and not isinstance(size, bool):
-        return [int(size)]
-    return _memory_of(described.get("workers"))

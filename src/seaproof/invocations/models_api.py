@@ -72,5 +72,20 @@ class ModelsApi:
             return None
 
 
+def memory_told(described: Any) -> list[int]:
+    """What a description tells of memory, in bytes: `memoryUsage` of the model or of each of its workers.
+
+    So multi-model-server and TorchServe tell it.
+    """
+    if isinstance(described, list):
+        return [size for one in described for size in memory_told(one)]
+    if not isinstance(described, dict):
+        return []
+    size = described.get("memoryUsage")
+    if isinstance(size, (int, float)) and not isinstance(size, bool):
+        return [int(size)]
+    return memory_told(described.get("workers"))
+
+
 def _fits_a_path(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and not set(" /?#%") & set(text)
