@@ -53,7 +53,7 @@ def parsed(words: list[str]) -> None:
     """Read a command line as the tool does, and run nothing; click.ClickException where it takes no such thing."""
     command: click.Command | None = seaproof
     context = click.Context(seaproof, info_name="seaproof")
-    while isinstance(command, click.Group) and words:
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
         if found is None:
             raise click.UsageError(f"there is no command {words[0]!r}")
