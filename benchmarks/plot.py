@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +17,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from results import Cell, middle
 
+IN_A_ROW = 3
+"""Panels: a page shows no more of them at a size that can be read."""
 COLOURS = {1: "#9ecae1", 16: "#4292c6", 64: "#08519c"}
 
 
@@ -24,10 +27,18 @@ def main(source: Path, folder: Path) -> None:
     results = json.loads(source.read_text())
     for payload in dict.fromkeys(run["payload"] for run in results["runs"]):
         models = list(dict.fromkeys(run["model"] for run in results["runs"] if run["payload"] == payload))
-        figure, axes = pyplot.subplots(1, len(models), figsize=(1 + 5 * len(models), 4.5), squeeze=False)
-        for axis, model in zip(axes[0], models, strict=True):
-            _panel(axis, results, model, payload)
-        figure.suptitle(f"{payload}: requests per second (more is better)")
+        across = min(len(models), IN_A_ROW)
+        down = math.ceil(len(models) / across)
+        figure, axes = pyplot.subplots(down, across, figsize=(1 + 4.5 * across, 0.8 + 3.8 * down), squeeze=False)
+        for axis, model in zip_longest(axes.flat, models):
+            if model is None:
+                axis.set_axis_off()
+            else:
+                _panel(axis, results, model, payload)
+        named = {bars.get_label(): bars for axis in axes.flat for bars in axis.containers}
+        counts = sorted(named, key=lambda label: int(label.removeprefix("c=")))
+        figure.legend([named[count] for count in counts], counts, loc="upper right", ncols=len(counts))
+        figure.suptitle(f"{payload}: requests per second (more is better), c: requests at a time")
         figure.tight_layout()
         figure.savefig(folder / f"{payload}.png", dpi=110)
         pyplot.close(figure)
@@ -53,7 +64,6 @@ def _panel(axis, results, model, payload) -> None:
     axis.set_xlim(left=10 ** math.floor(math.log10(lowest) - 0.3))
     axis.margins(x=0.15)
     axis.set_title(model)
-    axis.legend(fontsize=7, loc="lower right")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 
