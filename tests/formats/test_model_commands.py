@@ -105,6 +105,7 @@ def test_one_folder_alone_is_the_models_folder(saved: Path) -> None:
         (["linked"], "x is a symlink"),
         (["piped"], "p is neither a file nor a folder"),
         (["model.cbm", "other/model.cbm"], "two files would be model.cbm"),
+        (["other/model.cbm"], "model.cbm is empty"),
         (["empty"], "there is no file to pack"),
     ],
 )

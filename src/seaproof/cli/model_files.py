@@ -49,6 +49,13 @@ def lay_out(files: Sequence[Path]) -> Entries:
         names.add(name)
     if not any(path.is_file() for path, _ in entries):
         raise ArchiveError("there is no file to pack", where=str(files[0]), next_step="Give a saved model.")
+    for path in files:
+        if path.is_file() and not path.stat().st_size and path.suffix != ".py" and path.name not in CODE:
+            raise ArchiveError(
+                f"{path.name} is empty",
+                where=str(path),
+                next_step="Save the model again: this is what a save that broke off leaves.",
+            )
     return entries
 
 
