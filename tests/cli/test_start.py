@@ -1,8 +1,10 @@
 """The command line before it does anything: what it imports, how it refuses, what it exits with."""
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -130,6 +132,30 @@ def test_a_state_that_is_damaged_and_an_s3_that_is_none_are_said_in_one_paragrap
     assert "file is not a database" in damaged.stderr
     assert "move it away" in damaged.stderr
     assert "'minio' is no address of an S3 (setting s3, SEAPROOF_S3)" in elsewhere.stderr
+
+
+def test_a_local_server_that_ends_as_soon_as_it_was_found_has_a_successor(tmp_path):
+    state = tmp_path / ".seaproof"
+    state.mkdir()
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = {"url": f"http://127.0.0.1:{listener.getsockname()[1]}", "token": ""}
+    (state / "coordinator.json").write_text(json.dumps(address))
+
+    def answer_once():
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65536)
+            health = json.dumps({"state": str(state), "driver": "process"}).encode()
+            (state / "coordinator.json").unlink()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(health), health))
+
+    ending = threading.Thread(target=answer_once)
+    ending.start()
+    done = seaproof("transform", "--resume", "nosuch", "--driver", "process", cwd=tmp_path)
+    ending.join()
+
+    assert done.returncode == 1
+    assert "nosuch" in done.stderr
+    assert "does not answer" not in done.stderr
 
 
 def test_init_writes_a_project_and_overwrites_nothing(tmp_path):

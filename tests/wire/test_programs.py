@@ -56,7 +56,11 @@ def test_boto3(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
 
     listed = [line.split()[:3] for line in seaproof("jobs", "list").splitlines()[1:]]
-    assert sorted(listed) == [["job", "training", "Completed"], ["p", "processing", "Completed"]]
+    assert sorted(listed) == [
+        ["job", "training", "Completed"],
+        ["p", "processing", "Completed"],
+        ["t", "transform", "Completed"],
+    ]
     assert seaproof("jobs", "logs", "p").splitlines() == ["1", "2"]
     described = seaproof("jobs", "describe", "p")
     assert "/opt/ml/processing/out -> s3://" in described

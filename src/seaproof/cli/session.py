@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,11 +106,17 @@ def connect(session: Session, *, stays: bool = False) -> tuple[Client, Hold]:
     while time.monotonic() < deadline:
         found = client.find(session.state)
         if found is not None:
-            _same_driver(session, found)
             try:
-                return found, found.hold()
+                hold = found.hold()
             except (HttpError, ServiceError):
                 found.close()  # it is ending; the next one is found in a moment
+            else:
+                with ExitStack() as given_up:
+                    given_up.enter_context(found)
+                    given_up.enter_context(hold)
+                    _same_driver(session, found)
+                    given_up.pop_all()
+                return found, hold
         if process is None:
             session.state.mkdir(parents=True, exist_ok=True)
             said = log.stat().st_size if log.exists() else 0
