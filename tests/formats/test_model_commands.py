@@ -197,7 +197,7 @@ def test_a_pickle_is_refused_where_it_is_not_wanted(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_served_is_said(tmp_path: Path, words: list[str], code: int, said: str) -> None:
-    (tmp_path / "notes.md").touch()
+    (tmp_path / "notes.md").write_text("what was tried")
     done = run(tmp_path, "serve", *words, code=code)
 
     assert said in done.stderr
