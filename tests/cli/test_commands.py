@@ -259,13 +259,18 @@ def test_three_commands_at_the_same_moment_share_one_coordinator(project):
 
 
 def test_a_job_survives_kill_9_and_a_command_that_only_looks(project):
-    (project.root / "train.py").write_text(SLEEPER)
+    go = project.root / "go"
+    (project.root / "train.py").write_text(
+        f"import os, time\ndef train(job):\n    while not os.path.exists({str(go)!r}):\n        time.sleep(0.05)\n"
+        "    (job.model_dir / 'model').write_text('done')\n"
+    )
     pid = project.json("up")["pid"]
-    project.run("train", "--detach", "-H", "seconds=3")
+    project.run("train", "--detach")
     wait_until(lambda: project.json("jobs", "list")[0]["TrainingJobStatus"] == "InProgress")
     os.kill(pid, signal.SIGKILL)
 
     assert project.json("jobs", "list")[0]["TrainingJobStatus"] == "InProgress"
+    go.touch()
     wait_until(lambda: project.json("jobs", "list")[0]["TrainingJobStatus"] == "Completed")
 
 
