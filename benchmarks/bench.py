@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,8 +119,8 @@ class Bench:
         return float(found[len(found) // 2])
 
     def _leave_out(self, name: str, reason: str) -> None:
-        self.absent[name] = reason
-        print(f"left out: {name}: {reason.strip().splitlines()[-1] if reason.strip() else 'no reason'}", flush=True)
+        self.absent[name] = _gist(reason)
+        print(f"left out: {name}: {self.absent[name]}", flush=True)
 
     def results(self) -> dict[str, Any]:
         """All of it as plain JSON."""
@@ -155,3 +156,10 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _gist(reason: str) -> str:
+    """The error that a log ends with, else its last line: the rest names folders of one machine."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return (errors or lines or ["no reason known"])[-1]

@@ -31,8 +31,7 @@ def results_tables(results: Results) -> str:
     if results["absent"]:
         text += "\n## Left out\n\n"
         for name, reason in results["absent"].items():
-            last = [line for line in reason.strip().splitlines() if line.strip()] or ["no reason known"]
-            text += f"- {name}: {last[-1]}\n"
+            text += f"- {name}: {reason}\n"
     return text
 
 
