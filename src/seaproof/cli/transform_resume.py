@@ -13,6 +13,7 @@ import click
 from seaproof.api.client import Client
 from seaproof.cli.shipping import was_given
 from seaproof.cli.transform_request import Asked, client_of, options_of
+from seaproof.control.transform_options import tag_of
 from seaproof.errors import SeaproofError
 
 ANEW = ("max_payload", "concurrent", "single", "instances", "timeout", "retries", "pairs")
@@ -79,8 +80,8 @@ def again(old: dict[str, Any], tags: list[dict[str, str]], job: str, asked: Aske
     request |= {key: value for key, value in changed.items() if value is not None}
     if was_given("instances"):
         request["TransformResources"] = {**request["TransformResources"], "InstanceCount": asked.instances}
-    anew = {f"seaproof:{name}" for name in ANEW_TAGS if was_given(name)}
-    kept = [tag for tag in tags if tag["Key"] not in {*anew, "seaproof:resume"}]
+    anew = {tag_of(name) for name in ANEW_TAGS if was_given(name)}
+    kept = [tag for tag in tags if tag["Key"] not in {*anew, tag_of("resume")}]
     given = [tag for tag in options_of(asked).tags() if tag["Key"] in anew]
-    resumed = {"Key": "seaproof:resume", "Value": old["TransformJobName"]}
+    resumed = {"Key": tag_of("resume"), "Value": old["TransformJobName"]}
     return {"TransformJobName": job, **request, "Tags": [*kept, *given, resumed]}
