@@ -65,21 +65,30 @@ def test_parquet_files_that_do_not_go_together_or_are_none_are_named(tmp_path: P
     assert test.startswith("b.parquet has no column `plan`")
 
 
+def what_is_told_of_penguins_in_s3(folder: Folder) -> tuple[str, str, str]:
+    """Of a target that is no column there, of a right one, and of data that lies nowhere."""
+    folder.write("config.yaml", "data: s3://zoo/penguins/\ntarget: specie\n")
+    wrong = folder.run("train", "config.yaml", check=False).stderr
+    folder.write("config.yaml", "data: s3://zoo/penguins/\ntarget: species\n")
+    right = folder.run("explain", "config.yaml").stdout
+    folder.write("config.yaml", "data: s3://zoo/pinguins/\ntarget: species\n")
+    return wrong, right, folder.run("train", "config.yaml", check=False).stderr
+
+
+def assert_they_were_looked_at(wrong: str, right: str, nowhere: str) -> None:
+    assert "target `specie` is not a column (config.yaml, line 2). Did you mean `species`?" in wrong
+    assert "344 rows" in right
+    assert "nothing lies at `s3://zoo/pinguins/` (config.yaml, line 1)" in nowhere
+
+
 def test_data_in_the_folders_own_s3_is_looked_at_there(open_path: Path) -> None:
     folder = Folder(open_path)
     objects = open_path / ".seaproof" / "s3" / "zoo" / "penguins"
     objects.mkdir(parents=True)
     (objects / "penguins.csv").write_text(penguins())
-    folder.write("config.yaml", "data: s3://zoo/penguins/\ntarget: specie\n")
-    wrong = folder.run("train", "config.yaml", check=False)
-    folder.write("config.yaml", "data: s3://zoo/penguins/\ntarget: species\n")
-    told = folder.run("explain", "config.yaml").stdout
-    folder.write("config.yaml", "data: s3://zoo/pinguins/\ntarget: species\n")
-    nowhere = folder.run("train", "config.yaml", check=False)
+    told = what_is_told_of_penguins_in_s3(folder)
 
-    assert "target `specie` is not a column (config.yaml, line 2). Did you mean `species`?" in wrong.stderr
-    assert "344 rows" in told
-    assert "nothing lies at `s3://zoo/pinguins/` (config.yaml, line 1)" in nowhere.stderr
+    assert_they_were_looked_at(*told)
     assert not (open_path / ".seaproof" / "seaproof.db").exists()
 
 
@@ -193,16 +202,9 @@ def test_data_in_another_s3_is_looked_at_there(open_path: Path) -> None:
         other.run("up")
         url = other.json("env")["AWS_ENDPOINT_URL"]
         here.environ |= {"SEAPROOF_S3": url, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-        here.write("config.yaml", "data: s3://zoo/penguins/\ntarget: specie\n")
-        wrong = here.run("train", "config.yaml", check=False)
-        here.write("config.yaml", "data: s3://zoo/penguins/\ntarget: species\n")
-        told = here.run("explain", "config.yaml").stdout
-        here.write("config.yaml", "data: s3://zoo/pinguins/\ntarget: species\n")
-        nowhere = here.run("train", "config.yaml", check=False)
+        told = what_is_told_of_penguins_in_s3(here)
     finally:
         other.run("down", check=False)
 
-    assert "target `specie` is not a column (config.yaml, line 2). Did you mean `species`?" in wrong.stderr
-    assert "344 rows" in told
-    assert "nothing lies at `s3://zoo/pinguins/` (config.yaml, line 1)" in nowhere.stderr
+    assert_they_were_looked_at(*told)
     assert not (folder / ".seaproof").exists()
