@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find src examples/income -type f -not -path '*/__pycache__/*' -not -path '*/.seaproof/*')
 
-.PHONY: help demo test lint types docs bench soak clean classic-env
+.PHONY: help demo test lint types docs bench soak fuzz clean classic-env
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -35,6 +35,9 @@ classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a fo
 
 soak: $(VENV)/.test  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+fuzz: $(VENV)/.test  ## the property tests with examples that nobody has seen yet
+	@$(BIN)/python -m pytest -n auto --dist loadfile --hypothesis-profile=fuzz $(or $(ARGS),$$(grep -rlE "import.* given" tests --include="test_*.py"))
 
 clean:  ## remove what was built and installed here
 	@rm -rf $(VENV) dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

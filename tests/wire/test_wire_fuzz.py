@@ -58,11 +58,12 @@ def values(shape, depth=0):
 
 
 def send(server, method, target, body, headers):
+    """The status, and the name of the error with the body: REST APIs name it in a header, the others in the body."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
     try:
         connection.request(method, target, body=body, headers=headers)
         reply = connection.getresponse()
-        return reply.status, reply.read()
+        return reply.status, reply.getheader("x-amzn-ErrorType", "").encode() + b" " + reply.read()
     finally:
         connection.close()
 
