@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seaproof.cli.app import NotChecked
+from seaproof.cli.interruption import sigterm_interrupts
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 from seaproof.errors import SeaproofError
@@ -93,11 +94,16 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     from seaproof.check.runner import run_checks
 
     output, html = given["output"], given["html"]
+    for path in (output, html):
+        if path is not None and not path.parent.is_dir():
+            raise NotChecked("there is no such folder", where=str(path.parent), next_step="Make it, or name another.")
     try:
-        with Screen(quiet=form == "json" and output is None) as screen:
+        with sigterm_interrupts(), Screen(quiet=form == "json" and output is None) as screen:
             report = run_checks(target, _with_drafted(target, _options(given), given["stage"]), screen.step)
     except SeaproofError as error:
         raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
+    except OSError as error:
+        raise NotChecked(error.strerror or str(error), where=str(error.filename or "")) from error
     text = REPORTS[form](report)
     if output is not None:
         output.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seaproof.cli.app import NotChecked
+from seaproof.cli.interruption import sigterm_interrupts
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 from seaproof.errors import SeaproofError
@@ -58,7 +59,7 @@ def command(target: str, payload: Path | None, scenes: str, as_json: bool, **giv
     )
     chosen = tuple(name.strip() for name in scenes.split(",") if name.strip())
     try:
-        with Screen(quiet=as_json) as screen:
+        with sigterm_interrupts(), Screen(quiet=as_json) as screen:
             played = rehearse(target, options, chosen, screen.step)
     except SeaproofError as error:
         raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
