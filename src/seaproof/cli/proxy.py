@@ -39,7 +39,7 @@ def command(
 
     \b
       seaproof proxy flowers &
-      curl localhost:8080/invocations -H 'Content-Type: text/csv' -d '5.1,3.5,1.4,0.2'
+      curl localhost:8080/invocations -H 'Content-Type: text/csv' -d '5.1,3.5'
     """
     is_open = host not in LOCAL_NAMES and host != "::1"
     token = token or (secrets.token_urlsafe(24) if is_open else "")

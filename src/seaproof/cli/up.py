@@ -34,9 +34,10 @@ def command(
     Endpoints that a `down` put to rest are started again. Where a server lives already, its address is shown.
 
     \b
-      seaproof up --ephemeral          for CI: nothing is there before, nothing stays behind
-      seaproof up --instant            for programs that only keep books: containers are not run
-      seaproof up --host 0.0.0.0       for other machines, which must sign with the keys of `seaproof env`
+      seaproof up --ephemeral        for CI: nothing before it, nothing after it
+      seaproof up --instant          to keep books only: no container is run
+      seaproof up --host 0.0.0.0     for other machines; they sign with the keys
+                                     that `seaproof env` prints
     """
     from seaproof.api import client
     from seaproof.api.access import is_loopback
