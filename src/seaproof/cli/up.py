@@ -46,8 +46,9 @@ def command(
     session = open_session(folder, as_json, driver=driver, **flags)
     if foreground:
         from seaproof.api.coordinator import run
+        from seaproof.dashboard.pages import page
 
-        run(session.project, session.settings, until_idle=until_idle, say=click.echo)
+        run(session.project, session.settings, until_idle=until_idle, say=click.echo, pages=page)
         return
     found = client.find(session.state)
     started = found is None
@@ -63,6 +64,8 @@ def command(
         print(f"{'The local server runs' if started else 'It runs already'} at {health['url']}")
         print(f"driver {health['driver']}, process {health['pid']}, state in {session.state}")
         print()
+        if is_loopback(session.settings.host):
+            print(f"What is there, to look at in a browser:     {health['url']}")
         print("Point AWS clients at it, in this shell:     " + 'eval "$(seaproof env)"')
         print("or for one command:                         seaproof run -- python script.py")
         if not is_loopback(session.settings.host):
