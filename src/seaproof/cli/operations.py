@@ -39,7 +39,7 @@ def command(names: tuple[str, ...], service: str | None, everything: bool, as_js
     for one in (service,) if service else SERVICES:
         every = coverage.of_service(one)
         found[one] = [operation for operation in every if not wanted or operation.name.lower() in wanted]
-    known = {operation.name.lower(): operation.name for every in found.values() for operation in every}
+    known = {operation.name.lower(): operation.name for one in found for operation in coverage.of_service(one)}
     for name in names:
         if name.lower() not in known:
             raise click.UsageError(_no_operation(name, known, list(found)))

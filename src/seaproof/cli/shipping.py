@@ -71,7 +71,10 @@ class OnScreen:
 def target_options(command: Command) -> Command:
     """The options of every command that ships: --stage, --target, --profile, --region, and those of a project."""
     command = click.option(
-        "--target", "target_name", type=click.Choice(shipment.TARGETS), help="aws, or the local server."
+        "--target",
+        "target_name",
+        type=click.Choice(shipment.TARGETS),
+        help="Where to.  [default: as [ship] says, else aws]",
     )(command)
     return project_options(stage_options(command))
 
