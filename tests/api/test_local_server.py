@@ -276,8 +276,14 @@ def test_the_pages_of_an_empty_server_say_what_to_do(tmp_path):
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     with find(tmp_path / ".seaproof") as empty:
         shown = page(empty, "/")[1]
+        lists = [
+            subprocess.run([*command[:3], *words], check=True, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+            for words in (["jobs", "list"], ["endpoints", "list"])
+        ]
         empty.shutdown()
 
+    assert [done.stdout.split()[0] for done in lists] == ["JOB", "ENDPOINT"]
+    assert all("`seaproof " in done.stderr for done in lists)
     assert "No endpoint yet" in shown
     assert "<code>seaproof train</code>" in shown
     assert tmp_path.name in shown

@@ -35,7 +35,10 @@ def command(
       seaproof promote candidate
     """
     named = endpoint is not None
-    with way(folder, as_json, stage, target_name, profile, region, anywhere=named) as found, Screen(quiet=as_json) as screen:
+    with (
+        way(folder, as_json, stage, target_name, profile, region, anywhere=named) as found,
+        Screen(quiet=as_json) as screen,
+    ):
         name = endpoint or drawing.endpoint_name(found.draft)
         step = traffic.shifted(found.target, name, variant, percent)
         described = traffic.do(step, found.target, OnScreen(screen))

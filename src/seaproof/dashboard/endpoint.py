@@ -25,6 +25,12 @@ class Traffic:
     seconds: float = 0.0
     """Of the containers, all requests together."""
 
+    def told(self) -> str:
+        """How many, and how many of them failed."""
+        if not self.requests:
+            return "none yet"
+        return f"{self.requests:,}, {f'{self.failed:,}' if self.failed else 'none'} of them failed"
+
     def mean(self) -> str:
         """The mean time of a request."""
         return f"{self.seconds / self.requests * 1000:,.1f} ms" if self.requests else ""
@@ -61,7 +67,7 @@ def endpoint_page(client: Client, name: str) -> str:
         why(found.get("FailureReason")),
         facts(
             {
-                "requests": f"{served.requests:,}, {served.failed:,} of them failed" if served.requests else "none yet",
+                "requests": served.told(),
                 "mean time": served.mean(),
                 "config": found.get("EndpointConfigName"),
                 "created": moment(found["CreationTime"]),
