@@ -199,8 +199,8 @@ def wait_until_settled(
 
 def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], ours: bool) -> None:
     """Show the log until Ctrl-C; an endpoint that this command created is deleted then."""
-    screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
     try:
+        screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
         while True:
             show_new_log(client, "Endpoints", name, offsets, screen)
             time.sleep(POLL_SECONDS)
