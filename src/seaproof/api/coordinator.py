@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from seaproof.api.app import Application
+from seaproof.api.app import Application, Pages
 from seaproof.api.client import STATE_FILE, find
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park, recover
@@ -59,8 +59,10 @@ def run(
     *,
     until_idle: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    pages: Pages | None = None,
 ) -> None:
-    """Be the coordinator of this project until something ends it; `say` is told once where it answers.
+    """Be the coordinator of this project until something ends it; `say` is told once where it answers, `pages` is
+    what it shows to browsers.
 
     `until_idle`: end once no command holds it, no job runs and no endpoint serves; endpoints that were put to rest
     stay so, and another port is taken where that of the settings is not free. SeaproofError where another
@@ -74,19 +76,21 @@ def run(
         listener = _bind(settings, any_port=until_idle)
         try:
             recover(plane, resume=not until_idle)
-            _run_loop(_serve(plane, listener, until_idle=until_idle, say=say))
+            _run_loop(_serve(plane, listener, until_idle=until_idle, say=say, pages=pages))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
             park(plane)
             plane.join(JOIN_SECONDS)
 
 
-async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say: Callable[[str], None]) -> None:
+async def _serve(
+    plane: Plane, listener: socket.socket, *, until_idle: bool, say: Callable[[str], None], pages: Pages | None
+) -> None:
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     host, port = _reached(plane.settings.host), listener.getsockname()[1]
-    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
+    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set, pages)
     server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.end)

@@ -86,7 +86,7 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
 
     \b
       seaproof transform data/rows.csv --output predictions
-      seaproof transform data/ --model model.tar.gz --input-filter '$[1:]' --join --output predictions
+      seaproof transform data/ --input-filter '$[1:]' --join --output out
       seaproof transform data/ --target aws --out training_output.txt
       seaproof transform big.csv --repeat-header --concurrent 4 --dry-run
       seaproof transform --resume JOB --max-payload 1 --quarantine

@@ -35,9 +35,10 @@ def command(
     Endpoints that a `down` put to rest are started again. Where a server lives already, its address is shown.
 
     \b
-      seaproof up --ephemeral          for CI: nothing is there before, nothing stays behind
-      seaproof up --instant            for programs that only keep books: containers are not run
-      seaproof up --host 0.0.0.0       for other machines, which must sign with the keys of `seaproof env`
+      seaproof up --ephemeral        for CI: nothing before it, nothing after it
+      seaproof up --instant          to keep books only: no container is run
+      seaproof up --host 0.0.0.0     for other machines; they sign with the keys
+                                     that `seaproof env` prints
     """
     from seaproof.api.access import is_loopback
 
@@ -45,8 +46,9 @@ def command(
     session = open_session(folder, as_json, driver=driver, **flags)
     if foreground:
         from seaproof.api.coordinator import run
+        from seaproof.dashboard.pages import page
 
-        run(session.project, session.settings, until_idle=until_idle, say=click.echo)
+        run(session.project, session.settings, until_idle=until_idle, say=click.echo, pages=page)
         return
     before = _process(session)
     with coordinator(session, stays=True) as found:
@@ -59,6 +61,8 @@ def command(
         print(f"{'The local server runs' if started else 'It runs already'} at {health['url']}")
         print(f"driver {health['driver']}, process {health['pid']}, state in {session.state}")
         print()
+        if is_loopback(session.settings.host):
+            print(f"What is there, to look at in a browser:     {health['url']}")
         print("Point AWS clients at it, in this shell:     " + 'eval "$(seaproof env)"')
         print("or for one command:                         seaproof run -- python script.py")
         if not is_loopback(session.settings.host):
