@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from seaproof.api.app import Application, Pages
-from seaproof.api.client import STATE_FILE, find
+from seaproof.api.client import STATE_FILE, Client, find
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park, recover
 from seaproof.control.store import Store
@@ -49,6 +49,8 @@ DRAIN_SECONDS = 5.0
 OBJECT_BYTES = 5 * 1024**3
 """The most that S3 takes in one request."""
 JOIN_SECONDS = 10.0
+OWNER_SECONDS = 1.0
+"""How long whoever has our port is asked who it is."""
 GARBAGE = 20_000
 """Objects made and not yet freed before cycles are looked for."""
 
@@ -256,12 +258,22 @@ def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
             if error.errno == errno.EADDRINUSE and any_port and port:
                 continue
             raise SeaproofError(
-                f"the local server cannot listen: {error.strerror}",
+                f"the local server cannot listen: {error.strerror}{_listens_there(settings.host, port)}",
                 where=f"{settings.host}:{port}",
                 next_step="Say --port 0 for a free one, or end what listens there.",
             ) from error
         return listener
     raise SeaproofError("no port is free", where=settings.host)
+
+
+def _listens_there(host: str, port: int) -> str:
+    """Which project's local server it is that has the port; "" where it is none of ours."""
+    reached = _reached(host)
+    try:
+        with Client(f"http://{f'[{reached}]' if ':' in reached else reached}:{port}", OWNER_SECONDS) as other:
+            return f"; that of {Path(other.health()['state']).parent} listens there"
+    except (SeaproofError, KeyError):
+        return ""
 
 
 def _reached(host: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from seaproof.api.client import Client
 from seaproof.cli import requests
+from seaproof.cli.by_config import served_session
 from seaproof.cli.screen import Screen
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
@@ -107,7 +108,7 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
     refuse_without_target("profile", "region", "retry")
     if here.resume:
         check_options(here.output)
-    session = open_session(folder, as_json, driver=driver)
+    session = served_session(open_session(folder, as_json, driver=driver))
     if asked.dry_run:
         survey(session, source, asked)
     else:
