@@ -125,7 +125,7 @@ async def _end_when_idle(plane: Plane, app: Application) -> None:
         now = time.monotonic()
         waits = not app.was_held and now - started < START_SECONDS
         busy = app.stays or waits or await asyncio.to_thread(_is_busy, plane)
-        if busy or app.holds:  # asked last: a command may have come while the records were read
+        if busy or app.stays or app.holds:  # asked last: a command may have come while the records were read
             idle_since = now
         elif now - idle_since > IDLE_SECONDS:
             app.end()

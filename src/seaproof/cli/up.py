@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from seaproof.cli.session import connect, driver_option, living, open_session, project_options, show_json
+from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
+from seaproof.errors import HttpError, ServiceError
 
 
 @click.command("up")
@@ -39,7 +40,6 @@ def command(
       seaproof up --host 0.0.0.0     for other machines; they sign with the keys
                                      that `seaproof env` prints
     """
-    from seaproof.api import client
     from seaproof.api.access import is_loopback
 
     flags = {"port": port, "host": host, "instant": instant, "ephemeral": ephemeral}
@@ -50,14 +50,11 @@ def command(
 
         run(session.project, session.settings, until_idle=until_idle, say=click.echo, pages=page)
         return
-    found = client.find(session.state)
-    started = found is None
-    if found is None:
-        connect(session, stays=True)[1].close()
-        found = living(session)
-    else:
+    before = _process(session)
+    with coordinator(session, stays=True) as found:
         found.stay()
-    health = found.health()
+        health = found.health()
+    started = health["pid"] != before
     if as_json:
         show_json({**health, "started": started})
     else:
@@ -71,3 +68,17 @@ def command(
         if not is_loopback(session.settings.host):
             print("Clients on other machines sign with the keys that `seaproof env` prints here; all else is refused.")
         print("`seaproof down` ends it.")
+
+
+def _process(session: Session) -> int:
+    """The process of the local server that lives now, which may be just ending; 0 for none."""
+    from seaproof.api import client
+
+    found = client.find(session.state)
+    if found is None:
+        return 0
+    try:
+        with found:
+            return int(found.health()["pid"])
+    except (HttpError, ServiceError):
+        return 0
