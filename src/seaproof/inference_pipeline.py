@@ -128,6 +128,10 @@ def load_pipeline(path: Path, project: Project) -> InferencePipeline:
 def _read(path: Path, notes: list[str]) -> Any:
     try:
         text = path.read_bytes()
+    except FileNotFoundError:
+        raise ProjectError(
+            "there is no such file", where=str(path), next_step="`seaproof pipeline --help` shows what one looks like."
+        ) from None
     except OSError as error:
         raise ProjectError(f"it cannot be read: {error.strerror}", where=str(path)) from error
     try:

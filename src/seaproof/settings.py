@@ -7,6 +7,7 @@ environment, then `[settings]` of seaproof.toml, then the default. What a contai
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -114,10 +115,12 @@ class Settings:
         known = {f.name: f for f in fields(cls)}
         for name in file or {}:
             if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
                 raise ProjectError(
                     f"there is no setting {name!r}",
                     where="seaproof.toml, [settings]",
-                    next_step=f"Settings are: {', '.join(sorted(known))}.",
+                    next_step=(f"Did you mean {near[0]}? " if near else "")
+                    + f"Settings are: {', '.join(sorted(known))}.",
                 )
         for name, knob in known.items():
             variable = knob.metadata["environ"]

@@ -168,10 +168,15 @@ def test_a_port_that_is_taken_is_told_and_one_that_brings_its_own_server_takes_a
         refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         with coordinator(tmp_path, "--until-idle", "--port", port) as (_, client):
             assert client.url != f"http://127.0.0.1:{port}"
+    (tmp_path / "other").mkdir()
+    with coordinator(tmp_path / "other") as (_, other):
+        command[6] = other.url.rpartition(":")[2]
+        beside = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert refused.returncode == 1
     assert "the local server cannot listen: Address already in use" in refused.stderr
     assert "Say --port 0 for a free one" in refused.stderr
+    assert f"already in use; that of {tmp_path / 'other'} listens there" in beside.stderr
 
 
 def test_a_stale_address_is_nobody(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """The local server as a process, with boto3 and raw HTTP in front of it and a plain container behind."""
 
 import http.client
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from seaproof.api.client import Client, find
-from seaproof.errors import HttpError
+from seaproof.errors import HttpError, ServiceError
 
 TRAIN = """#!/usr/bin/env python3
 import json, pathlib
@@ -193,6 +196,97 @@ def test_log_lines_and_history_are_served(server):
     assert stream.startswith("job-logs/algo-1-")
     assert (text, offset) == (b"rows=2;\n", 8)
     assert server.logs("TrainingJobs", stream, 8) == (b"", 8)
+    assert server.logs("TrainingJobs", stream, -3)[0] == b"2;\n"
+    assert server.logs("TrainingJobs", stream, -100)[0] == b"rows=2;\n"
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def page(server, path):
+    """What a browser gets there: status and text."""
+    status, headers, body = raw(server, "GET", path, headers=BROWSER)
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    return status, body.decode()
+
+
+def test_a_browser_is_shown_a_job_that_failed_with_its_reason_and_its_log_as_text(server):
+    server.call("CreateTrainingJob", training_job("job-page", HyperParameters={"other": "<b>"}))
+    until(lambda: server.call("DescribeTrainingJob", {"TrainingJobName": "job-page"})["TrainingJobStatus"] == "Failed")
+
+    status, first = page(server, "/")
+    link = re.search(r'href="(/_seaproof/pages/job\?name=job-page)"', first)[1]
+    _, shown = page(server, link)
+
+    assert status == 200
+    assert re.search(r"job-page</a></td><td>training</td><td><span class=\"status bad\">Failed", first)
+    assert "AlgorithmError" in shown
+    assert "KeyError: &#x27;factor&#x27;" in shown
+    assert "rows=2;" in shown
+    assert 'http-equiv="refresh"' not in shown
+    assert "<script" not in first + shown
+
+
+def test_a_browser_is_shown_an_endpoint_that_failed_and_one_that_serves(server):
+    data = Path(server.health()["state"]) / "s3" / "bucket" / "models"
+    data.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(data / "half.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("factor")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"0.5"))
+    for name, image in (("page-good", "times"), ("page-bad", "nowhere")):
+        container = {"Image": image, "ModelDataUrl": "s3://bucket/models/half.tar.gz"}
+        server.call("CreateModel", {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": container})
+        variant = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+        server.call("CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": [variant]})
+        server.call("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": name})
+
+    def ended():
+        return {server.call("DescribeEndpoint", {"EndpointName": name})["EndpointStatus"] for name in names}
+
+    names = ("page-good", "page-bad")
+    until(lambda: ended() == {"InService", "Failed"})
+    server.invoke("page-good", b"4")
+    with pytest.raises(ServiceError):
+        server.invoke("page-good", b"four")
+    _, first = page(server, "/")
+    _, good = page(server, "/_seaproof/pages/endpoint?name=page-good")
+    _, bad = page(server, "/_seaproof/pages/endpoint?name=page-bad")
+    for name in names:
+        server.call("DeleteEndpoint", {"EndpointName": name})
+
+    row = re.search(r"page-good</a></td>(.*?)</tr>", first)[1]
+    assert re.findall(r'<td class="n">(.*?)</td>', row)[:2] == ["2", "1"]
+    assert f"{server.url}/endpoints/page-good/invocations" in good
+    assert "2, 1 of them failed" in good
+    assert re.search(r'<p class="why">[^<]*nowhere', bad)
+    assert "Ask it" not in bad
+
+
+def test_a_page_of_what_is_not_there_says_so_and_programs_get_the_routes_as_before(server):
+    assert page(server, "/_seaproof/pages/job?name=%3Cb%3Enobody")[0] == 404
+    assert "<b>nobody" not in page(server, "/_seaproof/pages/endpoint?name=%3Cb%3Enobody")[1]
+    assert page(server, "/_seaproof/pages/nothing")[0] == 404
+    assert "routes" in json.loads(raw(server, "GET", "/", headers={"Accept": "*/*"})[2])
+
+
+def test_the_pages_of_an_empty_server_say_what_to_do(tmp_path):
+    command = [sys.executable, "-m", "seaproof.cli", "up", "--port", "0", "--driver", "process", "--project", tmp_path]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    with find(tmp_path / ".seaproof") as empty:
+        shown = page(empty, "/")[1]
+        lists = [
+            subprocess.run([*command[:3], *words], check=True, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+            for words in (["jobs", "list"], ["endpoints", "list"])
+        ]
+        empty.shutdown()
+
+    assert [done.stdout.split()[0] for done in lists] == ["JOB", "ENDPOINT"]
+    assert all("`seaproof " in done.stderr for done in lists)
+    assert "No endpoint yet" in shown
+    assert "<code>seaproof train</code>" in shown
+    assert tmp_path.name in shown
 
 
 @pytest.mark.parametrize(

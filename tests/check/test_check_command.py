@@ -81,6 +81,7 @@ def test_the_page_has_its_pictures(tmp_path: Path):
 
     assert text.count("<svg") == 3
     assert "Start-up: what came of each GET /ping" in text
+    assert "■ 200</span>" in text
     assert "200 invocations: p50" in text
     assert "MiB at most" in text
 
@@ -94,8 +95,9 @@ def test_every_check_is_listed_explained_and_has_its_row():
     assert {one.row for one in checks if one.row} == set(range(1, catalogue.ROWS + 1))
     assert all(one.stage in STAGES and one.fix and one.symptom and one.platform for one in checks)
     assert "How sure we are: documented by AWS" in check("--explain", "sp034").stdout
+    assert check("--explain", "34").stdout == check("--explain", "sp034").stdout
     wrong = check("--explain", "SP999")
-    assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "`seaproof check --list` shows them all" in wrong.stderr) == (2, True)
 
 
 def test_every_check_has_a_bad_and_a_good_example_among_these_tests():

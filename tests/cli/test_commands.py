@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from seaproof.api import client
+
 ROOT = Path(__file__).parent.parent.parent
 SEAPROOF = [sys.executable, "-m", "seaproof.cli"]
 
@@ -217,6 +219,21 @@ def test_up_is_found_by_other_commands_and_survives_kill_9(project):
     assert project.run("predict", "data/sample.csv", "--accept", "text/csv").stdout.startswith("setosa")
 
 
+@pytest.mark.parametrize("moment", [0.1, 0.2])
+def test_up_finds_a_server_whenever_another_ends_by_itself(project, moment):
+    state = project.root / ".seaproof"
+    with project.start("up", "--foreground", "--until-idle"):
+        wait_until(lambda: (state / client.STATE_FILE).exists())
+        with client.find(state) as brought:
+            brought.hold().close()
+        time.sleep(moment)  # about what it waits before it ends
+
+        stays = project.json("up")["pid"]
+        time.sleep(1)  # in which one that does not stay would end
+        assert project.json("up") | {"started": False, "pid": stays} == project.json("up")
+        project.run("down")
+
+
 def test_endpoints_rest_through_down_and_up(project):
     project.run("train")
     project.run("up")
@@ -317,6 +334,9 @@ def test_every_command_of_the_readme_runs(tmp_path):
         words = line.split()
         if words[0] == "cd":
             folder = folder / words[1]
+            continue
+        if words[0] == ".":
+            assert (ROOT / words[1]).is_file(), f"README: {line}"
             continue
         assert words[0] == "seaproof", f"README: {line}"
         project.run(*words[1:], cwd=folder)

@@ -102,6 +102,7 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path):
 
 def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp_path):
     from seaproof.api.client import find
+    from seaproof.dashboard.pages import page
     from seaproof.errors import ServiceError
     from seaproof.storage.local import LocalStorage
     from seaproof.storage.storage import Address
@@ -143,6 +144,7 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
         rows = run(tmp_path, "models", "--json").stdout
         text = run(tmp_path, "models", "--endpoint", "e").stdout
         nothing = run(tmp_path, "models", "--endpoint", "f").stdout
+        shown = page(client, "/_seaproof/pages/endpoint", "name=e")[1]
         drawn = run(tmp_path, "models", "simulate", ".seaproof/traces/e.csv", "--memory", "1")
         client.close()
     finally:
@@ -155,5 +157,6 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
     assert text.splitlines()[0].split()[:3] == ["ENDPOINT", "MODEL", "LOADED"]
     assert len(text.splitlines()) == 4
     assert "4.0 KiB" in text
+    assert "<td>a.tar.gz</td>" in shown
     assert nothing.strip() == "no model of f was asked for yet; endpoints with models: e"
     assert drawn.stdout.startswith("3 requests for 3 models, 24 B together")

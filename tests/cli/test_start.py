@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 
+import click
 import pytest
+from click.testing import CliRunner
 
 # What `seaproof --help` may import beside the standard library. A longer list is a slower start: think first.
 ALLOWED = {"click", "seaproof"}
@@ -43,9 +45,26 @@ def test_every_command_explains_itself():
         assert len(done.stdout) > 200
 
 
+def test_all_help_fits_a_terminal_of_80_columns():
+    from seaproof.cli.app import seaproof as tool
+
+    def commands(command, words):
+        yield words
+        for name in command.list_commands(click.Context(command)) if isinstance(command, click.Group) else ():
+            yield from commands(command.get_command(click.Context(command), name), [*words, name])
+
+    for words in commands(tool, []):
+        shown = CliRunner().invoke(tool, [*words, "--help"], terminal_width=80, prog_name="seaproof").output
+        assert [line for line in shown.splitlines() if len(line) > 80] == []
+        # Click cuts what does not fit into a list of commands.
+        assert [line for line in shown.splitlines() if line.startswith("  ") and line.endswith("...")] == []
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        (["operations", "CreateModle"], "Did you mean CreateModel?"),
+        (["check", "--explain", "SP999"], "there is no check 'SP999'"),
         (["trian"], "Did you mean `seaproof train`?"),
         (["train", "--instances", "0"], "0 is not in the range"),
         (["predict", "nowhere.csv"], "'nowhere.csv' does not exist"),

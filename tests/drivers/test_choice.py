@@ -55,6 +55,19 @@ def test_auto_takes_the_folder_until_the_image_is_built(tmp_path: Path, probe_im
     assert open_driver(Settings(), built, tmp_path / "state").name == "docker"
 
 
+@pytest.mark.docker
+def test_doctor_says_why_docker_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "seaproof.toml").write_text(
+        '[project]\nimage = "not-built-yet"\n[images.not-built-yet]\nfolder = "."\n'
+    )
+    command = [sys.executable, "-m", "seaproof.cli", "doctor", "--project", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "SEAPROOF_DRIVER"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "commands use process" in done.stdout
+    assert "until `docker build -t not-built-yet .` is done" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["process", "fake"])
 def test_a_driver_asked_for_by_name_is_taken(tmp_path: Path, project: Project, name: str) -> None:
     assert open_driver(Settings(driver=name), project, tmp_path).name == name

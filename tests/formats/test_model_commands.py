@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -201,6 +202,14 @@ def test_what_cannot_be_served_is_said(tmp_path: Path, words: list[str], code: i
     done = run(tmp_path, "serve", *words, code=code)
 
     assert said in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_started(saved: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = run(saved, "serve", "model.cbm", "--port", str(other.getsockname()[1]), code=1)
+
+    assert "cannot be listened on: Address already in use" in done.stderr
+    assert "--port" in done.stderr
 
 
 # init --model

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from pipeline_process import PROGRAMS, pipeline, seaproof, until
+from pipeline_process import PROGRAMS, call, pipeline, seaproof, until
 
 SLOW = """
 import os, time
@@ -50,8 +50,14 @@ def test_folders_are_started_called_and_stopped(folder: Path):
         assert front.ping() == 200
         status, body = front.post("?model=allseeingeye", b"abc", Content_Type="text/plain; charset=utf-8")
         url = front.url
+        shown = call(url.replace("/pipeline", "/"), None, {"Accept": "text/html"})[1].decode()
+        told = call(url.replace("/pipeline", "/"), None, {"Accept": "*/*"})[1]
         assert front.stop() == 0
 
+    assert shown.startswith("<!doctype html>")
+    assert "<td>allseeingeye</td><td>loaded</td>" in shown
+    assert f"curl &#x27;{url.removeprefix('http://')}?model=NAME&#x27;" in shown
+    assert json.loads(told)["call"]
     assert status == 200
     assert json.loads(body)["says"] == "I see"
     assert json.loads(body)["given"]["type"] == "text/plain; charset=utf-8"

@@ -117,6 +117,17 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(project: Proj
         assert "There is flowers. `seaproof ship` brings up that of a stage" in said
 
 
+def test_an_endpoint_of_anybodys_is_reached_from_a_folder_that_is_no_project(account: Account, tmp_path: Path):
+    told = [
+        refused(tmp_path, account.url, *words.split(), "--region", "eu-west-1")
+        for words in ("proxy flowrs --port 0", "promote b --endpoint flowrs", "promote b")
+    ]
+
+    assert "there is no endpoint flowrs in account 123456789012, region eu-west-1" in told[0]
+    assert "there is no endpoint flowrs in account 123456789012, region eu-west-1" in told[1]
+    assert "there is no seaproof.toml" in told[2]
+
+
 def test_a_slip_in_the_file_and_a_folder_that_is_none_are_told_with_what_to_do(project: Project, account: Account):
     (project.root / ".seaproof").write_text("a file where the state should be")
     folder = seaproof(project.root, account.url, "ship", "--json")

@@ -64,4 +64,5 @@ def test_the_commands_run(folder: Folder) -> None:
     assert "is in service" in said[2]
     assert set(said[3].split()) <= {"<=50K", ">50K"}
     assert len(said[3].split()) == 8
+    assert (folder.root / "predictions" / "rows.csv.out").read_text().split() == said[3].split()
     assert "hosmer_lemeshow_p" in said[-1]

@@ -6,6 +6,7 @@
     GET  /ping                            200 while it lives
     GET  /metrics                         invocations, for Prometheus
     /_seaproof/...                        health, logs, events, models, shadows, shutdown: for the command line
+    GET  /  from a browser                what is here, as pages (`seaproof.dashboard`); programs get the routes
 
 A page in a browser must not reach it: the Host header has to name this machine (DNS rebinding), and a request that
 carries an Origin of somewhere else is refused.
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 from seaproof import __version__
 from seaproof.api import operations, runtime, wire
 from seaproof.api.access import make_guard
+from seaproof.api.client import Client
 from seaproof.api.neighbours import BUCKET_HOST, Neighbours, service_of
 from seaproof.api.runtime import Runtime
 from seaproof.control import logs, multi_model, shadows
@@ -33,7 +35,7 @@ from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.http.later import Later
-from seaproof.http.message import Request, Response
+from seaproof.http.message import Headers, Request, Response
 
 log = logging.getLogger("seaproof.api")
 
@@ -52,19 +54,31 @@ ABOUT = {
 }
 """What a browser, or whoever tries an address that is not there, is shown."""
 CONTROL_THREADS = 8
+PAGES = "/_seaproof/pages/"
+PAGE_THREADS = 2
+Pages = Callable[[Client, str, str], tuple[int, str]]
+"""A page for eyes: of what a client of this server sees, at a path and a query; its status and the document."""
+_PAGE_HEADERS: Headers = [
+    (b"Content-Type", b"text/html; charset=utf-8"),
+    (b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+    (b"Cache-Control", b"no-store"),
+]
 
 
 class Application:
     """The handler of one coordinator; lives on its event loop."""
 
-    def __init__(self, plane: Plane, url: str, shutdown: Callable[[], None]) -> None:
+    def __init__(self, plane: Plane, url: str, shutdown: Callable[[], None], pages: Pages | None = None) -> None:
         self._plane = plane
+        self._pages = pages
         self.url = url
         self._shutdown = shutdown
         self._outcomes = Outcomes(plane)
         self.neighbours = Neighbours(plane)
         self._runtime = Runtime(plane, self._outcomes, self.neighbours.publish)
         self._threads = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
+        # Of their own: a page waits for operations, which need threads as well.
+        self._page_threads = ThreadPoolExecutor(PAGE_THREADS, thread_name_prefix="pages")
         self._hosts = {*LOCAL_NAMES, plane.settings.host}
         self.guard = make_guard(plane.settings, plane.folder)
         """Asks who calls, where others than this machine can."""
@@ -93,6 +107,7 @@ class Application:
 
     async def close(self) -> None:
         """Wait for operations under way, close connections to containers."""
+        self._page_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
         await self.neighbours.close()
         await self._runtime.close()
@@ -108,6 +123,12 @@ class Application:
         neighbour = self.neighbours.handler(request)
         if neighbour is not None:
             return neighbour(request)
+        if (
+            self._pages
+            and request.method == "GET"
+            and (path.startswith(PAGES) or (path == "/" and _is_browser(request)))
+        ):
+            return self._page(self._pages, request)
         if path == "/":
             return self._root(request)
         if path == "/ping":
@@ -134,6 +155,14 @@ class Application:
         if request.method == "POST":
             return self._operate(request)
         return wire.plain(200, ABOUT) if request.method in ("GET", "HEAD") else wire.not_allowed(request, "GET, POST")
+
+    async def _page(self, pages: Pages, request: Request) -> Response:
+        def made() -> tuple[int, str]:
+            with Client(self.url, token=self.guard.token if self.guard else "") as client:
+                return pages(client, request.path, request.query)
+
+        status, document = await asyncio.get_running_loop().run_in_executor(self._page_threads, made)
+        return Response(status, _PAGE_HEADERS, document.encode())
 
     def _refuse_strangers(self, request: Request) -> Response | None:
         if self.guard is not None:
@@ -268,6 +297,10 @@ class Application:
     def _stop(self, query: dict[str, str]) -> Response:
         self.end()
         return wire.plain(200, {"ending": True})
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.header(b"accept")
 
 
 @lru_cache(256)

@@ -180,7 +180,10 @@ class Client:
         return streams
 
     def logs(self, group: str, stream: str, offset: int) -> tuple[bytes, int]:
-        """What a log stream holds from byte `offset` on (at most 1 MiB), and the offset after it."""
+        """What a log stream holds from byte `offset` on (at most 1 MiB), and the offset after it.
+
+        A negative offset counts from the end of what is there now; the offset after it then means nothing.
+        """
         query = urlencode({"group": group, "stream": stream, "offset": offset})
         status, _, body = self._send("GET", f"/_seaproof/logs?{query}", b"", {})
         if status != 200:
@@ -222,6 +225,10 @@ class Client:
     def shadows(self, endpoint: str) -> dict[str, Any]:
         """What the shadow variant of an endpoint answered so far; see `control.shadows.summary`."""
         return self._own("GET", "shadows", endpoint=endpoint)
+
+    def metrics(self) -> str:
+        """Counts and times of invocations, as Prometheus reads them."""
+        return self._send("GET", "/metrics", b"", {})[2].decode()
 
     def shutdown(self) -> None:
         """Ask the server to end; it answers before it does."""

@@ -22,8 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from seaproof.api.app import Application
-from seaproof.api.client import STATE_FILE, find
+from seaproof.api.app import Application, Pages
+from seaproof.api.client import STATE_FILE, Client, find
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park, recover
 from seaproof.control.store import Store
@@ -49,6 +49,8 @@ DRAIN_SECONDS = 5.0
 OBJECT_BYTES = 5 * 1024**3
 """The most that S3 takes in one request."""
 JOIN_SECONDS = 10.0
+OWNER_SECONDS = 1.0
+"""How long whoever has our port is asked who it is."""
 GARBAGE = 20_000
 """Objects made and not yet freed before cycles are looked for."""
 
@@ -59,8 +61,10 @@ def run(
     *,
     until_idle: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    pages: Pages | None = None,
 ) -> None:
-    """Be the coordinator of this project until something ends it; `say` is told once where it answers.
+    """Be the coordinator of this project until something ends it; `say` is told once where it answers, `pages` is
+    what it shows to browsers.
 
     `until_idle`: end once no command holds it, no job runs and no endpoint serves; endpoints that were put to rest
     stay so, and another port is taken where that of the settings is not free. SeaproofError where another
@@ -74,19 +78,21 @@ def run(
         listener = _bind(settings, any_port=until_idle)
         try:
             recover(plane, resume=not until_idle)
-            _run_loop(_serve(plane, listener, until_idle=until_idle, say=say))
+            _run_loop(_serve(plane, listener, until_idle=until_idle, say=say, pages=pages))
         finally:
             (folder / STATE_FILE).unlink(missing_ok=True)
             park(plane)
             plane.join(JOIN_SECONDS)
 
 
-async def _serve(plane: Plane, listener: socket.socket, *, until_idle: bool, say: Callable[[str], None]) -> None:
+async def _serve(
+    plane: Plane, listener: socket.socket, *, until_idle: bool, say: Callable[[str], None], pages: Pages | None
+) -> None:
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     host, port = _reached(plane.settings.host), listener.getsockname()[1]
-    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set)
+    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set, pages)
     server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.end)
@@ -119,7 +125,7 @@ async def _end_when_idle(plane: Plane, app: Application) -> None:
         now = time.monotonic()
         waits = not app.was_held and now - started < START_SECONDS
         busy = app.stays or waits or await asyncio.to_thread(_is_busy, plane)
-        if busy or app.holds:  # asked last: a command may have come while the records were read
+        if busy or app.stays or app.holds:  # asked last: a command may have come while the records were read
             idle_since = now
         elif now - idle_since > IDLE_SECONDS:
             app.end()
@@ -252,12 +258,22 @@ def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
             if error.errno == errno.EADDRINUSE and any_port and port:
                 continue
             raise SeaproofError(
-                f"the local server cannot listen: {error.strerror}",
+                f"the local server cannot listen: {error.strerror}{_listens_there(settings.host, port)}",
                 where=f"{settings.host}:{port}",
                 next_step="Say --port 0 for a free one, or end what listens there.",
             ) from error
         return listener
     raise SeaproofError("no port is free", where=settings.host)
+
+
+def _listens_there(host: str, port: int) -> str:
+    """Which project's local server it is that has the port; "" where it is none of ours."""
+    reached = _reached(host)
+    try:
+        with Client(f"http://{f'[{reached}]' if ':' in reached else reached}:{port}", OWNER_SECONDS) as other:
+            return f"; that of {Path(other.health()['state']).parent} listens there"
+    except (SeaproofError, KeyError):
+        return ""
 
 
 def _reached(host: str) -> str:

@@ -56,9 +56,10 @@ def by_id() -> tuple[Check, ...]:
 
 
 def find_check(id: str) -> Check:
-    """The check of this id; SeaproofError names what there is."""
+    """The check of this id, or of its number alone; SeaproofError says where they are listed."""
+    wanted = f"sp{int(id):03}" if id.isascii() and id.isdigit() else id.lower()
     for found in all_checks():
-        if found.id.lower() == id.lower():
+        if found.id.lower() == wanted:
             return found
     raise SeaproofError(f"there is no check {id!r}", next_step="`seaproof check --list` shows them all.")
 

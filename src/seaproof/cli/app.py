@@ -10,6 +10,8 @@ import errno
 import importlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -17,43 +19,56 @@ import click
 from seaproof import __version__
 from seaproof.errors import SeaproofError, ServiceError
 
-# Command -> (module, line in --help). The line is here so that --help need not import the modules.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("seaproof.cli.init", "Write a new project: train and inference code, or the image of a saved model."),
-    "train": ("seaproof.cli.train", "Run a training job on the project's data and show its log."),
-    "explain": ("seaproof.cli.explain", "Say in words what a training config will do, before anything runs."),
-    "serve": ("seaproof.cli.serve", "Deploy a trained model to an endpoint, or serve a saved model file as it is."),
-    "pack": ("seaproof.cli.pack", "Pack saved model files into a model.tar.gz as the platform wants it."),
-    "predict": ("seaproof.cli.predict", "Send a file or a line to an endpoint and print the answer."),
-    "transform": ("seaproof.cli.transform", "Send the records of files through a model: a transform job."),
-    "jobs": ("seaproof.cli.jobs", "Training, processing and transform jobs: list, describe, logs, stop."),
-    "endpoints": ("seaproof.cli.endpoints", "Endpoints: list, describe, logs, delete."),
-    "models": (
-        "seaproof.cli.models",
-        "Models of multi-model endpoints: what is loaded, and how much memory they need.",
-    ),
-    "check": ("seaproof.cli.check", "Prove an image, folder, model.tar.gz or request against SageMaker's contract."),
-    "rehearse": ("seaproof.cli.rehearse", "Play the platform's bad days on a container, and say what clients saw."),
-    "up": ("seaproof.cli.up", "Start the local server and leave it running."),
-    "env": ("seaproof.cli.env", "Print what AWS clients need to talk to the local server, for your shell."),
-    "run": ("seaproof.cli.run", "Run a command whose AWS clients talk to the local server."),
-    "operations": ("seaproof.cli.operations", "List which operations of AWS the local server has, and what of each."),
-    "down": ("seaproof.cli.down", "Stop the local server and everything that it runs."),
-    "pipeline": ("seaproof.cli.pipeline", "Serve a chain of containers, running ones or started here, on one port."),
-    "doctor": ("seaproof.cli.doctor", "Say which drivers work on this machine, and what to do for the others."),
-    "build": ("seaproof.cli.build", "Build the project's image, under the name that it will have in ECR."),
-    "push": ("seaproof.cli.push", "Push the project's image to ECR, and check what arrived."),
-    "plan": ("seaproof.cli.plan", "Say what `seaproof ship` would do."),
-    "ship": ("seaproof.cli.ship", "Bring the project to AWS: image, data, training job, model, endpoint."),
-    "unship": ("seaproof.cli.unship", "Remove what was shipped, and only that."),
-    "promote": ("seaproof.cli.promote", "Give a variant of an endpoint a share of the traffic."),
-    "rollback": ("seaproof.cli.rollback", "Give an endpoint back to what it served before."),
-    "proxy": ("seaproof.cli.proxy", "Serve an endpoint of AWS as plain HTTP on this machine, signed on the way."),
-    "export": ("seaproof.cli.export", "Write a stage as CloudFormation, Terraform, Step Functions or a CI workflow."),
-    "prices": ("seaproof.cli.prices", "Say which prices `seaproof plan --cost` reckons with, or read them from AWS."),
-    "role": ("seaproof.cli.role", "Write the least-privilege role of the project, or create it."),
-    "demo": ("seaproof.cli.demo", "Train, deploy, predict and replace an endpoint on real data."),
+# Section of --help -> command -> its line there; each line fits a terminal of 80 columns. They are here so that
+# --help need not import the commands' modules.
+SECTIONS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "init": "Write a project that runs: code and data, or a saved model.",
+        "demo": "Train, deploy, predict and replace an endpoint on real data.",
+        "doctor": "Say which drivers work here, and what to do for the others.",
+    },
+    "Train and serve": {
+        "train": "Run a training job on the project's data and show its log.",
+        "explain": "Say in words what a training config will do; run nothing.",
+        "serve": "Deploy a trained model to an endpoint, or serve a model file.",
+        "predict": "Send a file or a line to an endpoint and print the answer.",
+        "transform": "Send the records of files through a model: a transform job.",
+        "pack": "Pack saved model files into a model.tar.gz for SageMaker.",
+        "pipeline": "Serve a chain of containers, running ones or started here.",
+    },
+    "Look at what is there": {
+        "jobs": "Jobs of all kinds: list, describe, logs, stop.",
+        "endpoints": "Endpoints: list, describe, logs, shadow, delete.",
+        "models": "Models of multi-model endpoints: loaded, asked for, evicted.",
+    },
+    "Prove a container": {
+        "check": "Hold an image, folder or archive against SageMaker's contract.",
+        "rehearse": "Play the platform's bad days, and say what clients saw.",
+    },
+    "The local server": {
+        "up": "Start the local server and leave it running.",
+        "env": "Print what AWS clients need to talk to it, for your shell.",
+        "run": "Run a command whose AWS clients talk to it.",
+        "operations": "List which operations of AWS it has, and what of each.",
+        "down": "Stop it and everything that it runs.",
+    },
+    "Ship to AWS": {
+        "plan": "Say what `seaproof ship` would do, and what it costs.",
+        "ship": "Bring the project to AWS: image, data, job, model, endpoint.",
+        "unship": "Remove what was shipped, and only that.",
+        "build": "Build the project's image, under its name in ECR.",
+        "push": "Push the project's image to ECR, and check what arrived.",
+        "role": "Write the least-privilege role of the project, or create it.",
+        "promote": "Give a variant of an endpoint a share of the traffic.",
+        "rollback": "Give an endpoint back to what it served before.",
+        "proxy": "Serve an endpoint of AWS here as plain HTTP, without signing.",
+        "export": "Write a stage for CloudFormation, Terraform and others.",
+        "prices": "Say which prices `seaproof plan --cost` reckons with.",
+    },
 }
+COMMANDS = tuple(name for lines in SECTIONS.values() for name in lines)
+"""Every command; each is a module of its name in this package."""
+
 
 FAILED, USAGE, WORKLOAD_FAILED, INTERRUPTED = 1, 2, 3, 130
 NOT_CHECKED = 2
@@ -71,6 +86,15 @@ class NotChecked(SeaproofError):
     """`seaproof check` and `rehearse` could not do their work; their exit code 1 says that something would fail."""
 
 
+@contextmanager
+def checking() -> Iterator[None]:
+    """What goes wrong in here is not the container's fault: NotChecked."""
+    try:
+        yield
+    except SeaproofError as error:
+        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
+
+
 class Commands(click.Group):
     """A group that knows its commands by name and imports the one that is asked for."""
 
@@ -80,7 +104,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command: click.Command = importlib.import_module(f"seaproof.cli.{name}").command
         return command
 
     def resolve_command(
@@ -95,8 +119,10 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, lines in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, line in lines.items()])
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,8 +142,9 @@ def seaproof() -> None:
     `seaproof doctor` says which. Every command explains itself with --help and takes --json.
 
     \b
-    Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 your container failed (a job, an
-    endpoint, a prediction), 130 interrupted or stopped.
+    Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
+    3 your container failed (a job, an endpoint, a prediction), 130 interrupted or
+    stopped.
     """
 
 

@@ -8,7 +8,7 @@ import click
 
 from seaproof.cli import requests
 from seaproof.cli.screen import Screen, facts
-from seaproof.cli.session import open_session, show_json
+from seaproof.cli.session import open_session, project_options, show_json
 from seaproof.cli.shipping import OnScreen
 from seaproof.errors import SeaproofError
 from seaproof.project import Project
@@ -18,23 +18,22 @@ from seaproof.ship.shipment import Shipment
 
 
 @click.command("build")
-@click.option("--project", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
+@project_options
 @click.option("--stage", default="", help="A [stage.NAME] of seaproof.toml, laid over [ship].")
 @click.option("--profile", help="Profile of ~/.aws/config, for the account in the tag.")
 @click.option("--region", help="Region in the tag.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A further name for the image.")
 @click.option("--network", help="Network of the build, as for `docker build --network`.")
 @click.option("--build-arg", "pairs", multiple=True, metavar="NAME=VALUE", help="As for `docker build`.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
     folder: Path,
+    as_json: bool,
     stage: str,
     profile: str | None,
     region: str | None,
     tags: tuple[str, ...],
     network: str | None,
     pairs: tuple[str, ...],
-    as_json: bool,
 ) -> None:
     """Build the image from the project's Dockerfile, under the name it will have in ECR.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seaproof.cli.app import NotChecked
+from seaproof.cli.app import checking
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 from seaproof.errors import SeaproofError
@@ -68,7 +68,7 @@ def command(target: str | None, listing: bool, explain: str | None, as_json: boo
       seaproof check my-image:latest --payload row.csv --content-type text/csv
       seaproof check . --fast
       seaproof check model.tar.gz
-      seaproof check my-image --as serverless,batch --format junit --output check.xml
+      seaproof check my-image --as batch --format junit --output check.xml
 
     Containers are started under the platform's conditions: its arguments and variables, a read-only /opt/ml/model, no
     network, no more rights and memory than there. What would fail comes first, with evidence and a fix.
@@ -81,7 +81,8 @@ def command(target: str | None, listing: bool, explain: str | None, as_json: boo
         _list(catalogue.by_id(), as_json)
         return
     if explain:
-        _explain(catalogue.find_check(explain))
+        with checking():
+            _explain(catalogue.find_check(explain))
         return
     if not target:
         raise click.UsageError("name what is to be checked: an image, a folder, a model.tar.gz, a seaproof.toml")
@@ -93,11 +94,8 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     from seaproof.check.runner import run_checks
 
     output, html = given["output"], given["html"]
-    try:
-        with Screen(quiet=form == "json" and output is None) as screen:
-            report = run_checks(target, _with_drafted(target, _options(given), given["stage"]), screen.step)
-    except SeaproofError as error:
-        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
+    with checking(), Screen(quiet=form == "json" and output is None) as screen:
+        report = run_checks(target, _with_drafted(target, _options(given), given["stage"]), screen.step)
     text = REPORTS[form](report)
     if output is not None:
         output.write_text(text, encoding="utf-8")

@@ -36,5 +36,10 @@ def command(folder: Path, as_json: bool) -> None:
         if any(health.works for health in found):
             taken = open_driver(session.settings, session.project, session.state).name
             print(f"\nHere, commands use {taken} (setting `driver`: {session.settings.driver}).")
+            if taken == "process" and session.settings.driver == "auto" and found[0].works:
+                image = session.project.image
+                print(
+                    f"Docker has no image {image}: the folder stands for it until `docker build -t {image} .` is done."
+                )
     if not any(health.works for health in found):
         sys.exit(1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import open_session, project_options, show_json
-from seaproof.errors import SeaproofError
+from seaproof.errors import HttpError, SeaproofError
 
 WAIT_SECONDS = 200.0
 
@@ -25,7 +26,8 @@ def command(folder: Path, as_json: bool) -> None:
     with Screen(quiet=as_json) as screen:
         if found is not None:
             screen.step("stopping what runs: jobs may take two minutes to save their model")
-            found.shutdown()
+            with suppress(HttpError):  # it was ending by itself, and is waited for all the same
+                found.shutdown()
         elif wait_until_free(session.state, 0):
             _answer(as_json, False, "No local server runs for this project.")
             return

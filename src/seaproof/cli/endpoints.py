@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def list_all(folder: Path, as_json: bool) -> None:
         return
     rows = [(e["EndpointName"], e["EndpointStatus"], moment(e["CreationTime"])) for e in found]
     table(rows, ("ENDPOINT", "STATUS", "CREATED"))
+    if not rows:
+        print(
+            "no endpoint is there: `seaproof serve --detach` makes one of the last training job's model",
+            file=sys.stderr,
+        )
 
 
 @command.command()
@@ -74,7 +80,7 @@ def logs(endpoint: str, folder: Path, as_json: bool, follow: bool) -> None:
         print_log(lambda offsets: show_new_log(client, "Endpoints", endpoint, offsets, screen), lambda: follow)
 
 
-@command.command()
+@command.command(short_help="How ENDPOINT's shadow variant answered.")
 @click.argument("endpoint")
 @project_options
 def shadow(endpoint: str, folder: Path, as_json: bool) -> None:
@@ -112,7 +118,7 @@ def shadow(endpoint: str, folder: Path, as_json: bool) -> None:
             print(f"  {side:<10}  {one['status']} {one['type']}  {one['body']}")
 
 
-@command.command()
+@command.command(short_help="Stop ENDPOINT's containers and forget it.")
 @click.argument("endpoint")
 @project_options
 def delete(endpoint: str, folder: Path, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -47,4 +48,7 @@ def command(config: Path | None, folder: Path, as_json: bool, channels: tuple[st
         lines = [line for part in words.splitlines() for line in textwrap.wrap(part, _WIDTH - _HEADING)]
         for number, line in enumerate(lines):
             print(f"{heading if number == 0 else '':{_HEADING}}{line}")
-    print(f"\nRun it: seaproof train{f' {config}' if config else ''}")
+    again = [str(config)] if config else []
+    for channel in channels:
+        again += ["--channel", channel]
+    print(f"\nRun it: seaproof train {shlex.join(again)}".rstrip())

@@ -53,15 +53,15 @@ def command(
 
     \b
     FORMAT is
-      cloudformation   bucket, role, repository, model, endpoint, scaling: a template
+      cloudformation   bucket, role, repository, model, endpoint, scaling
       terraform        the same, as main.tf
-      step-functions   train, model, endpoint config, create or update the endpoint, notify: a state machine
-      workflow         plan on pull requests, ship on the main branch: a workflow of GitHub Actions
+      step-functions   train, model, create or update the endpoint, notify
+      workflow         GitHub Actions: plan on pull requests, ship on main
 
     \b
       seaproof export cloudformation --out template.yaml
-      seaproof export terraform --stage prod --account 123456789012 --out main.tf
-      seaproof export step-functions --topic arn:aws:sns:eu-west-1:123456789012:models --out train.asl.json
+      seaproof export terraform --account 123456789012 --region eu-west-1
+      seaproof export step-functions --out train.asl.json
       seaproof export workflow --out .github/workflows/ship.yml
 
     Nothing is called on AWS where --account and a region are given. Variables that are secret, by their name or by

@@ -57,9 +57,11 @@ def list_jobs(folder: Path, as_json: bool, status: str | None) -> None:
         for noun, job in found
     ]
     table(rows, ("JOB", "KIND", "STATUS", "CREATED", "TIME"))
+    if not rows:
+        print(f"no job {f'is {status}' if status else 'was started yet: `seaproof train` runs one'}", file=sys.stderr)
 
 
-@command.command()
+@command.command(short_help="Everything that is known of JOB, and its history.")
 @click.argument("job")
 @project_options
 def describe(job: str, folder: Path, as_json: bool) -> None:
@@ -92,7 +94,7 @@ def logs(job: str, folder: Path, as_json: bool, follow: bool) -> None:
         )
 
 
-@command.command()
+@command.command(short_help="Stop JOB, and wait until it has ended.")
 @click.argument("job")
 @project_options
 def stop(job: str, folder: Path, as_json: bool) -> None:

@@ -46,11 +46,12 @@ def command(context: click.Context, folder: Path, as_json: bool, endpoint: str |
     elif gateway:
         print(f"no model was asked for yet at the gateway {gateway}")
     else:
-        named = ", ".join(sorted({row["endpoint"] for row in found})) or "none"
-        print(f"no model of {endpoint or 'any endpoint'} was asked for yet; endpoints with models: {named}")
+        named = ", ".join(sorted({row["endpoint"] for row in found}))
+        hint = f"endpoints with models: {named}" if named else "`seaproof predict --target-model` asks for one"
+        print(f"no model of {endpoint or 'any multi-model endpoint'} was asked for yet; {hint}")
 
 
-@command.command()
+@command.command(short_help="Draw the hit rate for any amount of memory, from TRACE.")
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--memory", help="Mark this much on the curve: 2GB, 500MiB, or a number of models where no sizes are known."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -38,9 +39,10 @@ def command(names: tuple[str, ...], service: str | None, everything: bool, as_js
     for one in (service,) if service else SERVICES:
         every = coverage.of_service(one)
         found[one] = [operation for operation in every if not wanted or operation.name.lower() in wanted]
-    unknown = wanted - {operation.name.lower() for every in found.values() for operation in every}
-    if unknown:
-        raise click.UsageError(f"there is no operation {', '.join(sorted(unknown))} in the API of {', '.join(found)}")
+    known = {operation.name.lower(): operation.name for one in found for operation in coverage.of_service(one)}
+    for name in names:
+        if name.lower() not in known:
+            raise click.UsageError(_no_operation(name, known, list(found)))
     shown = {
         one: [operation for operation in every if everything or wanted or operation.state != coverage.ABSENT]
         for one, every in found.items()
@@ -62,6 +64,12 @@ def command(names: tuple[str, ...], service: str | None, everything: bool, as_js
             for how, paths in (("ignored", operation.ignored), ("refused", operation.refused)):
                 if paths:
                     _print_paths(how, paths, bool(wanted))
+
+
+def _no_operation(name: str, known: dict[str, str], services: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    guess = f" Did you mean {known[near[0]]}?" if near else ""
+    return f"there is no operation {name} in the API of {', '.join(services)}.{guess}"
 
 
 def _print_paths(how: str, paths: list[str], whole: bool) -> None:

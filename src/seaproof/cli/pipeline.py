@@ -92,6 +92,7 @@ def _serve(
     hazal_headers: bool,
     quiet: bool,
 ) -> None:
+    from seaproof.dashboard.gateway import gateway_page
     from seaproof.gateway.app import Manner
     from seaproof.gateway.run import run
 
@@ -111,6 +112,7 @@ def _serve(
         say=_to_whoever_looks(screen.step),
         ready=_to_whoever_looks(lambda url: _show_ready(url, names, session.json)),
         report=_to_whoever_looks(lambda report: _show_request(report, session.json)),
+        page=gateway_page,
     )
 
 
@@ -155,7 +157,7 @@ def _show_ready(url: str, names: list[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"ready": f"{url}/pipeline", "containers": names}), flush=True)
         return
-    print(f"{' -> '.join(names)} at {url}/pipeline", flush=True)
+    print(f"{' -> '.join(names)} at {url}/pipeline; {url} says in a browser how to call it", flush=True)
     print("Ctrl-C ends it.", flush=True)
 
 

@@ -58,7 +58,7 @@ def command(
 
     \b
       seaproof predict rows.csv
-      echo '{"age": 41, "job": "clerk"}' | seaproof predict - --content-type application/json
+      echo '{"age": 41}' | seaproof predict - --content-type application/json
       seaproof predict prompt.json --stream
       seaproof predict rows.csv --async
       seaproof predict turn.json --session NEW_SESSION

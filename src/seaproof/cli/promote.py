@@ -34,7 +34,11 @@ def command(
       seaproof promote candidate --percent 10
       seaproof promote candidate
     """
-    with way(folder, as_json, stage, target_name, profile, region) as found, Screen(quiet=as_json) as screen:
+    named = endpoint is not None
+    with (
+        way(folder, as_json, stage, target_name, profile, region, anywhere=named) as found,
+        Screen(quiet=as_json) as screen,
+    ):
         name = endpoint or drawing.endpoint_name(found.draft)
         step = traffic.shifted(found.target, name, variant, percent)
         described = traffic.do(step, found.target, OnScreen(screen))

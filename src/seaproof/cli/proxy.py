@@ -37,13 +37,15 @@ def command(
 ) -> None:
     """Serve an endpoint of AWS as plain HTTP on this machine: each request is signed and sent on. Ctrl-C ends it.
 
+    No project is needed: the endpoint may be anybody's that the credentials may invoke.
+
     \b
       seaproof proxy flowers &
-      curl localhost:8080/invocations -H 'Content-Type: text/csv' -d '5.1,3.5,1.4,0.2'
+      curl localhost:8080/invocations -H 'Content-Type: text/csv' -d '5.1,3.5'
     """
     is_open = host not in LOCAL_NAMES and host != "::1"
     token = token or (secrets.token_urlsafe(24) if is_open else "")
-    with way(folder, as_json, stage, target_name, profile, region) as found:
+    with way(folder, as_json, stage, target_name, profile, region, anywhere=True) as found:
         _look(found.target, endpoint)
         proxy = Proxy(found.target, endpoint, token, told=lambda line: click.echo(line, err=True))
         run(_serve(proxy, host, port, token if is_open else ""))

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seaproof.cli.app import NotChecked
+from seaproof.cli.app import checking
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
-from seaproof.errors import SeaproofError
 
 if TYPE_CHECKING:
     from seaproof.check.rehearsal import Played
@@ -57,11 +56,8 @@ def command(target: str, payload: Path | None, scenes: str, as_json: bool, **giv
         driver=given["driver"] or settings.driver,
     )
     chosen = tuple(name.strip() for name in scenes.split(",") if name.strip())
-    try:
-        with Screen(quiet=as_json) as screen:
-            played = rehearse(target, options, chosen, screen.step)
-    except SeaproofError as error:
-        raise NotChecked(error.what, where=error.where, next_step=error.next_step) from error
+    with checking(), Screen(quiet=as_json) as screen:
+        played = rehearse(target, options, chosen, screen.step)
     if as_json:
         show_json([{**asdict(one), "clients": one.clients()} for one in played])
     else:

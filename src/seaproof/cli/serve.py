@@ -55,9 +55,12 @@ def command(
     stays until `seaproof endpoints delete` or `seaproof down`. An endpoint of that name that is there already is
     updated without losing a request, and stays.
 
+    With FILES, no project is needed: a saved model is served as it is, under the whole container contract. Formats:
+    CatBoost, XGBoost, LightGBM, ONNX, scikit-learn, MOJO, PyTorch, model.py.
+
     \b
-    With FILES, no project is needed: a saved model is served as it is, under the whole container contract.
-      seaproof serve model.cbm           CatBoost, XGBoost, LightGBM, ONNX, scikit-learn, MOJO, PyTorch, model.py
+      seaproof serve --detach            the last training job's model
+      seaproof serve model.cbm           a saved model
       seaproof serve model.tar.gz        what hosting would unpack
     """
     if files:
@@ -196,8 +199,8 @@ def wait_until_settled(
 
 def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], ours: bool) -> None:
     """Show the log until Ctrl-C; an endpoint that this command created is deleted then."""
-    screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
     try:
+        screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
         while True:
             show_new_log(client, "Endpoints", name, offsets, screen)
             time.sleep(POLL_SECONDS)

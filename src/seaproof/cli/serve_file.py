@@ -21,6 +21,7 @@ from seaproof.cli.screen import Screen
 from seaproof.cli.session import show_json
 from seaproof.contract import environ
 from seaproof.contract.http import PING, is_healthy
+from seaproof.errors import SeaproofError
 from seaproof.settings import inherited_environ
 
 POLL_SECONDS = 0.05
@@ -30,7 +31,7 @@ GRACE = 30.0
 def serve_files(files: Sequence[Path], *, port: int | None, python: str | None, no_pickle: bool, as_json: bool) -> None:
     """Serve until Ctrl-C. SeaproofError where there is no model; WorkloadFailed where the container ends."""
     interpreter = python or sys.executable
-    chosen = environ.DEFAULT_PORT if port is None else port or _free_port()
+    chosen = _bindable(environ.DEFAULT_PORT if port is None else port)
     with Screen(quiet=as_json) as screen, tempfile.TemporaryDirectory(prefix="seaproof-") as folder:
         model = Path(folder) / "ml" / "model"
         put(files, model)
@@ -110,8 +111,16 @@ def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     )
 
 
-def _free_port() -> int:
+def _bindable(port: int) -> int:
+    """This port, or a free one for 0. SeaproofError where it is taken: what listens there would answer our pings."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except (OSError, OverflowError) as error:
+            raise SeaproofError(
+                f"port {port} cannot be listened on: {getattr(error, 'strerror', '') or error}",
+                next_step="Say --port for another one; 0 takes a free one.",
+            ) from error
+        found: int = probe.getsockname()[1]
+        return found

@@ -88,14 +88,14 @@ def living(session: Session) -> Client:
 
 
 @contextmanager
-def coordinator(session: Session) -> Iterator[Client]:
-    """A client of the coordinator, which does not end before the block does."""
-    client, hold = connect(session)
+def coordinator(session: Session, *, stays: bool = False) -> Iterator[Client]:
+    """A client of the coordinator, which does not end before the block does; one started here `stays` if asked to."""
+    client, hold = _connect(session, stays)
     with client, hold:
         yield client
 
 
-def connect(session: Session, *, stays: bool = False) -> tuple[Client, Hold]:
+def _connect(session: Session, stays: bool) -> tuple[Client, Hold]:
     """Find the coordinator or start one (that `stays` until told to end), and hold it.
 
     One that is just ending is waited for: its jobs may have two minutes to save their model.

@@ -71,7 +71,10 @@ class OnScreen:
 def target_options(command: Command) -> Command:
     """The options of every command that ships: --stage, --target, --profile, --region, and those of a project."""
     command = click.option(
-        "--target", "target_name", type=click.Choice(shipment.TARGETS), help="aws, or the local server."
+        "--target",
+        "target_name",
+        type=click.Choice(shipment.TARGETS),
+        help="Where to.  [default: as [ship] says, else aws]",
     )(command)
     return project_options(stage_options(command))
 
@@ -141,14 +144,17 @@ def way(
     over: Mapping[str, Any] | None = None,
     *,
     changes: bool = False,
+    anywhere: bool = False,
 ) -> Iterator[Way]:
-    """Read the stage, open its target, and load its record; with `changes`, nobody else changes the stage meanwhile.
+    """Read the stage, open its target, and load its record; with `changes`, nobody else changes the stage meanwhile;
+    `anywhere`: the folder need be no project.
 
     What `channels` and `hyperparameters` say comes before the file; so does `over`, which is laid over the stage. A
     training config, of the project or in the file `config`, becomes what the training job is told.
     """
     session = open_session(folder, as_json)
-    requests.check_project(session.project)
+    if not anywhere:
+        requests.check_project(session.project)
     given, told = dict(channels or {}), dict(hyperparameters or {})
     checked = checked_config(session, config, given, told)
     session = as_project(session, checked) if checked else _told(session, given, told)

@@ -10,6 +10,7 @@ import click
 
 from seaproof.api.client import Client
 from seaproof.cli import requests
+from seaproof.cli.by_config import served_session
 from seaproof.cli.screen import Screen
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
@@ -86,7 +87,7 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
 
     \b
       seaproof transform data/rows.csv --output predictions
-      seaproof transform data/ --model model.tar.gz --input-filter '$[1:]' --join --output predictions
+      seaproof transform data/ --input-filter '$[1:]' --join --output out
       seaproof transform data/ --target aws --out training_output.txt
       seaproof transform big.csv --repeat-header --concurrent 4 --dry-run
       seaproof transform --resume JOB --max-payload 1 --quarantine
@@ -107,7 +108,7 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
     refuse_without_target("profile", "region", "retry")
     if here.resume:
         check_options(here.output)
-    session = open_session(folder, as_json, driver=driver)
+    session = served_session(open_session(folder, as_json, driver=driver))
     if asked.dry_run:
         survey(session, source, asked)
     else:

@@ -50,12 +50,15 @@ def tail(path: Path, lines: int = TAIL_LINES, limit: int = 16_384) -> str:
 
 
 def read(plane: Plane, group: str, stream: str, offset: int, limit: int = 1024 * 1024) -> bytes | None:
-    """A piece of a log stream from byte `offset` on, at most `limit` bytes; None where there is no such stream."""
+    """A piece of a log stream from byte `offset` on, at most `limit` bytes; None where there is no such stream.
+
+    A negative offset counts from the end.
+    """
     path = _inside(plane, group, f"{stream}.log")
     if path is None or not path.is_file():
         return None
     with path.open("rb") as file:
-        file.seek(max(0, offset))
+        file.seek(offset if offset >= 0 else max(0, file.seek(0, 2) + offset))
         return file.read(limit)
 
 

@@ -3,14 +3,14 @@
 POST /pipeline    ?model=NAME, ?replies=last|all, ?trace=1
 GET  /ping        200 when every container answers its own
 GET  /metrics     counts and times of every step, for Prometheus
-GET  /            what runs here, and how to call it
+GET  /            what runs here, and how to call it; a page where a browser asks
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from seaproof.contract.http import METRICS, PING
@@ -19,7 +19,7 @@ from seaproof.gateway.answering import Answering, Manner, Report, Setting
 from seaproof.gateway.seats import Seat
 from seaproof.http.client import Client
 from seaproof.http.later import Later
-from seaproof.http.message import Request, Response
+from seaproof.http.message import Headers, Request, Response
 from seaproof.invocations.counters import as_json
 from seaproof.invocations.hop_body import LARGE
 from seaproof.invocations.metrics import Metrics
@@ -28,6 +28,9 @@ from seaproof.settings import Settings
 
 __all__ = ["Gateway", "Manner", "Report"]
 
+Page = Callable[[Mapping[str, Any]], str]
+"""An HTML document of what GET / tells."""
+_HTML: Headers = [(b"Content-Type", b"text/html; charset=utf-8")]
 _METHODS = {"/pipeline": ("POST",), PING: ("GET", "HEAD"), METRICS: ("GET", "HEAD"), "/": ("GET", "HEAD")}
 
 
@@ -41,7 +44,9 @@ class Gateway:
         settings: Settings,
         manner: Manner,
         report: Callable[[Report], None] = lambda report: None,
+        page: Page | None = None,
     ) -> None:
+        self._drawn = page
         self._chain, self._client, self._settings, self._manner = tuple(chain), client, settings, manner
         self._metrics = Metrics()
         self._setting = Setting(self._chain, client, settings.invocation_timeout, manner, self._metrics, report)
@@ -60,7 +65,7 @@ class Gateway:
             return failures.refusal(405, what, f"Use {methods[0]}.", allowed)
         if request.path == METRICS:
             return self._metrics.response()
-        return self._ping() if request.path == PING else self._page(request.header(b"host", "localhost:9001"))
+        return self._ping() if request.path == PING else self._page(request)
 
     def close(self) -> None:
         """No models are loaded any more; who waits for one is told."""
@@ -89,7 +94,8 @@ class Gateway:
             return seat.problem
         return str(await ping(self._client, place.host, place.port, self._settings.profile.ping_timeout.value))
 
-    def _page(self, host: str) -> Response:
+    def _page(self, request: Request) -> Response:
+        host = request.header(b"host", "localhost:9001")
         many = any(seat.container.multi for seat in self._chain)
         query = "?model=NAME" if many else ""
         usual = {self._manner.replies: " (the default here)"}
@@ -107,6 +113,8 @@ class Gateway:
                 "GET /ping": "200 when every container answers",
             },
         }
+        if self._drawn and "text/html" in request.header(b"accept"):
+            return Response(200, _HTML, self._drawn(body).encode())
         return Response(200, replies.JSON, json.dumps(body, indent=2).encode() + b"\n")
 
 

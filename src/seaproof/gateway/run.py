@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from seaproof.errors import SeaproofError
-from seaproof.gateway.app import Gateway, Manner, Report
+from seaproof.gateway.app import Gateway, Manner, Page, Report
 from seaproof.gateway.containers import Containers
 from seaproof.gateway.passage import LARGEST
 from seaproof.gateway.seats import Say
@@ -37,9 +37,10 @@ def run(
     say: Say,
     ready: Callable[[str], None],
     report: Callable[[Report], None],
+    page: Page | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. `ready` is told the address once every container answers; SeaproofError."""
-    run_loop(_run(pipeline, project, settings, manner, say, ready, report))
+    run_loop(_run(pipeline, project, settings, manner, say, ready, report, page))
 
 
 async def _run(
@@ -50,13 +51,14 @@ async def _run(
     say: Say,
     ready: Callable[[str], None],
     report: Callable[[Report], None],
+    page: Page | None,
 ) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     containers = Containers(pipeline, project, settings, say)
     client = new_client()
-    gateway = Gateway(containers.chain, client, settings, manner, report)
+    gateway = Gateway(containers.chain, client, settings, manner, report, page)
     try:
         server = await serve(
             gateway.handle,

@@ -92,6 +92,7 @@ def _pictures(measure: Measure) -> Iterator[str]:
     if measure.pings:
         yield "<h2>Start-up: what came of each GET /ping</h2>"
         yield _timeline(measure.pings)
+        yield _legend(measure.pings)
     if measure.latencies:
         ordered = sorted(measure.latencies)
         middle, late = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
@@ -114,6 +115,15 @@ def _timeline(pings: Sequence[tuple[float, str]]) -> str:
     first = next((f"{at:.2f} s to the first 200" for at, answer in pings if answer == "200"), "never 200")
     labels = f'<text x="{_LEFT}" y="84">0 s</text><text x="{_WIDTH - 48}" y="84">{end:.1f} s</text>'
     return _svg(f'{ticks}{labels}<text x="{_LEFT}" y="12">{first}</text>', 92)
+
+
+def _legend(pings: Sequence[tuple[float, str]]) -> str:
+    """What the colours of the timeline mean: every answer that there was, in the order of their first."""
+    names = "".join(
+        f'<span style="color:{_COLOURS.get(answer, "var(--bad)")}">■ {escape(answer)}</span> '
+        for answer in dict.fromkeys(answer for _, answer in pings)
+    )
+    return f'<p class="dim">{names}</p>'
 
 
 def _histogram(ordered: Sequence[float]) -> str:
