@@ -100,7 +100,7 @@ def find_pipeline(given: Path | None, folder: Path, project: Project) -> Inferen
         )
     if not found:
         raise ProjectError(
-            f"there is no configuration: no {', '.join(FILES)} and no [pipeline] in seaproof.toml",
+            f"there is no configuration: no {', '.join(FILES)} and no [[pipeline.containers]] in seaproof.toml",
             where=str(Path(given or folder).absolute()),
             next_step='A containers.jdn says, in order: [{:type "single" :container "NAME"}]',
         )

@@ -13,6 +13,7 @@ from runtime_lab import a_lab, order, until
 
 from seaproof.control.async_invocations import KIND, accept
 from seaproof.control.async_queue import AsyncQueue
+from seaproof.errors import ServiceError
 from seaproof.invocations.routing import Routing
 
 OUTPUT = {"S3OutputPath": "s3://async/out/", "S3FailurePath": "s3://async/failed"}
@@ -193,6 +194,9 @@ def test_what_cannot_be_accepted_is_refused_at_once(lab):
     assert "segment" in refusal(InputLocation="s3://async/../x")
     with pytest.raises(ClientError, match="invoked by InvokeEndpointAsync only"):
         runtime.invoke_endpoint(EndpointName=lab.endpoint, Body=b"1")
+    with pytest.raises(ServiceError) as synchronous:
+        lab.client.invoke(lab.endpoint, b"1")
+    assert "--async" in synchronous.value.next_step
     with pytest.raises(ClientError, match="invoked by InvokeEndpointAsync only"):
         runtime.invoke_endpoint_with_response_stream(EndpointName=lab.endpoint, Body=b"1")
 

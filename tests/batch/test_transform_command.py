@@ -303,6 +303,7 @@ def test_a_name_that_is_taken_is_refused_before_its_input_is_touched_and_one_tha
             "1 of 2 files are compressed (.gz), and the others are not (mixed). One job takes one",
         ),
         (["data", "--no-model", "--manifest"], "--manifest needs INPUT in s3://"),
+        (["data", "--no-model", "--output", "data/a.csv"], "'data/a.csv' is a file; name a folder for the output"),
         (["torn", "--dry-run"], "Compressed file ended before the end-of-stream marker was reached (a.csv.gz)"),
         (
             ["data", "--dry-run", "--split", "TFRecord"],

@@ -139,7 +139,7 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
         said = [
             run(tmp_path, "predict", "row.csv", "--target-model", f"{name}.tar.gz").stdout for name in ("a", "b", "c")
         ]
-        with pytest.raises(ServiceError, match="target model header"):
+        with pytest.raises(ServiceError, match="target model header") as nameless:
             client.invoke("e", b"1")
         rows = run(tmp_path, "models", "--json").stdout
         text = run(tmp_path, "models", "--endpoint", "e").stdout
@@ -158,5 +158,7 @@ def test_models_lists_what_an_endpoint_has_loaded_and_its_trace_can_be_drawn(tmp
     assert len(text.splitlines()) == 4
     assert "4.0 KiB" in text
     assert "<td>a.tar.gz</td>" in shown
+    assert "seaproof predict rows.csv --endpoint e --target-model NAME.tar.gz" in shown
+    assert "`seaproof predict --target-model NAME.tar.gz`" in nameless.value.next_step
     assert nothing.strip() == "no model of f was asked for yet; endpoints with models: e"
     assert drawn.stdout.startswith("3 requests for 3 models, 24 B together")

@@ -260,6 +260,9 @@ def test_without_account_and_credentials_it_says_what_to_say(tmp_path: Path):
     done = seaproof(folder, "http://127.0.0.1:9", "export", "terraform", **nobody)
     wrong = seaproof(folder, "http://127.0.0.1:9", "export", "terraform", "--account", "12")
 
-    assert (done.returncode, wrong.returncode) == (1, 1)
+    nowhere = seaproof(tmp_path, "http://127.0.0.1:9", "export", "workflow", "--region", "eu-west-1")
+
+    assert (done.returncode, wrong.returncode, nowhere.returncode) == (1, 1, 1)
+    assert "there is no seaproof.toml" in nowhere.stderr
     assert "Say --account and --region, which needs no credentials." in done.stderr
     assert "'12' is no id of an AWS account" in wrong.stderr

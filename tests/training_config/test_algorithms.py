@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from config_lab import INCOME, csv_text, package_file, penguins
 from fitting_lab import Done, run, run_hyperparameters
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from threadpoolctl import threadpool_limits
 
 from seaproof.contract.environ import TrainingEnviron
 from seaproof.contract.opt_ml import Channel, Cluster, TrainingInput, write_training
@@ -18,8 +20,12 @@ from seaproof.contract.training_config.flat import flatten
 from seaproof.errors import ContractError
 from seaproof.formats.choice import find, load
 from seaproof.formats.model import Options
+from seaproof.formats.schema import Field
+from seaproof.training.algorithms import Part, Setup, fit
 from seaproof.training.by_config import train_by_config
+from seaproof.training.importance import importance
 from seaproof.training.job import Job
+from seaproof.training.measures.scores import Outcome
 
 ALGORITHMS = ["catboost", "xgboost", "lightgbm", "boosting", "forest", "tree", "linear"]
 SMALL: dict[str, dict[str, Any]] = {
@@ -271,3 +277,40 @@ def test_on_several_hosts_the_first_trains_and_says_so(tmp_path: Path, capsys: p
 def test_rows_that_are_spread_over_hosts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="channel train is spread over 2 hosts"):
         train_by_config(on_two_hosts(tmp_path, "ShardedByS3Key"))
+
+
+def test_boosting_takes_a_column_that_is_empty_in_some_fold_or_in_all_rows(tmp_path: Path) -> None:
+    rows = "".join(f"{number},{number if number == 7 else ''},,{number % 2}\n" for number in range(60))
+    config = {"target": "y", "algorithm": "boosting", "model_params": {"max_iter": 3}, "cross_validation": 5}
+    done = run(tmp_path, config | {"split": {"test": 0}}, f"x,once,never,y\n{rows}")
+    model = loaded(done)
+
+    assert [field["name"] for field in done.schema["input"]] == ["x", "once"]
+    assert len(model.predict(np.array([[1.0, np.nan], [2.0, 7.0]]))) == 2
+    assert "`never` is left out: it is empty in every row" in done.report
+
+
+class Counted:
+    """A fitted model that counts how often it is asked."""
+
+    def __init__(self, fitted: Any) -> None:
+        self.importance, self.gains, self._fitted, self.asked = fitted.importance, fitted.gains, fitted, 0
+
+    def predict(self, frame: Any) -> Any:
+        self.asked += 1
+        return self._fitted.predict(frame)
+
+
+def test_what_matters_in_a_wide_table_is_found_without_shuffling_every_column() -> None:
+    draw = np.random.RandomState(0)
+    frame = pandas.DataFrame(draw.rand(300, 150), columns=[f"c{number}" for number in range(150)])
+    target = (frame.c123 > 0.5).astype(int).to_numpy()
+    fields = tuple(Field(name, "float") for name in frame)
+    setup = Setup("boosting", {"max_iter": 5}, fields, ("no", "yes"), 0)
+    with threadpool_limits(1):  # see fitting_lab.run
+        model = Counted(fit(setup, Part(frame, target), None))
+        found = importance(model, frame, Outcome(target, model.predict(frame), ("no", "yes")), 0)  # type: ignore[arg-type]
+
+    assert max(found, key=lambda name: found[name]) == "c123"
+    assert list(found) == list(frame)
+    assert model.asked < 105

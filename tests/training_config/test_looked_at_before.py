@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,10 @@ from config_lab import Folder, penguins
 from seaproof.contract.training_config.meaning import read_config
 from seaproof.errors import ContractError
 from seaproof.training.algorithms import check_params
+from seaproof.training.tables import read_files
 from seaproof.training.trial import refused
 from seaproof.training_file.check import look
+from seaproof.training_file.explain import explain
 
 FRAME = pandas.DataFrame(
     {
@@ -63,6 +69,71 @@ def test_parquet_files_that_do_not_go_together_or_are_none_are_named(tmp_path: P
     assert other.startswith("b.parquet has other columns than a.parquet")
     assert broken.startswith("broken.parquet cannot be read")
     assert test.startswith("b.parquet has no column `plan`")
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.csv.gz", gzip.compress), ("a.csv.bz2", bz2.compress), ("a.csv.xz", lzma.compress)]
+)
+def test_a_compressed_file_is_looked_at_and_read_as_it_is(
+    name: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(pack(penguins().encode()))
+    (tmp_path / f"broken-{name}").write_bytes(pack(penguins().encode())[:300])
+    meant, _ = read_config({"data": name, "target": "species"})
+    found, _ = look(meant, tmp_path)
+    (broken,) = problems(tmp_path, data=f"broken-{name}", target="species")
+
+    assert (found.rows, len(read_files([tmp_path / name], meant.data))) == (344, 344)
+    assert broken.startswith(f"broken-{name} cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", penguins().encode("utf-16"), "a.csv is text in UTF-16. Save it as CSV in UTF-8: iconv -f UTF-16"),
+        (
+            "a.csv",
+            "y\nTörgersen\n".encode("latin-1"),
+            "a.csv is no text in UTF-8. Save it as CSV in UTF-8; or, of western",
+        ),
+        ("a.xlsx", b"PK\x03\x04\xff\xff\0", "a.xlsx is an Excel file. Save its table as CSV in UTF-8."),
+        ("a.csv", b"y\n\xff\0\n", "a.csv is no text. Save it as CSV in UTF-8."),
+        (
+            "a.csv",
+            b'x,y\n"1,2\n3,4\n',
+            "a.csv, row 1: it has 1 cells, and there are 2 columns. A quotation mark may be",
+        ),
+    ],
+)
+def test_what_is_no_table_in_utf_8_is_told_with_what_it_is(
+    name: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (problem,) = problems(tmp_path, data=name, target="y")
+
+    assert problem.startswith(told)
+
+
+def test_files_of_systems_in_a_folder_of_data_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "a.csv").write_text(penguins())
+    (tmp_path / "rows" / ".DS_Store").write_bytes(b"\0\xff")
+    (tmp_path / "rows" / "_SUCCESS").touch()
+    meant, _ = read_config({"data": "rows", "target": "species"})
+    found, told = look(meant, tmp_path)
+
+    assert (found.rows, told) == (344, [])
+
+
+def test_a_column_without_a_name_has_the_same_name_here_and_in_the_job(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(',x,"",y\n0,1,2,a\n1,2,3,b\n')
+    meant, _ = read_config({"data": "a.csv", "target": "y", "exclude": ["Unnamed: 2"]})
+    found, told = look(meant, tmp_path)
+
+    assert told == []
+    assert found.columns == list(read_files([tmp_path / "a.csv"], meant.data).columns)
+    assert found.columns == ["Unnamed: 0", "x", "Unnamed: 2", "y"]
+    assert "A column without a name, which numbers the rows, is left out." in explain(meant, found, "")["columns"]
 
 
 def what_is_told_of_penguins_in_s3(folder: Folder) -> tuple[str, str, str]:

@@ -37,12 +37,44 @@ def columns(text: str, tmp_path: Path, **config: Any) -> tuple[dict[str, str], d
 def test_columns_are_typed_by_all_that_they_hold(tmp_path: Path) -> None:
     types, cells = columns(TEXT.replace(" size ", "size"), tmp_path, categorical=["code"])
 
-    assert types == {"id": "str", "size": "float", "colour": "str", "owned": "bool", "code": "str", "empty": "float"}
+    assert types == {"id": "str", "size": "float", "colour": "str", "owned": "bool", "code": "str"}
     assert cells["size"] == [1.5, None, None, -2000.0]
     assert cells["colour"] == ["red", "blue", None, "red"]
     assert cells["owned"] == [1.0, 0.0, 1.0, None]
     assert cells["code"] == ["007", "010", "007", "011"]
-    assert cells["empty"] == [None] * 4
+
+
+def test_columns_that_cannot_teach_anything_are_left_out_and_told(tmp_path: Path) -> None:
+    header = '"",x,empty,Unnamed: 3,y\n'
+    text = header + "".join(f"{number},{number % 7},NA,{number},{number % 2}\n" for number in range(40))
+    (tmp_path / "rows.csv").write_text(text)
+    config, _ = read_config({"target": "y"})
+    frame = read_files([tmp_path / "rows.csv"], config.data)
+    chosen = choose(frame, config)
+
+    assert chosen.names == ["x"]
+    assert [note.partition(":")[0] for note in chosen.notes[:1]] == ["`Unnamed"]
+    assert chosen.notes[2] == "`empty` is left out: it is empty in every row"
+    assert columns(text, tmp_path, features=["x", "Unnamed: 0"])[0] == {"x": "float", "Unnamed: 0": "float"}
+
+
+def test_a_column_that_was_meant_to_be_one_of_numbers_is_told(tmp_path: Path) -> None:
+    rows = [f'{number},{"-" if number == 3 else number},"{number},5",{number % 2}\n' for number in range(30)]
+    (tmp_path / "rows.csv").write_text("n,dash,comma,y\n" + "".join(rows))
+    config, _ = read_config({"target": "y"})
+    notes = choose(read_files([tmp_path / "rows.csv"], config.data), config).notes
+
+    dash = "nearly all of its cells are numbers, and `-` is none. List below `data.missing` what means: not known."
+    comma = "its numbers have a decimal comma. Write them with a point."
+
+    assert notes == (f"`dash` counts as categories: {dash}", f"`comma` counts as categories: {comma}")
+
+
+def test_a_name_that_two_columns_have_fails_the_job(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,x,y\n1,2,3\n")
+
+    with pytest.raises(ContractError, match="the column `x` is there twice"):
+        read_files([tmp_path / "rows.csv"], Data())
 
 
 def test_text_that_names_rows_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_BY_ENDING = {
+    " is missing a target model header.": "Name a model by its key below the prefix: TargetModel, or "
+    "`seaproof predict --target-model NAME.tar.gz`.",
+    " It is invoked by InvokeEndpointAsync only.": "`seaproof predict --async` does so, and waits for the answer.",
+}
+
 
 def add(error: ServiceError) -> ServiceError:
     """The same error, with the next step that its message is known to call for."""
@@ -46,8 +52,13 @@ def add(error: ServiceError) -> ServiceError:
 
 
 def add_to_invocation(plane: Plane, endpoint: str, error: ServiceError) -> ServiceError:
-    """The same error of InvokeEndpoint; an endpoint that was not found may be there, and not in service."""
-    if error.next_step or error.code != "ValidationError" or not error.message.endswith(" not found."):
+    """The same error of InvokeEndpoint, with what to do; an endpoint not found may be there, and not in service."""
+    if error.next_step or error.code != "ValidationError":
+        return error
+    for ending, next_step in _BY_ENDING.items():
+        if error.message.endswith(ending):
+            error.next_step = next_step
+    if not error.message.endswith(" not found."):
         return error
     record = plane.store.get(KIND, endpoint)
     if record is None:

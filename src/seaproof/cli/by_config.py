@@ -73,7 +73,9 @@ def checked_config(
     data = replace(data, test=channels["test"] if "test" in named else own.test)
     config = replace(file.config, data=data)
     with _objects(session, here) as objects:
-        found, problems = look(config, folder, objects) if config.target else (Found(), [])
+        # Files are not looked at by what is wrong about them in the config itself.
+        told = config.target and not any(problem.path[:1] == ("data",) for problem in file.problems)
+        found, problems = look(config, folder, objects) if told else (Found(), [])
     problems += refused_params(session, config, decided_task(config, found), found) if not file.problems else []
     if not channels.get("train") and not session.project.training.channels:
         file.refuse([*file.problems, *problems, _no_data()])

@@ -102,7 +102,7 @@ def shadow(endpoint: str, folder: Path, as_json: bool) -> None:
     largest = found["largest"]
     facts(
         {
-            "compared": f"{found['compared']:,} requests",
+            "compared": f"{found['compared']:,} {'request' if found['compared'] == 1 else 'requests'}",
             "same": f"{found['same']:,}",
             "different": f"{found['different']:,}",
             "failed": f"{found['failed']:,}",

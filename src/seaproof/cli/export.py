@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from seaproof.cli import requests
 from seaproof.cli.session import open_session, project_options
 from seaproof.cli.shipping import stage_options
 from seaproof.errors import SeaproofError
@@ -69,6 +70,7 @@ def command(
     said in the file.
     """
     session = open_session(folder, as_json)
+    requests.check_project(session.project)
     wanted = shipment.read(session.project, stage, profile=profile, region=region)
     if form == "workflow":
         if wanted.region:

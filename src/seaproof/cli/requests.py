@@ -19,7 +19,8 @@ def check_project(project: Project) -> None:
         raise ProjectError(
             "there is no seaproof.toml",
             where=str(project.root),
-            next_step="`seaproof init` writes a project; --project names another folder.",
+            next_step="`seaproof init` writes a new project. For an image that is there, two lines will do: [project] "
+            'and image = "NAME". --project names another folder.',
         )
 
 

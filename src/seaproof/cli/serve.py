@@ -98,8 +98,9 @@ def show(endpoint: dict[str, Any], url: str, as_json: bool) -> None:
         show_json(endpoint)
         return
     name = endpoint["EndpointName"]
-    print(f"{name} is in service at {url}/endpoints/{name}/invocations")
-    print(f"Try: seaproof predict FILE --endpoint {name}", flush=True)
+    route, option = ("async-invocations", " --async") if "AsyncInferenceConfig" in endpoint else ("invocations", "")
+    print(f"{name} is in service at {url}/endpoints/{name}/{route}")
+    print(f"Try: seaproof predict FILE --endpoint {name}{option}", flush=True)
 
 
 def settled(client: Client, name: str, screen: Screen) -> str:

@@ -108,6 +108,8 @@ def command(source: str | None, folder: Path, as_json: bool, driver: str | None,
     refuse_without_target("profile", "region", "retry")
     if here.resume:
         check_options(here.output)
+    if here.target is not None and here.target.exists() and not here.target.is_dir():
+        raise click.BadParameter(f"{here.output!r} is a file; name a folder for the output", param_hint="--output")
     session = served_session(open_session(folder, as_json, driver=driver))
     if asked.dry_run:
         survey(session, source, asked)

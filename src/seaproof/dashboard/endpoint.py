@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from seaproof.api.client import Client
+from seaproof.contract.http import TARGET_MODEL
 from seaproof.dashboard.layout import document, facts, is_busy, moment, pre, state, table, why
 from seaproof.dashboard.logs import logs
+from seaproof.errors import ServiceError
 
 _SAMPLE = re.compile(r"(\w+)\{(.*)\} (\S+)")
 _ENDPOINT = re.compile(r'endpoint="((?:[^"\\]|\\.)*)"')
@@ -78,11 +80,7 @@ def endpoint_page(client: Client, name: str) -> str:
     if variants:
         parts += ["<h2>Variants</h2>", table(map(_variant, variants), ("variant", "image", "#weight", "#instances"))]
     if status == "InService":
-        address = f"{client.url}/endpoints/{quote(name)}/invocations"
-        parts += [
-            "<h2>Ask it</h2>",
-            pre(f"seaproof predict rows.csv --endpoint {name}\ncurl -H 'Content-Type: text/csv' -d '1,2,3' {address}"),
-        ]
+        parts += ["<h2>Ask it</h2>", pre(_how_to_ask(client, name, found))]
     rows = [
         (model["model"], len(model["loaded"]), model["invocations"], model["hits"])
         for model in client.models()
@@ -95,6 +93,27 @@ def endpoint_page(client: Client, name: str) -> str:
         parts += ["<h2>What happened</h2>", table(told, ("@when", "what", ""))]
     parts += ["<h2>Log</h2>", logs(client, "Endpoints", name, f"seaproof endpoints logs {name}")]
     return document(name, *parts, busy=is_busy(status))
+
+
+def _how_to_ask(client: Client, name: str, found: dict[str, Any]) -> str:
+    """Commands that ask this endpoint."""
+    address = f"{client.url}/endpoints/{quote(name)}/invocations"
+    ask = f"seaproof predict rows.csv --endpoint {name}"
+    curl = "curl -H 'Content-Type: text/csv'"
+    if "AsyncInferenceConfig" in found:
+        return f"{ask} --async"
+    if _has_many_models(client, found):
+        ask, curl = f"{ask} --target-model NAME.tar.gz", f"{curl} -H '{TARGET_MODEL}: NAME.tar.gz'"
+    return f"{ask}\n{curl} -d '1,2,3' {address}"
+
+
+def _has_many_models(client: Client, found: dict[str, Any]) -> bool:
+    try:
+        config = client.call("DescribeEndpointConfig", {"EndpointConfigName": found["EndpointConfigName"]})
+        model = client.call("DescribeModel", {"ModelName": config["ProductionVariants"][0]["ModelName"]})
+    except (ServiceError, KeyError, IndexError):
+        return False  # they were deleted since, which harms no endpoint
+    return bool(model.get("PrimaryContainer", {}).get("Mode") == "MultiModel")
 
 
 def _variant(variant: dict[str, Any]) -> tuple[object, ...]:

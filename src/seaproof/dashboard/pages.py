@@ -43,6 +43,7 @@ def _overview(client: Client) -> str:
     health = client.health()
     name = Path(health["state"]).parent.name
     endpoints = client.pages("ListEndpoints", {}, "Endpoints")
+    asked = {"MaxResults": SHOWN + 1, "SortBy": "CreationTime", "SortOrder": "Descending"}
     jobs = [
         {
             "noun": noun,
@@ -52,7 +53,7 @@ def _overview(client: Client) -> str:
             "ended": job.get(f"{noun}EndTime"),
         }
         for noun in NOUNS
-        for job in client.pages(f"List{noun}Jobs", {}, f"{noun}JobSummaries")
+        for job in client.call(f"List{noun}Jobs", asked)[f"{noun}JobSummaries"]
     ]
     jobs.sort(key=lambda job: -job["created"])
     busy = any(map(is_busy, [each["EndpointStatus"] for each in endpoints] + [job["status"] for job in jobs]))
@@ -109,5 +110,5 @@ def _jobs(jobs: list[dict[str, Any]]) -> str:
         )
         for job in jobs[:SHOWN]
     ]
-    more = f'<p class="soft">and {len(jobs) - SHOWN:,} older ones: <code>seaproof jobs list</code></p>'
+    more = '<p class="soft">Older ones: <code>seaproof jobs list</code></p>'
     return table(rows, ("job", "kind", "status", "@created", "#took")) + (more if len(jobs) > SHOWN else "")

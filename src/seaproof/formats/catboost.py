@@ -32,6 +32,9 @@ def schema_of(model: Any) -> Schema:
     names = [str(name) for name in model.feature_names_]
     given = tuple(Field(name, "str" if number in text else "float") for number, name in enumerate(names))
     classes = [str(label) for label in model.classes_]
+    if classes and _is_multilabel(model):
+        labels = tuple(Field(f"prediction_{name}", "int") for name in classes)
+        return Schema("", given, (*labels, *classification(tuple(classes))[1:]), classes=tuple(classes))
     if classes:
         whole = np.asarray(model.classes_).dtype.kind in "iu"
         return Schema("", given, classification(tuple(classes), "int" if whole else "str"), classes=tuple(classes))
@@ -42,8 +45,19 @@ def schema_of(model: Any) -> Schema:
 
 def _kind(model: Any) -> str:
     """What CatBoostRegressor.predict gives for this model's loss."""
-    loss = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
-    return "Exponent" if loss in ("Poisson", "Tweedie") else "RawFormulaVal"
+    loss = _loss(model)
+    if loss in ("Poisson", "Tweedie"):
+        return "Exponent"
+    return loss if loss == "RMSEWithUncertainty" else "RawFormulaVal"
+
+
+def _loss(model: Any) -> str:
+    return str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+
+
+def _is_multilabel(model: Any) -> bool:
+    """Whether a row may be of several classes at once, or of none."""
+    return _loss(model) in ("MultiLogloss", "MultiCrossEntropy")
 
 
 class CatBoost:
@@ -69,7 +83,8 @@ class CatBoost:
         label = _flat(self._said(data, self._kind))
         if not self._classifies:
             return [label] if label.ndim == 1 else list(label.T)
-        return [label, *self._said(data, "Probability").T]
+        labels = [label] if label.ndim == 1 else list(label.T)
+        return [*labels, *self._said(data, "Probability").T]
 
     def _said(self, data: Any, kind: str) -> Any:
         return self._model.predict(data, prediction_type=kind, thread_count=self._threads)

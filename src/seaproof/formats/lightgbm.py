@@ -34,6 +34,12 @@ def load(path: Path, options: Options) -> LightGBM:
     return LightGBM(booster, schema, categories)
 
 
+def categories_of(booster: Any) -> dict[int, list[Any]]:
+    """The categories of each column that pandas had as one of categories, by the column's number."""
+    text = booster.model_to_string(num_iteration=1)
+    return _coded(text, _head(text), booster, Path("the model"))
+
+
 def _head(text: str) -> dict[str, str]:
     """What stands before the first tree, by key."""
     lines = text.partition("\nTree=")[0].splitlines()

@@ -6,24 +6,31 @@ skops loads types that it knows, and names those that it does not; the other two
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from seaproof.errors import ContractError
-from seaproof.formats.identity import REGRESSION, classification, completed, unnamed
+from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
+from seaproof.formats.learned import Learned, learned, reads_documents
 from seaproof.formats.model import Options, Refused, Rows, is_numeric, need
-from seaproof.formats.schema import Field, Schema
+from seaproof.formats.schema import Field, Schema, Type
+
+if TYPE_CHECKING:
+    from seaproof.formats.catboost import CatBoost
 
 
-def load_joblib(path: Path, options: Options) -> Estimator:
+def load_joblib(path: Path, options: Options) -> Estimator | CatBoost:
     """Load a file of joblib.dump, which is a pickle."""
     import joblib
 
     return _estimator(joblib.load(path), path)
 
 
-def load_pickle(path: Path, options: Options) -> Estimator:
+def load_pickle(path: Path, options: Options) -> Estimator | CatBoost:
     """Load a pickle."""
     with path.open("rb") as file:
         try:
@@ -36,7 +43,7 @@ def load_pickle(path: Path, options: Options) -> Estimator:
             ) from None
 
 
-def load_skops(path: Path, options: Options) -> Estimator:
+def load_skops(path: Path, options: Options) -> Estimator | CatBoost:
     """Load a skops file; Refused names the types in it that nobody said to trust."""
     from skops.io import get_untrusted_types, load
 
@@ -50,29 +57,33 @@ def load_skops(path: Path, options: Options) -> Estimator:
     return _estimator(load(path, trusted=list(options.trusted_types)), path)
 
 
-def _estimator(model: Any, path: Path) -> Estimator:
+def _estimator(model: Any, path: Path) -> Estimator | CatBoost:
     if not callable(getattr(model, "predict", None)):
         raise ContractError(
             f"{path.name} holds a {type(model).__name__}, which has no predict",
             where=str(path),
             next_step="Save the fitted estimator itself, or write an inference.py that knows what this is.",
         )
-    schema = completed(schema_of(model), path)
+    if hasattr(model, "get_cat_feature_indices"):
+        from seaproof.formats import catboost
+
+        return catboost.CatBoost(model, completed(catboost.schema_of(model), path))
+    known = learned(model, _width(model))
+    schema = completed(schema_of(model, known), path)
     if getattr(model, "feature_names_in_", None) is not None or not is_numeric(schema):
         need("pandas", "pandas", path, "of a model that was trained on a frame")
-    return Estimator(model, schema)
+    return Estimator(model, _with_outputs(model, schema, known), known)
 
 
-def schema_of(model: Any) -> Schema:
+def schema_of(model: Any, known: Mapping[int, Learned]) -> Schema:
     """Columns by name where it was trained on a frame, categories where an encoder learned them."""
-    learned = {name: values for one in _transformers(model) for name, values in _categories(one)}
     names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        given = unnamed(_width(model))
-    else:
-        given = tuple(_field(str(name), learned.get(str(name))) for name in names)
+    names = [field.name for field in unnamed(_width(model))] if names is None else [str(name) for name in names]
+    given = tuple(_field(name, known.get(place)) for place, name in enumerate(names))
+    if not given and reads_documents(model):
+        given = (Field("text", "str"),)
     labels = getattr(model, "classes_", None)
-    if labels is not None and getattr(labels, "ndim", 1) == 1:
+    if labels is not None and getattr(labels, "ndim", 0) == 1:
         classes = tuple(str(label) for label in labels)
         kind = "int" if labels.dtype.kind in "iu" else "str"
         outputs = classification(classes, kind)
@@ -84,31 +95,38 @@ def _width(model: Any) -> int:
     try:
         return int(getattr(model, "n_features_in_", 0))
     except AttributeError:  # a pipeline whose first step does not say
-        return 0
+        return len(getattr(model, "feature_names_in_", ()))
 
 
-def _field(name: str, categories: list[Any] | None) -> Field:
-    if categories is None:
+def _field(name: str, known: Learned | None) -> Field:
+    if known is None:
         return Field(name, "float")
-    known = [value for value in categories if isinstance(value, str)]
-    return Field(name, "str", tuple(known)) if known else Field(name, "float")
+    texts = tuple(value for value in known.values if isinstance(value, str))
+    if texts or not known.values or known.typed:
+        return Field(name, "str", texts or tuple(map(str, known.values)))
+    numbers = [value for value in known.values if isinstance(value, (int, float, np.number)) and value == value]
+    return Field(name, "float", tuple(str(value) for value in numbers if not isinstance(value, bool)))
 
 
-def _transformers(model: Any) -> Iterator[Any]:
-    """Each ColumnTransformer in a pipeline, which is where columns are told apart by name."""
-    for _, step in getattr(model, "steps", ()):
-        yield from _transformers(step)
-    if hasattr(model, "transformers_"):
-        yield model
-
-
-def _categories(transformer: Any) -> Iterator[tuple[str, list[Any]]]:
-    for _, one, columns in transformer.transformers_:
-        steps = getattr(one, "steps", [("", one)])
-        for _, step in steps:
-            learned = getattr(step, "categories_", None)
-            if learned is not None and not isinstance(columns, (str, slice)) and len(learned) == len(columns):
-                yield from ((str(name), list(values)) for name, values in zip(columns, learned, strict=True))
+def _with_outputs(model: Any, schema: Schema, known: Mapping[int, Learned]) -> Schema:
+    """The schema, its outputs as many and of the kind that the model gives of one row; as it is where the model
+    cannot tell of a made-up one."""
+    if not schema.input:
+        return schema
+    cells = [field.categories[0] if field.categories else "text" for field in schema.input]
+    row = [
+        [cell] if field.type == "str" else np.array([float(cell) if field.categories else 0.0])
+        for field, cell in zip(schema.input, cells, strict=True)
+    ]
+    try:
+        said = np.asarray(Estimator(model, schema, known).predict(np.column_stack(row) if is_numeric(schema) else row))
+    except Exception:  # whatever it has against this row, it may have nothing against others
+        return schema
+    kind: Type = "int" if said.dtype.kind in "iub" else "float" if said.dtype.kind == "f" else "str"
+    if said.ndim == 2:
+        several = tuple(replace(field, type=kind) for field in numbered("prediction", said.shape[1]))
+        return replace(schema, output=schema.output if len(schema.output) == len(several) else several, classes=())
+    return replace(schema, output=(Field("prediction", kind),)) if schema.output == REGRESSION else schema
 
 
 class Estimator:
@@ -116,11 +134,13 @@ class Estimator:
 
     explain = None
 
-    def __init__(self, model: Any, schema: Schema) -> None:
+    def __init__(self, model: Any, schema: Schema, known: Mapping[int, Learned]) -> None:
         self.schema = schema
         self._model = model
         self._named = getattr(model, "feature_names_in_", None)
         self._numeric = is_numeric(schema)
+        self._documents = not _width(model) and reads_documents(model)
+        self._typed = {place: one.values for place, one in known.items() if one.typed}
         self._has_probabilities = hasattr(model, "predict_proba")
 
     def predict(self, rows: Rows) -> Any:
@@ -128,14 +148,18 @@ class Estimator:
         return self._model.predict(self._data(rows))
 
     def score(self, rows: Rows) -> list[Any]:
-        """Label and probabilities, or the value."""
+        """Label and probabilities, or the value; of several outputs each."""
         data = self._data(rows)
         first = self._model.predict(data)
+        if getattr(first, "ndim", 1) == 2:
+            return list(first.T)
         if self._has_probabilities and self.schema.classes:
             return [first, *self._model.predict_proba(data).T]
-        return [first] if getattr(first, "ndim", 1) == 1 else list(first.T)
+        return [first]
 
     def _data(self, rows: Rows) -> Any:
+        if self._documents and isinstance(rows, list):
+            return ["" if text is None else text for text in rows[0]]
         if self._named is None and self._numeric:
             return rows
         import pandas
@@ -143,13 +167,22 @@ class Estimator:
         if self._numeric:
             return pandas.DataFrame(rows, columns=self._named)
         names = self._named if self._named is not None else range(len(rows))
-        return pandas.DataFrame({name: _series(column) for name, column in zip(names, rows, strict=True)})
+        return pandas.DataFrame(
+            {
+                name: _series(column, self._typed.get(place))
+                for place, (name, column) in enumerate(zip(names, rows, strict=True))
+            }
+        )
 
 
-def _series(column: Any) -> Any:
+def _series(column: Any, typed: Sequence[Any] | None) -> Any:
+    """A column of numbers as it is; one of text as the model was trained on it."""
     if not isinstance(column, list):
         return column
     import pandas
 
+    if typed is not None:
+        values = {str(value): value for value in typed}
+        return pandas.Categorical([values.get(cell) for cell in column], list(typed))
     # Missing is NaN, as it is of a file that pandas read, whatever its version makes of text.
     return pandas.Series([float("nan") if cell is None else cell for cell in column], dtype=object)

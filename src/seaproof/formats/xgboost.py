@@ -38,7 +38,8 @@ def load(path: Path, options: Options) -> XGBoost:
     named = any(field.categories for field in given.input) if given else False
     if "c" in (booster.feature_types or ()) and not named and hasattr(booster, "get_categories"):
         need("pyarrow", "pyarrow", path, "of a model that keeps its categories")
-    own = schema_of(booster, objective, int(learner["learner_model_param"]["num_class"]), given)
+    width = learner["learner_model_param"]
+    own = schema_of(booster, objective, max(int(width["num_class"]), int(width.get("num_target", 1))), given)
     schema = completed(own, path)
     categories = {**_listed(schema), **_listed(own)}
     check_categories(schema, categories, path)
@@ -51,10 +52,11 @@ def _listed(schema: Schema) -> dict[int, tuple[str, ...]]:
 
 
 def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) -> Schema:
-    """Columns by name and type, where it was trained with them; labels are those of schema.json."""
+    """Columns by name and type, where it was trained with them; labels are those of schema.json. `classes` is how many
+    classes or targets there are."""
     names = booster.feature_names
     types = booster.feature_types or ["float"] * booster.num_features()
-    known = _categories(booster) if "c" in types else {}
+    known = categories_of(booster) if "c" in types else {}
     if names is None:
         fields = unnamed(booster.num_features())
     else:
@@ -63,9 +65,10 @@ def schema_of(booster: Any, objective: str, classes: int, given: Schema | None) 
     if named and objective in _CHANCES:
         outputs = classification(named)
         return Schema("", fields, outputs[:1] if objective == "multi:softmax" else outputs, classes=named)
-    if objective == "multi:softprob":
-        return Schema("", fields, numbered("probability", classes))
-    return Schema("", fields, (Field("probability", "float"),) if objective == "binary:logistic" else REGRESSION)
+    if objective == "multi:softmax":
+        return Schema("", fields, REGRESSION)
+    name = "probability" if objective in _CHANCES else "prediction"
+    return Schema("", fields, numbered(name, classes) if classes > 1 else (Field(name, "float"),))
 
 
 def _field(name: str, kind: str, categories: tuple[str, ...] | None) -> Field:
@@ -75,7 +78,7 @@ def _field(name: str, kind: str, categories: tuple[str, ...] | None) -> Field:
     return Field(name, "str", categories) if categories else Field(name, "float")
 
 
-def _categories(booster: Any) -> dict[str, tuple[str, ...]]:
+def categories_of(booster: Any) -> dict[str, tuple[str, ...]]:
     """The categories that a booster keeps, by column; none in files of before XGBoost 3.1."""
     if not hasattr(booster, "get_categories"):
         return {}
@@ -84,6 +87,12 @@ def _categories(booster: Any) -> dict[str, tuple[str, ...]]:
     except (ImportError, ValueError, TypeError):
         return {}
     return {name: tuple(map(str, values.to_pylist())) for name, values in kept if values is not None}
+
+
+def _rounds(booster: Any) -> tuple[int, int]:
+    """Of which rounds predictions are made: (0, 0), which is all, unless an estimator knows a best one."""
+    best = booster.attr("best_iteration")
+    return (0, int(best) + 1) if best is not None and booster.attr("scikit_learn") is not None else (0, 0)
 
 
 class XGBoost:
@@ -97,10 +106,20 @@ class XGBoost:
         self._names = booster.feature_names
         self._types = booster.feature_types
         self._codes = Codes(categories)
+        self._rounds = _rounds(booster)
+        self._in_place = '"name":"gblinear"' not in booster.save_config()
 
     def predict(self, rows: Rows) -> Any:
-        """What Booster.predict gives: chances of a classifier, the value of a regression."""
-        return self._booster.inplace_predict(self._codes.matrix(rows), validate_features=False)
+        """What Booster.predict gives: chances of a classifier, the value of a regression.
+
+        Of a file that one of XGBoost's scikit-learn estimators saved, by the rounds that the estimator itself uses: up
+        to the best, where it stopped early.
+        """
+        if not self._in_place:
+            return self._booster.predict(self._data(rows), iteration_range=self._rounds)
+        return self._booster.inplace_predict(
+            self._codes.matrix(rows), iteration_range=self._rounds, validate_features=False
+        )
 
     def score(self, rows: Rows) -> list[Any]:
         """The chances, with the label before them where schema.json names labels; or the value."""
@@ -115,14 +134,16 @@ class XGBoost:
         columns = list(said.T)
         return [labels(classes, said.argmax(1)), *columns] if classes else columns
 
-    def _explain(self, rows: Rows) -> Contributions:
-        data = xgboost.DMatrix(
+    def _data(self, rows: Rows) -> Any:
+        return xgboost.DMatrix(
             self._codes.matrix(rows),
             feature_names=self._names,
             feature_types=self._types,
             enable_categorical=True,
         )
-        values = self._booster.predict(data, pred_contribs=True)
+
+    def _explain(self, rows: Rows) -> Contributions:
+        values = self._booster.predict(self._data(rows), pred_contribs=True, iteration_range=self._rounds)
         groups: tuple[str, ...] = ()
         if values.ndim == 3:
             groups = self.schema.classes or tuple(str(number) for number in range(values.shape[1]))

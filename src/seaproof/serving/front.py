@@ -31,16 +31,20 @@ def run_front(environ: ServingEnviron, listener: socket.socket, channel: socket.
 async def _serve(environ: ServingEnviron, listener: socket.socket, channel: socket.socket, own: tuple[int, ...]) -> int:
     began = time.monotonic()
     stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    processes = await Processes.open(channel, when_gone=stopped.set)
+
+    def stop() -> None:
+        models.closing = True
+        stopped.set()
+
+    processes = await Processes.open(channel, when_gone=stop)
     models = Models(environ, processes, Memory(environ.memory_limit), own)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     observer = Observer(environ, 1)
     routes = ModelRoutes(models, observer.answer_metrics)
     server = await serve(routes, sock=listener, limits=server_limits(environ), watch=observer)
     observer.server = server
     log.info("serving models on port %d, none loaded yet, ready after %.2f s", environ.port, time.monotonic() - began)
     await stopped.wait()
-    models.closing = True
     await server.close(drain=DRAIN)
     await models.close()
     observer.close()

@@ -77,6 +77,10 @@ class Processes:
         while line := await self._reader.readline():
             self._hear(json.loads(line))
         self._when_gone()
+        for process in self._processes.values():  # nobody is left who could tell of them; they end with the nursery
+            process.reason = {"status": 503, "what": "the container is ending: its first process is gone"}
+            process.settled.set()
+            process.ended.set()
 
     def _hear(self, event: dict[str, Any]) -> None:
         process = self._processes[event["number"]]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seaproof.contract.training_config.columns import check_target, listed, task_of
+from seaproof.contract.training_config.columns import check_target, is_data, listed, task_of
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import CLASSIFICATION
 from seaproof.errors import ContractError
@@ -76,13 +77,13 @@ def prepare(job: Job, config: TrainingConfig) -> Prepared:
     target = _target(frame[config.target], classes, config)
     shown = typed(frame, columns.fields)
     fields = with_categories(columns.fields, shown.iloc[rows])
-    single = [field.name for field in fields if field.type == "str" and len(field.categories) < 2]
+    useless = _useless(fields, shown.iloc[rows])
     columns = replace(
-        columns, notes=(*columns.notes, *(f"`{name}` is left out: it has one value only" for name in single))
+        columns, notes=(*columns.notes, *(f"`{name}` is left out: {why}" for name, why in useless.items()))
     )
     for note in columns.notes:
         say(note)
-    fields = tuple(field for field in fields if field.name not in single)
+    fields = tuple(field for field in fields if field.name not in useless)
     if not fields:
         raise ContractError("no column is left to learn from", where="config, features", next_step="Name others.")
     if config.positive_class and config.positive_class not in classes:
@@ -91,6 +92,17 @@ def prepare(job: Job, config: TrainingConfig) -> Prepared:
         )
     positive = classes.index(config.positive_class) if config.positive_class else len(classes) - 1
     return Prepared(shown, target, Columns(fields, columns.notes), classes, positive, rows, test, groups, frame)
+
+
+def _useless(fields: Sequence[Field], learned: Any) -> dict[str, str]:
+    """Columns of which there is nothing to learn in the rows to learn from, and why."""
+    empty = {name for name, cells in learned.items() if cells.isna().all()}
+    single = {field.name for field in fields if field.type == "str" and len(field.categories) < 2}
+    return {
+        field.name: "it is empty in every row to learn from" if field.name in empty else "it has one value only"
+        for field in fields
+        if field.name in empty | single
+    }
 
 
 def _target(cells: Any, classes: tuple[str, ...], config: TrainingConfig) -> Any:
@@ -115,7 +127,8 @@ def _of_known_classes(test: Any, labels: Any, classes: tuple[str, ...], config: 
 def _files(job: Job, channels: tuple[str, ...]) -> list[Path]:
     for name in channels:
         if name in job.channels:
-            return job.files(name)
+            found = job.files(name)
+            return [file for file in found if is_data(file)] or found
     given = ", ".join(sorted(job.channels)) or "none"
     raise ContractError(
         "there is no channel `train` to learn from",

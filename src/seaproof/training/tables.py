@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seaproof.contract.training_config.columns import check_columns, listed
+from seaproof.contract.training_config.columns import check_columns, check_twice, is_unnamed, listed, named
 from seaproof.contract.training_config.meaning import Data, TrainingConfig
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError
@@ -23,6 +23,9 @@ _ALIKE = 0.5
 """A column of text with more different values than this share of its rows names rows, and teaches nothing."""
 _FEW = 50
 """So many different texts are categories in any case."""
+_SOME, _MOST = 10, 0.8
+"""From so many different texts on, of which so large a share are numbers, a column was meant to be one of numbers."""
+_DECIMAL_COMMA = r"-?\d+,\d+"
 PARQUET = (".parquet", ".pq")
 
 
@@ -68,17 +71,18 @@ def _read(file: Path, data: Data) -> Frame:
     try:
         if file.suffix.lower() in PARQUET:
             return _as_text(pandas.read_parquet(file))
-        frame = pandas.read_csv(
-            file,
-            sep=data.separator,
-            header=0 if data.header else None,
-            dtype=object,
-            keep_default_na=False,
-            na_values=list(data.missing),
-            encoding="utf-8-sig",
-            index_col=False,
-            low_memory=False,
-        )
+        how = {
+            "sep": data.separator,
+            "dtype": object,
+            "keep_default_na": False,
+            "encoding": "utf-8-sig",
+            "index_col": False,
+            "low_memory": False,
+        }
+        missing = list(data.missing)
+        frame = pandas.read_csv(file, header=0 if data.header else None, na_values=missing, **how)
+        # As they stand there: pandas calls the second of two `age` another name.
+        header = pandas.read_csv(file, header=None, nrows=1, **how).iloc[0].tolist() if data.header else []
     except (ValueError, OSError, ImportError) as error:
         raise ContractError(f"{file.name} cannot be read: {str(error).strip()}", where=str(file.parent)) from None
     if not data.header:
@@ -88,7 +92,10 @@ def _read(file: Path, data: Data) -> Frame:
                 where="config, data.columns",
             )
         frame.columns = list(data.columns) or [str(number) for number in range(len(frame.columns))]
+    if len(header) == len(frame.columns):
+        frame.columns = named(header)
     frame.columns = [str(name) for name in frame.columns]
+    refuse(check_twice(list(frame.columns)))
     return _stripped(frame, data)
 
 
@@ -129,8 +136,13 @@ def choose(frame: Frame, config: TrainingConfig) -> Columns:
     """The columns to learn from, with their types; ContractError where the config names others."""
     refuse(check_columns(config, list(frame.columns)))
     apart = {config.target, config.split.by, *config.exclude}
-    names = list(config.features) or [name for name in frame.columns if name not in apart]
-    fields, notes = [], []
+    names = list(config.features) or [name for name in frame.columns if name not in apart and not is_unnamed(name)]
+    fields: list[Field] = []
+    notes = [
+        f"`{name}` is left out: a column without a name numbers the rows. List it in `features` to have it after all."
+        for name in frame.columns
+        if is_unnamed(name) and name not in {*names, *apart}
+    ]
     for name in names:
         field, note = _field(frame[name], name, config)
         if note:
@@ -149,7 +161,7 @@ def _field(cells: Series, name: str, config: TrainingConfig) -> tuple[Field | No
     texts = need("pandas").Series(known.unique(), dtype=object)
     if name not in config.categorical:
         if known.empty:
-            return Field(name, "float"), f"`{name}` is empty in every row"
+            return None, f"`{name}` is left out: it is empty in every row"
         if len(texts) <= 2 * len(_FLAGS) and texts.str.lower().isin(_FLAGS).all():
             return Field(name, "bool"), ""
         if _numbers(texts).notna().all():
@@ -161,7 +173,22 @@ def _field(cells: Series, name: str, config: TrainingConfig) -> tuple[Field | No
             f"`{name}` is left out: {different} different texts in {len(known)} rows name rows and teach nothing "
             "about others. List it in `features` to have it all the same."
         )
-    return Field(name, "str"), ""
+    return Field(name, "str"), _almost_numbers(texts, name) if name not in config.categorical else ""
+
+
+def _almost_numbers(texts: Series, name: str) -> str:
+    """What to say of a column of categories that was most likely meant to be one of numbers; or nothing."""
+    numbers = _numbers(texts).notna()
+    odd = texts[~numbers]
+    if len(texts) >= _SOME and numbers.mean() >= _MOST:
+        none = "is none" if len(odd) == 1 else "are none"
+        return (
+            f"`{name}` counts as categories: nearly all of its cells are numbers, and {listed(odd.tolist())} {none}. "
+            "List below `data.missing` what means: not known."
+        )
+    if len(texts) >= _SOME and odd.str.fullmatch(_DECIMAL_COMMA).mean() >= _MOST:
+        return f"`{name}` counts as categories: its numbers have a decimal comma. Write them with a point."
+    return ""
 
 
 def typed(frame: Frame, fields: Sequence[Field]) -> Frame:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from seaproof.contract.training_config.columns import check_columns, check_target, listed, task_of
+from seaproof.contract.training_config.columns import (
+    check_columns,
+    check_target,
+    is_data,
+    is_unnamed,
+    listed,
+    named,
+    task_of,
+)
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import did_you_mean
 from seaproof.contract.training_config.reading import Problem
 from seaproof.training_file import parquet
+from seaproof.training_file.text import NoText, opened
 
+_QUOTE = "A quotation mark may be open there: write one inside of a quoted cell as two."
+_LONGEST = 1 << 24
+"""Characters of a cell; a longer one is what an open quotation mark makes of a file."""
 Objects = Callable[[str], "list[Path] | None"]
 """The files that an s3:// address stands for here, in order; None where nobody can tell before the job."""
 
@@ -55,7 +68,7 @@ def look(config: TrainingConfig, folder: Path, objects: Objects = lambda uri: No
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(inside for inside in path.rglob("*") if inside.is_file())
+        return sorted(inside for inside in path.rglob("*") if inside.is_file() and is_data(inside))
     return [path] if path.exists() else []
 
 
@@ -82,11 +95,11 @@ def _look_at(config: TrainingConfig, files: list[Path]) -> tuple[Found, list[Pro
     for file in files:
         try:
             problems = _add(config, file, found)
-        except UnicodeDecodeError:
-            return found, [Problem(train, f"{file.name} is no text in UTF-8", "Save it as CSV in UTF-8.")]
+        except NoText as error:
+            return found, [Problem(train, error.what, error.next_step)]
         except csv.Error as error:
-            return found, [Problem(train, f"{file.name} is no CSV: {error}")]
-        except (OSError, ValueError) as error:  # as pyarrow says it
+            return found, [Problem(train, f"{file.name} is no CSV: {error}", _QUOTE)]
+        except (OSError, EOFError, ValueError, zlib.error) as error:  # as pyarrow and the decompressors say it
             return found, [Problem(train, f"{file.name} cannot be read: {error}")]
         if problems:
             return found, problems
@@ -116,11 +129,15 @@ def _check_test(config: TrainingConfig, path: Path, found: Found) -> list[Proble
     if parquet.is_parquet(path):
         header = parquet.names_of(path)
     elif config.data.header:
-        header = next(_rows(path, config.data.separator), [])
+        try:
+            header = named(next(_rows(path, config.data.separator), []))
+        except NoText as error:
+            return [Problem(("data", "test"), error.what, error.next_step)]
     else:
         return []
-    wanted = [config.target, *(config.features or (name for name in found.columns if name not in config.exclude))]
-    missing = [name for name in wanted if name not in header and name != config.split.by]
+    apart = {config.split.by, *config.exclude}
+    others = (name for name in found.columns if name not in apart and not is_unnamed(name))
+    missing = [name for name in (config.target, *(config.features or others)) if name not in header]
     if not missing:
         return []
     what = f"{path.name} has no column `{missing[0]}`"
@@ -147,7 +164,8 @@ def _add(config: TrainingConfig, file: Path, found: Found) -> list[Problem]:
     for number, row in enumerate(lines if config.data.header else chain([first], lines), 1):
         if len(row) != len(columns):
             what = f"{file.name}, row {number}: it has {len(row)} cells, and there are {len(columns)} columns"
-            return [Problem(train, what, "Correct the row, or `data.separator`.")]
+            hint = _QUOTE if any("\n" in cell for cell in row) else "Correct the row, or `data.separator`."
+            return [Problem(train, what, hint)]
         found.rows += 1
         if group is not None:
             found.groups.add(row[group].strip())
@@ -183,7 +201,7 @@ def _check_same(columns: list[str], file: Path, found: Found) -> list[Problem]:
 def _columns(config: TrainingConfig, first: list[str], file: Path) -> tuple[list[str], list[Problem]]:
     """The names of the columns, and what the config says otherwise."""
     if config.data.header:
-        columns = first
+        columns = named(first)
     else:
         columns = list(config.data.columns) or [str(number) for number in range(len(first))]
         if len(columns) != len(first):
@@ -200,7 +218,8 @@ def _columns(config: TrainingConfig, first: list[str], file: Path) -> tuple[list
 
 def _rows(file: Path, separator: str) -> Iterator[list[str]]:
     """The rows of a CSV file; those that are empty are passed over, as everywhere."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    csv.field_size_limit(_LONGEST)
+    with opened(file) as lines:
         yield from (row for row in csv.reader(lines, delimiter=separator) if row)
 
 

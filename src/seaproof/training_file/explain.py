@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from seaproof.contract.training_config.columns import is_unnamed
 from seaproof.contract.training_config.meaning import BALANCED, TrainingConfig
 from seaproof.contract.training_config.metric_lines import fitting
 from seaproof.contract.training_config.names import ALGORITHMS, CLASSIFICATION, METRICS, REGRESSION
@@ -67,8 +68,10 @@ def _columns(config: TrainingConfig, found: Found) -> str:
         words = f"Only {_listed(config.features)}."
     elif found.columns:
         apart = {config.target, config.split.by, *config.exclude}
-        names = [name for name in found.columns if name not in apart]
+        names = [name for name in found.columns if name not in apart and not is_unnamed(name)]
         words = f"All {len(names)} others: {_listed(names)}."
+        if any(map(is_unnamed, found.columns)):
+            words += " A column without a name, which numbers the rows, is left out."
     else:
         words = "All but the target."
     if config.exclude:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from seaproof.contract.training_config.meaning import TrainingConfig
 from seaproof.contract.training_config.names import (
@@ -16,6 +19,24 @@ from seaproof.contract.training_config.reading import Problem
 MOST_CLASSES = 20
 """So many different whole numbers in a target still are classes."""
 _SHOWN = 8
+_UNNAMED = re.compile(r"Unnamed: \d+")
+"""As pandas calls a column without a name, also in files that it has written again."""
+
+
+def named(header: Sequence[str]) -> list[str]:
+    """The names of columns; those without one get one by their place, as pandas gives it."""
+    return [name if name.strip() else f"Unnamed: {place}" for place, name in enumerate(header)]
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether this is a column without a name: spreadsheets and data frames number their rows so."""
+    return bool(_UNNAMED.fullmatch(name))
+
+
+def is_data(path: PurePath) -> bool:
+    """Whether a file in a folder of data is meant: names that begin with a dot or `_` are those of systems
+    (.DS_Store, _SUCCESS)."""
+    return not path.name.startswith((".", "_"))
 
 
 def check_columns(config: TrainingConfig, columns: Sequence[str]) -> list[Problem]:
@@ -31,10 +52,14 @@ def check_columns(config: TrainingConfig, columns: Sequence[str]) -> list[Proble
         if name and name not in columns:
             what = f"{key} `{name}` is not a column"
             problems.append(Problem(path, what, did_you_mean(name, columns) or f"The columns are: {listed(columns)}."))
-    twice = sorted({name for name in columns if list(columns).count(name) > 1})
-    if twice:
-        problems.append(Problem(("data",), f"the column `{twice[0]}` is there twice", "Rename one in the file."))
-    return problems
+    return [*problems, *check_twice(columns)]
+
+
+def check_twice(columns: Sequence[str]) -> list[Problem]:
+    """A name that two columns have."""
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
+    what = f"the column `{twice[0]}` is there twice" if twice else ""
+    return [Problem(("data",), what, "Rename one in the file.")] if twice else []
 
 
 def task_of(config: TrainingConfig, values: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from seaproof.contract.training_config.reading import Problem, Reader
 BALANCED = "balanced"
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 MOST_FOLDS = 50
+_SEPARATORS = {"tab": "\t", "\\t": "\t"}
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,19 @@ def _target(top: Reader) -> str:
 
 def _data(table: Reader) -> Data:
     missing = table.raw("missing")
+    separator = table.text("separator", ",")
     data = Data(
         train=table.text("train"),
         test=table.text("test"),
         header=table.flag("header", True) is not False,
         columns=table.texts("columns"),
-        separator=table.text("separator", ","),
+        separator=_SEPARATORS.get(separator, separator),
         missing=MISSING if missing is None else ("", *(text for text in table.texts("missing") if text)),
     )
-    if len(data.separator) != 1:
-        table.problem("separator", f"`separator` is {data.separator!r}", 'It should be one character, like ";".')
+    if len(data.separator) != 1 or data.separator in '"\r\n':
+        table.problem(
+            "separator", f"`separator` is {data.separator!r}", 'It should be one character, like ";", or the word tab.'
+        )
     if data.header and data.columns:
         table.problem(
             "columns",

@@ -37,7 +37,7 @@ def fit(setup: Setup, train: Part, watch: Part | None) -> Pipeline:
     check_params(setup.algorithm, setup.task, setup.params)
     params = {**ESTIMATORS[setup.algorithm][3], "random_state": setup.seed, **_stopping(setup), **setup.params}
     model = estimator(**params)
-    pipeline = need("sklearn.pipeline").Pipeline([("columns", _columns(setup)), ("model", model)])
+    pipeline = need("sklearn.pipeline").Pipeline([("columns", _columns(setup, train.frame)), ("model", model)])
     target = train.target
     if setup.classes:
         target = need("numpy").array(setup.classes)[target]
@@ -68,11 +68,12 @@ def _stopping(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _columns(setup: Setup) -> Any:
+def _columns(setup: Setup, frame: Any) -> Any:
     """From the table to numbers, each column by its kind; what was never seen counts as missing."""
     compose, numpy = need("sklearn.compose"), need("numpy")
     steps, prepare = need("sklearn.pipeline"), need("sklearn.preprocessing")
-    numbers = [field.name for field in setup.fields if field.type != "str"]
+    # `boosting` fails on a column without a number, which one of `frame`, a fold of all rows, may be.
+    numbers = [field.name for field in setup.fields if field.type != "str" and frame[field.name].notna().any()]
     texts = [field.name for field in setup.fields if field.type == "str"]
     if setup.algorithm == "linear":
         imputer = need("sklearn.impute").SimpleImputer(strategy="median", keep_empty_features=True)
@@ -122,6 +123,18 @@ class Pipeline:
             own = name if name in result else next(one for one in columns if name.startswith(f"{one}_"))
             result[own] += float(value)
         return result
+
+    def gains(self) -> dict[str, float]:
+        """Of `boosting`, what splits by each column brought; empty where this version of scikit-learn does not say."""
+        names = [str(name) for name in self._pipeline.named_steps["columns"].get_feature_names_out()]
+        found = dict.fromkeys(names, 0.0)
+        try:
+            for tree in (tree for trees in self._model._predictors for tree in trees):
+                for node in tree.nodes[tree.nodes["is_leaf"] == 0]:
+                    found[names[int(node["feature_idx"])]] += float(node["gain"])
+        except (AttributeError, KeyError, ValueError):
+            return {}
+        return found
 
     def save(self, folder: Path) -> Path:
         """model.joblib."""
