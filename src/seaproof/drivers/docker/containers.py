@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -235,7 +236,7 @@ class DockerDriver:
             user=None if workload.user is None else f"{workload.user}:{workload.user}",
             labels=labels,
             host_config=host_config,
-            volumes=[_CODE] if _has_no_code(workload.opt_ml) else None,
+            volumes=[_CODE] if _shows_its_code(client, image, workload.opt_ml) else None,
             networking_config=client.create_networking_config({chosen.mode: endpoint}) if chosen.ours else None,
         )
         id: str = created["Id"]
@@ -285,8 +286,11 @@ class DockerDriver:
                 give_back(client, Path(mount["Source"]), found["Image"], self._project)
 
 
-def _has_no_code(opt_ml: Path) -> bool:
-    """Whether nothing was put into /opt/ml/code: then what the image has there is seen, as on the platform."""
+def _shows_its_code(client: Any, image: str, opt_ml: Path) -> bool:
+    """Whether the image was made with something in /opt/ml/code, as its history tells, and nothing was put there."""
+    steps = [str(step.get("CreatedBy") or "") for step in client.history(image)]
+    if not any(_CODE in step or re.search(r"WORKDIR /opt/ml/?$", step) for step in steps):
+        return False
     folder = opt_ml / Path(_CODE).name
     folder.mkdir(exist_ok=True)
     return not any(folder.iterdir())
