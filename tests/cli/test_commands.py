@@ -1,11 +1,15 @@
 """The commands as a user runs them: a project from init to down, on the process driver."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -88,6 +92,7 @@ def test_a_project_from_init_to_down(project):
     trained = project.run("train", "-H", "shrink=0.1")
     assert "accuracy" in trained.stdout
     assert "rows=135" in trained.stderr
+    assert "Next: seaproof serve --detach" in trained.stderr
 
     served = project.json("serve", "--detach")
     assert served["EndpointStatus"] == "InService"
@@ -340,3 +345,21 @@ def test_every_command_of_the_readme_runs(tmp_path):
             continue
         assert words[0] == "seaproof", f"README: {line}"
         project.run(*words[1:], cwd=folder)
+
+
+def test_names_are_whole_in_a_table_on_a_terminal_of_80_columns():
+    name = "flowers-20261130-003731-739610-and-more"
+    rows = [(name, "transform", "Completed", "2026-11-30 00:27:51", "0.8 s")]
+    code = f"from seaproof.cli.screen import table; table({rows!r}, ('JOB', 'KIND', 'STATUS', 'CREATED', 'TIME'))"
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    try:
+        subprocess.run([sys.executable, "-c", code], stdout=its, env={**environment, "TERM": "xterm"}, check=True)
+        shown = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(its)
+
+    assert name in shown
+    assert "2026-11-30" in shown

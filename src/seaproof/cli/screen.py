@@ -95,7 +95,10 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        drawn = Table(*headings, box=SIMPLE_HEAD)
+        drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+        for number, heading in enumerate(headings):
+            # The first column is what other commands are given: it is never cut.
+            drawn.add_column(heading, no_wrap=number == 0, overflow="fold")
         for row in texts:
             drawn.add_row(*(_plain(cell) for cell in row))
         Console().print(drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,5 @@ def report(job: dict[str, Any], state: Path, as_json: bool, *, empty: bool = Fal
             "report": shown,
         }
     )
+    if uri:
+        print("Next: seaproof serve --detach", file=sys.stderr)

@@ -30,7 +30,7 @@ def predict_fn(rows, model):
 
 def point(row, width, where):
     """The numbers of a row. What a RequestError says is what the caller gets to read."""
-    cells = list(row) if hasattr(row, "__iter__") else [row]
+    cells = [row] if isinstance(row, str) or not hasattr(row, "__iter__") else list(row)
     if len(cells) != width:
         raise RequestError(400, f"{width} numbers are needed, not {len(cells)}", where=where)
     return [number(cell, f"{where}, column {column}") for column, cell in enumerate(cells, 1)]

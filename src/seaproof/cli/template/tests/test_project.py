@@ -30,7 +30,9 @@ def test_a_trained_model_names_the_flower(model):
     assert inference.predict_fn([[5.1, 3.5, 1.4, 0.2]], model) == ["setosa"]
 
 
-@pytest.mark.parametrize("rows", [[[5.1, "x", 1.4, 0.2]], [[5.1, 3.5]], {"rows": 1}, [5.1], [[1, 2, float("nan"), 3]]])
+@pytest.mark.parametrize(
+    "rows", [[[5.1, "x", 1.4, 0.2]], [[5.1, 3.5]], {"rows": 1}, [5.1], ["five"], [[1, 2, float("nan"), 3]]]
+)
 def test_what_is_no_row_of_numbers_is_the_callers_mistake(model, rows):
     with pytest.raises(RequestError) as refused:
         inference.predict_fn(rows, model)
