@@ -33,6 +33,7 @@ from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, S
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_config"))
 from config_lab import package_file
 
+from seaproof.errors import RequestError
 from seaproof.formats.choice import find, load
 from seaproof.formats.model import Model, Options
 from seaproof.formats.schema import Schema
@@ -304,3 +305,68 @@ def test_catboost_with_uncertainty_or_several_labels_answers_what_its_estimators
     ]
     assert np.array_equal(np.column_stack(scores[:2]), labels.predict(frame))
     assert np.array_equal(np.column_stack(scores[2:]), labels.predict_proba(frame))
+
+
+WEIGHTS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def graph(folder: Path, inputs: dict[str, tuple[int, list[Any]]], nodes: list[Any], dtype: Any = np.float32) -> None:
+    """A graph of these inputs (type and shape) that makes `y`; `w` are the weights."""
+    from onnx import helper, numpy_helper
+
+    made = helper.make_graph(
+        nodes,
+        "table",
+        [helper.make_tensor_value_info(name, *given) for name, given in inputs.items()],
+        [helper.make_tensor_value_info("y", next(iter(inputs.values()))[0], None)],
+        [numpy_helper.from_array(WEIGHTS.astype(dtype), "w")],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(("at_once", "dtype"), [(1, np.float32), (3, np.float64), (None, np.float16)])
+def test_an_onnx_graph_for_so_many_rows_at_once_takes_any_number_of_them(
+    at_once: int | None, dtype: Any, tmp_path: Path
+) -> None:
+    from onnx import helper
+
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph(tmp_path, {"x": (kind, [at_once, 4])}, [helper.make_node("MatMul", ["x", "w"], ["y"])], dtype)
+    model, reader = loaded(tmp_path)
+    given = np.arange(28).reshape(7, 4) / 8
+
+    assert np.array_equal(model.predict(given), given.astype(dtype) @ WEIGHTS.astype(dtype))
+    assert sample_is_scored(model, reader)
+
+
+def test_an_onnx_graph_with_inputs_of_several_columns_takes_each_column_by_name(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    inputs = {"a": (TensorProto.FLOAT, ["n", 4]), "count": (TensorProto.INT64, ["n", 1])}
+    nodes = [
+        helper.make_node("MatMul", ["a", "w"], ["product"]),
+        helper.make_node("Cast", ["count"], ["plus"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["product", "plus"], ["y"]),
+    ]
+    graph(tmp_path, inputs, nodes)
+    model, reader = loaded(tmp_path)
+    given = pandas.DataFrame({"count": [7, 8], **{f"a_{number}": [number, number / 2] for number in range(4)}})
+    expected = (
+        given[[f"a_{number}" for number in range(4)]].to_numpy(np.float32) @ WEIGHTS + given[["count"]].to_numpy()
+    )
+
+    assert inputs_of(model) == [
+        ("a_0", "float"),
+        ("a_1", "float"),
+        ("a_2", "float"),
+        ("a_3", "float"),
+        ("count", "int"),
+    ]
+    assert np.array_equal(model.predict(asked(reader, given)), expected)
+    with pytest.raises(RequestError, match="a cell is empty, and the graph takes whole numbers there"):
+        model.predict(asked(reader, given.assign(count=None)))
+
+
+def inputs_of(model: Model) -> list[tuple[str, str]]:
+    return list(inputs(model.schema).items())
