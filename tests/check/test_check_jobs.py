@@ -214,7 +214,7 @@ def test_a_message_that_is_no_text_is_found(tmp_path: Path):
 
 
 @pytest.mark.bad("SP048")
-@pytest.mark.good("SP048")
+@pytest.mark.good("SP048", "SP148")
 def test_outputs_that_are_not_fetched_are_found(tmp_path: Path):
     output = {"OutputName": "o", "S3Output": {"S3Uri": "s3://b/o", "S3UploadMode": "EndOfJob"}}
     wrong = {"Outputs": [{**output, "S3Output": {**output["S3Output"], "LocalPath": "/tmp/out"}}]}  # type: ignore[dict-item]
@@ -225,5 +225,17 @@ def test_outputs_that_are_not_fetched_are_found(tmp_path: Path):
     report = prove(process(tmp_path / "b", "", links), "SP048", roles=("processing",))
     assert causes(report, "SP048") == "/opt/ml/processing/output/y is a link, which is not followed"
     writes = "touch /opt/ml/processing/output/x"
-    report = prove(process(tmp_path / "c", "", writes), "SP048", roles=("processing",))
-    assert outcome(report, "SP048") == PASSED
+    report = prove(process(tmp_path / "c", "", writes), "SP048", "SP148", roles=("processing",))
+    assert [outcome(report, id) for id in ("SP048", "SP148")] == [PASSED, PASSED]
+
+
+@pytest.mark.bad("SP148")
+def test_a_processing_job_that_fails_or_cannot_be_started_is_found(tmp_path: Path):
+    fails = prove(process(tmp_path / "a", "", "echo no input; exit 3"), "SP148", roles=("processing",))
+    gone = prove(
+        process(tmp_path / "b", "", AppSpecification={"ContainerEntrypoint": ["gone"]}), "SP148", roles=("processing",)
+    )
+
+    assert causes(fails, "SP148") == "the job ended with exit code 3"
+    assert "no input" in fails.results[0].findings[0].evidence[1].text
+    assert causes(gone, "SP148") == "it could not be started"

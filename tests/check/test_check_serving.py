@@ -102,6 +102,22 @@ def test_a_container_that_hangs_is_failed_only_after_the_platforms_own_time(tmp_
     assert found(tmp_path, "SP007", hangs, patience=0.5, startup_seconds=480.0)[0] == UNCHECKED
 
 
+LOADS = """import socket
+with socket.create_server(("127.0.0.1" if %r else "0.0.0.0", 9000)):
+    end = time.monotonic() + %g
+    while time.monotonic() < end:
+        pass
+"""
+
+
+def test_a_port_that_opens_before_the_model_is_loaded_is_no_wrong_port(tmp_path: Path):
+    soon = server(start=LOADS % (False, 3.4))
+
+    assert found(tmp_path, "SP007", soon, patience=6.0)[0] == PASSED
+    late = server(start=LOADS % (True, 60))
+    assert found(tmp_path, "SP007", late, patience=0.5, startup_seconds=480.0)[0] == UNCHECKED
+
+
 @pytest.mark.bad("SP107")
 @pytest.mark.good("SP107")
 def test_a_label_that_is_not_kept_is_found(tmp_path: Path):

@@ -182,6 +182,63 @@ def test_a_dockerfile_is_read_with_variables_stages_and_continued_lines(tmp_path
     assert "multi-model" in report.roles
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "COPY --chmod=755 . /app/",
+        "COPY . /app\nRUN chmod -R 755 /app",
+        "COPY . /app\nRUN chmod a+rx /app/*",
+        "COPY . $APP_HOME\nRUN chmod ug+x,o-w $APP_HOME/serve",
+        "COPY . /app\nRUN cd /app && chmod --recursive +x .",
+        "COPY . /app\nRUN find /app -name serve -exec chmod +x {} \\;",
+        "COPY . /app\nRUN <<EOF\nset -e\nchmod +x /app/serve\nEOF",
+        "COPY . /app\nRUN python3 -c 'print(1<<2)'\nRUN chmod 0755 /app/serve",
+    ],
+)
+def test_the_many_ways_to_make_a_program_executable_are_known(tmp_path: Path, made: str):
+    folder(tmp_path, Dockerfile=f"FROM scratch\nENV APP_HOME=/app PATH=/app:$PATH\n{made}\n", serve=server())
+    (tmp_path / "serve").chmod(0o644)
+    report = prove(tmp_path, "SP001", "SP002", fast=True, driver="auto", roles=("realtime",))
+
+    assert [outcome(report, id) for id in ("SP001", "SP002")] == [PASSED, PASSED]
+    folder(tmp_path, Dockerfile=f"FROM scratch\nENV APP_HOME=/app PATH=/app:$PATH\n{made}\n".replace("chmod", "chown"))
+    assert outcome(prove(tmp_path, "SP002", fast=True, driver="auto", roles=("realtime",)), "SP002") == FAILED
+
+
+def test_an_init_in_front_of_the_verb_is_looked_behind(tmp_path: Path):
+    text = 'FROM scratch\nCOPY . /usr/bin/\nENTRYPOINT ["/usr/bin/tini", "-g", "--"]\n'
+    folder(tmp_path, Dockerfile=text, train=TRAIN, tini="")
+    (tmp_path / "train").chmod(0o644)
+    report = prove(tmp_path, "SP002", fast=True, driver="auto")
+
+    assert report.roles == ("training",)
+    assert causes(report, "SP002") == "/usr/bin/train has no execute bit"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "state", "fix"),
+    [
+        ('["sh", "-c", "exec /app/$0"]', PASSED, ""),
+        ('["/bin/bash", "-lc", "exec python3 main.py \\"$@\\"", "main"]', PASSED, ""),
+        ('["/bin/bash", "-lc", "exec python3 main.py"]', FAILED, 'ENTRYPOINT ["python3", "main.py"]'),
+        (
+            "cd /app && gunicorn app:app",
+            FAILED,
+            (
+                "ENTRYPOINT []\nRUN printf '%s\\n' '#!/bin/sh' 'cd /app && exec gunicorn app:app'"
+                " > /usr/local/bin/serve && chmod +x /usr/local/bin/serve"
+            ),
+        ),
+    ],
+)
+def test_a_shell_that_is_given_the_verb_is_no_shell_form(tmp_path: Path, entrypoint: str, state: str, fix: str):
+    folder(tmp_path, Dockerfile=f"FROM scratch\nENTRYPOINT {entrypoint}\n")
+    report = prove(tmp_path, "SP006", fast=True, driver="auto", roles=("realtime",))
+
+    assert outcome(report, "SP006") == state
+    assert "".join(finding.fix for finding in report.results[0].findings) == fix
+
+
 @pytest.mark.bad("SP044")
 @pytest.mark.good("SP044")
 def test_what_lies_under_the_platforms_mounts_is_hidden(tmp_path: Path):
@@ -233,6 +290,31 @@ def test_gunicorn_and_nginx_that_give_up_early_are_found(tmp_path: Path):
     assert "/opt/program/nginx.conf lets nginx give up after 20 s" in told
     folder(tmp_path, serve=serve.replace("-b", "--timeout 65 -b"), nginx_conf=conf.replace("20s", "2m"))
     assert found(tmp_path, "SP016", invocation_seconds=60)[0] == PASSED
+
+
+@pytest.mark.parametrize(
+    ("starts", "more", "told"),
+    [
+        (
+            'ENTRYPOINT ["/usr/bin/gunicorn", "-b", ":8080", "app:app"]',
+            "",
+            "ENTRYPOINT starts gunicorn without a timeout",
+        ),
+        ('ENTRYPOINT ["gunicorn", "app:app"]', "ENV GUNICORN_CMD_ARGS='--timeout 90'", ""),
+        ('ENTRYPOINT ["gunicorn", "-c", "conf.py", "app:app"]', "", ""),
+        ('ENTRYPOINT ["gunicorn", "--threads", "4", "app:app"]', "", ""),
+        ('ENTRYPOINT ["gunicorn", "-k", "gthread", "app:app"]', "", ""),
+        ('ENTRYPOINT ["gunicorn", "--threads", "1", "app:app"]', "", "ENTRYPOINT starts gunicorn without a timeout"),
+    ],
+)
+def test_gunicorn_is_seen_wherever_it_is_told_how_long_to_wait(tmp_path: Path, starts: str, more: str, told: str):
+    text = f"FROM scratch\nWORKDIR /app\nCOPY conf.py .\n{more}\n{starts}\n"
+    folder(tmp_path, Dockerfile=text, conf_py="bind = ':8080'\ntimeout = 120\n")
+    options: dict[str, object] = {"fast": True, "driver": "auto", "roles": ("realtime",), "invocation_seconds": 60.0}
+    found = causes(prove(tmp_path, "SP016", **options), "SP016")
+
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
 
 
 @pytest.mark.parametrize(
@@ -360,6 +442,22 @@ def test_containers_that_do_not_go_together_are_told(tmp_path: Path):
     assert state == FAILED
     assert "only one container of a chain may have Mode MultiModel" in told
     assert found(requests(tmp_path / "good.json", CreateModel=model()), "SP112")[0] == PASSED
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('{"CreateModel": {"ModelName": 3, "Containers": "x"}}', "Value 'x' at 'containers' failed to satisfy"),
+        ('{"CreateEndpointConfig": {"ProductionVariants": {"a": 1}}}', "at 'productionVariants' failed to satisfy"),
+        ('{"CreateTrainingJob": {"InputDataConfig": [3]}}', "Value '3' at 'inputDataConfig.1.member' failed"),
+    ],
+)
+def test_a_request_of_the_wrong_types_is_told_and_breaks_nothing(tmp_path: Path, written: str, told: str):
+    (tmp_path / "requests.json").write_text(written)
+    report = prove(tmp_path / "requests.json", fast=True)
+
+    assert told in causes(report, "SP045")
+    assert [result.reason for result in report.results if result.blocks] == []
 
 
 def test_a_target_that_is_nothing_says_what_could_be_named(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -84,6 +85,30 @@ def test_entrypoint_and_arguments_as_the_platform_combines_them(tmp_path: Path, 
         driver.stop(handle, 0)
 
     assert said == [b"kept\n", b"own\n", b"own train\n"]
+
+
+@pytest.mark.docker
+def test_code_of_the_image_is_seen_unless_other_code_was_put_there(tmp_path: Path, probe_image: str) -> None:
+    client = find_engine().client()
+    dockerfile = f"FROM {probe_image}\nRUN mkdir -p /opt/ml/code && echo own > /opt/ml/code/said\n".encode()
+    try:
+        image = next(
+            step["aux"]["ID"]
+            for step in client.build(fileobj=io.BytesIO(dockerfile), rm=True, decode=True)
+            if "aux" in step
+        )
+    finally:
+        client.close()
+    driver, opt_ml, said = DockerDriver(tmp_path / "state"), tmp_path / "ml", []
+    workload = Workload("one", image, opt_ml, entrypoint=("cat", "/opt/ml/code/said"), arguments=())
+    for text in ("", "", "another's"):
+        if text:
+            (opt_ml / "code" / "said").write_text(text)
+        handle = driver.start(workload)
+        said.append(output(driver, handle))
+        driver.stop(handle, 0)
+
+    assert said == [b"own\n", b"own\n", b"another's"]
 
 
 @pytest.mark.docker

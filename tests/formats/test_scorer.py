@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from seaproof.formats.schema import Field, Schema, write_schema
+from seaproof.serving.tabular.explained import html
 
 OCTETS = "application/octet-stream"
 FIELDS = ["age", "plan", "active", "visits"]
@@ -399,6 +400,15 @@ def test_the_page_explains_the_model_without_a_script(container: Container) -> N
     assert f"http://127.0.0.1:{container.port}/invocations" in page
     strange = container.send("GET", "/docs", headers={"Host": "evil'; rm -rf /"}).body.decode()
     assert "evil" not in strange
+
+
+def test_the_page_has_no_column_of_values_where_none_are_known() -> None:
+    schema = Schema("m", (Field("age", "float"),), (Field("plan", "str", ("free", "paid")),))
+    page = html(schema, {"fields": ["age"], "rows": [["0.0"]]}, False, "http://127.0.0.1:8080", "")
+
+    takes, _, gives = page.partition("What it gives")
+    assert "<th>values</th>" not in takes
+    assert "<td>free, paid</td>" in gives
 
 
 # Plain CSV and JSON beside it.

@@ -49,7 +49,7 @@ def test_no_configuration_is_said(tmp_path: Path):
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path):
-    with pytest.raises(ProjectError, match="cannot be read: No such file"):
+    with pytest.raises(ProjectError, match="there is no such file"):
         find_pipeline(tmp_path / "containers.jdn", tmp_path, find_project(tmp_path))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from ship_lab import ACCOUNT, KEY, REGION, SECRET, Account, Quiet, planned, project_in, record_of, seaproof
+from ship_lab import ACCOUNT, KEY, REGION, SECRET, Account, Quiet, planned, project_in, record_of, refused, seaproof
 
 from seaproof.errors import SeaproofError, ServiceError
 from seaproof.project import Project
@@ -232,6 +234,37 @@ def test_a_manifest_that_sagemaker_refuses_is_refused_before(kind: str, platform
 
     with pytest.raises(SeaproofError, match=words):
         builder.check_manifest(about, "flowers:1", "linux/amd64")
+
+
+class Portal(BaseHTTPRequestHandler):
+    """What stands between some networks and AWS, and answers in its place."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html><p>Please log in & go on</html>")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_who_does_not_speak_as_aws_does_is_told(project: Project):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever, daemon=True).start()
+        said = refused(project.root, f"http://127.0.0.1:{portal.server_port}", "plan")
+        portal.shutdown()
+
+    assert "what answered does not speak as AWS does" in said
+    assert "A proxy may stand in between" in said
+
+
+def test_many_uploads_before_a_failure_are_told_as_one(project: Project, account: Account):
+    put = Call("s3", "PutObject", {"Bucket": "b", "Key": "k"})
+    done = [Step("create bucket b", put), *(Step(f"upload {n}.csv", put, source=f"{n}.csv") for n in range(300))]
+    plan = endpoint_plan(*done)
+    failure = execute._failed(SeaproofError("no"), plan, len(plan.steps), plan.steps[-1], "seaproof ship")
+
+    assert "Done before it: create bucket b; upload 200 files; upload 100 files." in str(failure)
 
 
 def test_a_page_of_html_is_told_as_its_words():

@@ -342,4 +342,4 @@ def test_the_command_lists_them():
     assert every["sts", "GetCallerIdentity"]["state"] == "real"
     assert every["iam", "SimulatePrincipalPolicy"]["ignored"] != []
     assert "ignored  VpcConfig" in said("CreateModel").stdout
-    assert (wrong.returncode, "no operation createmodl" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "no operation CreateModl in" in wrong.stderr) == (2, True)

@@ -56,6 +56,20 @@ def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
             yield from _map(shape, value, path)
 
 
+def fitting(shape: Shape, value: Any) -> Any:
+    """A value of the shape's type without what in it has another type; members that the shape does not know stay."""
+    if shape.type_name == "list":
+        return [fitting(shape.member, member) for member in value if not _type_problem(shape.member.type_name, member)]
+    if shape.type_name not in ("structure", "map"):
+        return value
+    known = shape.members if shape.type_name == "structure" else dict.fromkeys(value, shape.value)
+    return {
+        name: fitting(known[name], member) if name in known else member
+        for name, member in value.items()
+        if name not in known or not _type_problem(known[name].type_name, member)
+    }
+
+
 def _structure(shape: Shape, value: Body, path: str) -> Iterator[str]:
     for name in shape.required_members:
         if name not in value:

@@ -17,6 +17,7 @@ _FOLDERS_THAT_BELONG = re.compile(r"code|\d+|export|saved_model|onnx|tokenizer|c
 _MISSING_FILE = re.compile(
     r"(?:No such file or directory|FileNotFoundError|ENOENT|cannot open|not found|NoSuchFileException)[^\n]*?"
     r"(/opt/ml/model(?:s/[^/\s]+/model)?/[^\s'\":,)]+)"
+    r"|(/opt/ml/model/[^\s'\":,)]+)'?: (?:No such file or directory|not found)"
 )
 
 
@@ -109,6 +110,11 @@ def container_finds_its_files(subject: Subject) -> Iterator[Finding]:
     if not wanted:
         return
     folder = subject.lab.model()
+    seen = subject.target.files.stat(wanted) if subject.target.files is not None and subject.target.image else None
+    if seen is not None:
+        cause = f"it looks for {wanted}, which the image has there, hidden by the platform's mount"
+        yield fail(cause, *started.evidence(), fix="COPY . /opt/program/        # or /opt/ml/code, which stays")
+        return
     if folder is None:
         raise Unchecked(f"it looks for {wanted}, and no model was given", next_step="Give --model model.tar.gz.")
     elsewhere = [str(path.relative_to(folder)) for path in folder.rglob(PurePosixPath(wanted).name)]
@@ -119,4 +125,4 @@ def container_finds_its_files(subject: Subject) -> Iterator[Finding]:
 def missing_file(started: Startup) -> str:
     """The file below /opt/ml/model for want of which a start failed; empty where that is not the reason."""
     found = _MISSING_FILE.search(started.log) if not started.healthy else None
-    return found[1] if found else ""
+    return (found[1] or found[2]) if found else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from seaproof.check.check import (
@@ -24,7 +23,7 @@ from seaproof.check.options import MIB, instance_memory
 from seaproof.check.run import Run, describe_problem
 from seaproof.check.startup import running, start_once
 from seaproof.check.subject import Subject
-from seaproof.check.traffic import answered, known_payload, payload, shown
+from seaproof.check.traffic import answered, known_payload, payload, several, shown
 from seaproof.contract.http import INVOCATIONS
 from seaproof.contract.limits import ASYNCHRONOUS
 from seaproof.errors import HttpError
@@ -168,7 +167,7 @@ def as_many_at_once_are_answered(subject: Subject) -> Iterator[Finding]:
         return "" if 200 <= reply.status < 300 else shown(reply)
 
     begun = time.monotonic()
-    with ThreadPoolExecutor(level) as pool:
+    with several(level) as pool:
         problems = [problem for problem in pool.map(send, range(level)) if problem]
     took = time.monotonic() - begun
     told = Evidence(f"{level} at once", f"{len(problems)} of {level} in {took:.1f} s: {(problems or [''])[0]}")

@@ -21,6 +21,7 @@ from seaproof.errors import ProjectError
 
 _SHELL = ("/bin/sh", "-c")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+_HEREDOC = re.compile(r"(?:^|\s)\d*<<-?[\"']?([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,14 @@ def read_dockerfile(path: Path, context: Path, base_config: Callable[[str], Imag
 
 def _instructions(text: str) -> Iterator[Instruction]:
     whole, start = "", 0
-    heredoc = ""
+    heredoc, inside = "", list[str]()
     for number, line in enumerate(text.splitlines(), 1):
         if heredoc:
-            heredoc = "" if line.strip() == heredoc else heredoc
+            if line.strip() != heredoc:
+                inside.append(line.strip())
+                continue
+            yield _instruction(whole, start, inside)
+            whole, heredoc, inside = "", "", []
             continue
         if not whole and (not line.strip() or line.lstrip().startswith("#")):
             continue
@@ -104,11 +109,20 @@ def _instructions(text: str) -> Iterator[Instruction]:
         whole += line.rstrip().removesuffix("\\") + " " if line.rstrip().endswith("\\") else line.rstrip()
         if line.rstrip().endswith("\\"):
             continue
-        found = re.search(r"<<-?[\"']?(\w+)", whole)
-        heredoc = found[1] if found else ""
-        word, _, rest = whole.strip().partition(" ")
-        yield Instruction(word.upper(), rest.strip(), start)
+        if found := _HEREDOC.search(whole):
+            heredoc = found[1]
+            continue
+        yield _instruction(whole, start, [])
         whole = ""
+    if whole.strip():
+        yield _instruction(whole, start, inside)
+
+
+def _instruction(whole: str, start: int, inside: list[str]) -> Instruction:
+    """One instruction; the lines of its here-document are commands of a RUN, and a file's text to others."""
+    word, _, rest = whole.strip().partition(" ")
+    commands = inside if word.upper() == "RUN" else []
+    return Instruction(word.upper(), "; ".join([rest.strip(), *commands]), start)
 
 
 def _from(rest: str, stages: list[_Stage], arguments: dict[str, str]) -> _Stage:
@@ -151,7 +165,7 @@ def _apply(stage: _Stage, instruction: Instruction, context: Path, arguments: di
     elif word in ("COPY", "ADD"):
         _copy(stage, rest, context, known)
     elif word == "RUN":
-        stage.executables.update(_made_executable(rest, stage.workdir))
+        stage.executables.update(_made_executable(_expand(rest, known), stage.workdir))
 
 
 def _words(rest: str) -> tuple[str, ...]:
@@ -196,13 +210,14 @@ def _copy(stage: _Stage, rest: str, context: Path, known: dict[str, str]) -> Non
     *sources, target = words
     folder = target.endswith("/") or target == "." or len(sources) > 1
     place = _absolute(target, stage.workdir)
+    mode = next((flag.partition("=")[2] for flag in flags if flag.startswith("--chmod=")), "")
     for source in sources:
         for found in _sources(context, source):
             inside = found.is_dir() or not folder
-            stage.mounts[place if inside else f"{place.rstrip('/')}/{found.name}"] = found
-    mode = next((flag.partition("=")[2] for flag in flags if flag.startswith("--chmod=")), "")
-    if mode.isdigit() and int(mode, 8) & 0o111:
-        stage.executables.update(path for path in stage.mounts if path.startswith(place.rstrip("/")))
+            path = place if inside else f"{place.rstrip('/')}/{found.name}"
+            stage.mounts[path] = found
+            if _gives_execute(mode):
+                stage.executables.update((path, f"{path.rstrip('/')}/"))
 
 
 def _sources(context: Path, source: str) -> list[Path]:
@@ -214,10 +229,33 @@ def _sources(context: Path, source: str) -> list[Path]:
 
 
 def _made_executable(rest: str, workdir: str | None) -> set[str]:
+    """Paths that a shell line makes executable, as FolderFiles.executables has them."""
     found: set[str] = set()
-    for names in re.findall(r"chmod\s+(?:-R\s+)?(?:\+x|a\+x|u\+x|0?7[0-7]{2}|0?5[0-7]{2})\s+([^&;|]+)", rest):
-        found.update(_absolute(name, workdir) for name in names.split())
+    for command in re.split(r"&&|\|\||[;|\n]", rest):
+        words = command.split()
+        if words[:1] == ["cd"] and len(words) > 1:
+            workdir = _absolute(words[1].strip("\"'"), workdir)
+        if "chmod" not in words:
+            continue
+        given = words[words.index("chmod") + 1 :]
+        options = [word for word in given if re.fullmatch(r"-[RvfcPHL]+|--[a-z-]+(=.*)?", word)]
+        mode, *names = [word.strip("\"'") for word in given if word not in options] or [""]
+        if not _gives_execute(mode):
+            continue
+        searched = words[0] in ("find", "/usr/bin/find")
+        for name in words[1:2] if searched else names:
+            path = _absolute(name, workdir)
+            found.add(path)
+            if searched or any("R" in option or option == "--recursive" for option in options):
+                found.add(f"{path.rstrip('/')}/")
     return found
+
+
+def _gives_execute(mode: str) -> bool:
+    """Whether a mode of chmod, in numbers or letters, gives somebody the right to execute."""
+    if re.fullmatch(r"[0-7]{3,5}", mode):
+        return bool(int(mode, 8) & 0o111)
+    return bool(re.search(r"(?:^|,)[ugoa]*[+=][rwst]*x", mode))
 
 
 def _config(stage: _Stage, base: ImageConfig | None) -> ImageConfig:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 
 from seaproof.check.check import (
@@ -18,20 +20,27 @@ from seaproof.check.check import (
     warn,
 )
 from seaproof.check.files import find_program, follow
+from seaproof.check.image import ImageConfig
 from seaproof.check.options import ARM_FAMILIES
 from seaproof.check.programs import SHELLS, elf_interpreter, elf_machine, first_line, programs
 from seaproof.check.startup import first_training, startup
 from seaproof.check.subject import Subject
 
 ENTERED = ("realtime", "serverless", "async", "batch", "multi-model", "pipeline", "training")
-_VERB_TAKEN = re.compile(
+_VERB_REFUSED = re.compile(
     r"(unrecognized arguments?:.*\b(?:train|serve)\b"
     r"|invalid choice: '(?:train|serve)'|No such command '(?:train|serve)'"
     r"|unknown (?:command|argument|option|shorthand)[^\n]*\b(?:train|serve)\b"
     r"|can't open file '[^'\n]*/(?:train|serve)'|Cannot find module '[^'\n]*/(?:train|serve)'"
-    r"|Could not find or load main class (?:train|serve)|unexpected (?:extra )?argument[^\n]*\b(?:train|serve)\b)",
-    re.IGNORECASE,
+    r"|Could not find or load main class (?:train|serve)|Unable to access jarfile (?:train|serve)\b"
+    r"|unexpected (?:extra )?argument[^\n]*\b(?:train|serve)\b|No module named '(?:train|serve)'"
+    r"|Import string \"(?:train|serve)\" must be|invalid option: \"(?:train|serve)\""
+    r"|cannot open (?:file ')?(?:train|serve)\b|^(?:\S*/)?(?:ba|da)?sh: (?:\d+: )?(?:train|serve): No such file)",
+    re.IGNORECASE | re.MULTILINE,
 )
+_OPTION_PARSER = re.compile(r"unrecognized arguments|invalid choice", re.IGNORECASE)
+_INTERACTIVE = (*SHELLS, "python", "python3", "node", "R", "irb", "jshell")
+"""What base images have as their CMD: a prompt for people."""
 
 
 @check(
@@ -60,11 +69,43 @@ def program_is_found(subject: Subject) -> Iterator[Finding]:
         what = (
             f"the ENTRYPOINT's program `{found.word}`" if found.by_entrypoint else f"an executable named `{found.verb}`"
         )
+        told = [Evidence("ENTRYPOINT", shlex.join(config.entrypoint) or "(none)")]
+        if lost := "" if found.by_entrypoint else _lost_command(config):
+            told.append(Evidence("CMD", lost))
         yield fail(
-            f"{what} is not in the image",
-            Evidence("ENTRYPOINT", " ".join(config.entrypoint) or "(none)"),
+            f"{what} is not in the image" + (f", and its CMD is replaced by `{found.verb}`" if lost else ""),
+            *told,
             Evidence("PATH", config.path),
+            fix=_named_after(found.verb, lost) if lost else "",
         )
+
+
+def _lost_command(config: ImageConfig) -> str:
+    """The CMD that was meant to be run, as a line of a shell; the platform replaces it. Empty where there is none."""
+    words = config.command
+    if not words or (len(words) == 1 and words[0] in _INTERACTIVE):
+        return ""
+    if len(words) == 3 and words[0] in SHELLS and words[1] == "-c":
+        return words[2]
+    return shlex.join(words)
+
+
+def _named_after(verb: str, line: str) -> str:
+    """Instructions that make a program of a shell's line, under the name that the platform calls."""
+    before, found, last = re.fullmatch(r"(.*(&&|;)\s*|)(.*)", line, re.DOTALL).groups()  # type: ignore[union-attr]
+    if found and re.search("[\"'`$\\\\]", line):  # it may stand between quotes: what is one command keeps them all
+        before, last = "", line
+    path = f"/usr/local/bin/{verb}"
+    quoted = shlex.quote(f"{before}exec {last.removeprefix('exec ')}" if _is_one_command(last) else line)
+    return f"RUN printf '%s\\n' '#!/bin/sh' {quoted} > {path} && chmod +x {path}"
+
+
+def _is_one_command(line: str) -> bool:
+    """Whether a shell would run one program for it, and nothing before or after."""
+    try:
+        return not {"&&", "||", ";", "|", "&", "(", ")"} & set(shlex.shlex(line, posix=True, punctuation_chars=True))
+    except ValueError:
+        return False
 
 
 @check(
@@ -182,14 +223,15 @@ def architecture_fits(subject: Subject) -> Iterator[Finding]:
 def entrypoint_is_in_exec_form(subject: Subject) -> Iterator[Finding]:
     config = subject.image_config()
     entry = config.entrypoint
-    if len(entry) >= 2 and entry[0] in SHELLS and entry[1] == "-c":
+    if len(entry) >= 2 and entry[0] in SHELLS and re.fullmatch(r"-[a-z]*c", entry[1]):
+        if re.search(r"\$(?:\{?[01@*]|#)", " ".join(entry[2:3])):
+            return  # the verb reaches the shell's command as $0, and as $1 after a word for $0
         dockerfile = subject.target.dockerfile
         inner = " ".join(entry[2:])
-        words = ", ".join(f'"{word}"' for word in inner.removeprefix("exec ").split())
         yield fail(
             "ENTRYPOINT is in shell form: `train` and `serve` are dropped, and the shell is what gets SIGTERM",
             Evidence("ENTRYPOINT", inner),
-            fix=f"ENTRYPOINT [{words}]",
+            fix=_in_exec_form(inner, "train" if subject.roles == ("training",) else "serve"),
             place=f"{dockerfile.path}:{dockerfile.line_of('ENTRYPOINT')}" if dockerfile else "",
         )
     elif entry and entry[0].rpartition("/")[2] in ("tini", "dumb-init") and "--" not in entry:
@@ -222,11 +264,25 @@ def verb_is_taken(subject: Subject) -> Iterator[Finding]:
     if not logs:
         raise Unchecked("no training data was given", next_step="Give --channel NAME=FOLDER.", blocks=False)
     for verb, log in logs:
-        if found := _VERB_TAKEN.search(log):
+        if said := verb_refused(log):
             yield fail(
                 f"it was started with the argument `{verb}`, which it does not take",
-                Evidence("it said", found[0]),
+                Evidence("it said", said),
+                fix=_wrapped_up(subject.config(), verb) if not _OPTION_PARSER.search(said) else "",
             )
+
+
+def _wrapped_up(config: ImageConfig, verb: str) -> str:
+    """Instructions for a server or interpreter that is not the user's own: a script calls it without the verb."""
+    if not config.program:
+        return ""
+    return f"ENTRYPOINT []\n{_named_after(verb, shlex.join([*config.program, *config.command]))}"
+
+
+def verb_refused(log: str) -> str:
+    """What a program said that takes no `train` or `serve` as its argument; empty where it said nothing of the kind."""
+    found = _VERB_REFUSED.search(log)
+    return log[log.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0].strip() if found else ""
 
 
 @check(
@@ -243,7 +299,7 @@ def verb_is_taken(subject: Subject) -> Iterator[Finding]:
 )
 def has_a_server(subject: Subject) -> Iterator[Finding]:
     config, given = subject.config(), subject.target.program
-    if config.entrypoint or (given and given.serve):
+    if config.program or (given and given.serve):
         raise NotApplicable("an entry point decides by its argument")
     if not _has(subject, "serve") and _has(subject, "train"):
         yield fail("there is a `train` and no `serve`: this is a training image", Evidence("PATH", config.path))
@@ -267,6 +323,17 @@ def _missing_interpreter(subject: Subject, line: bytes) -> str:
         if named and not find_program(files, named, config.path, config.workdir):
             return named
     return ""
+
+
+def _in_exec_form(line: str, verb: str) -> str:
+    """ENTRYPOINT of a shell's line; what only a shell understands becomes a program named after the verb."""
+    try:
+        words = shlex.split(line.removeprefix("exec "))
+    except ValueError:
+        words = []
+    if not words or re.search(r"[&|;<>$`*?(){}]", line):
+        return f"ENTRYPOINT []\n{_named_after(verb, line)}"
+    return f"ENTRYPOINT {json.dumps(words)}"
 
 
 def _base(subject: Subject) -> str:

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -86,7 +87,7 @@ class FolderFiles:
     complete: bool = False
     resolves: bool = False
     executables: frozenset[str] = field(default_factory=frozenset)
-    """Paths that the Dockerfile makes executable."""
+    """Paths that the Dockerfile makes executable: `*` as in a shell; what ends in `/` stands for all below it."""
 
     def _real(self, path: str) -> Path | None:
         path = os.path.normpath("/" + path.lstrip("/"))
@@ -108,7 +109,8 @@ class FolderFiles:
             return None
         if real is None or found is None:
             return None
-        mode = found.st_mode | (0o111 if path in self.executables else 0)
+        made = any(fnmatch(path, f"{name}*" if name.endswith("/") else name) for name in self.executables)
+        mode = found.st_mode | (0o111 if made else 0)
         link = str(real.readlink()) if stat.S_ISLNK(found.st_mode) else ""
         return Entry(path, mode, found.st_size, link, found.st_uid)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import platform
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,9 +15,14 @@ from typing import Any
 
 from seaproof.check.files import Entry
 from seaproof.drivers.docker.engine import Engine, speaking
+from seaproof.drivers.sandbox import processes
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READ = 1024 * 1024
+_LOOK, _LOOKER = "seaproof.look", "seaproof.look.by"
+_INITS = ("tini", "tini-static", "dumb-init", "catatonit", "docker-init")
+_WITH_VALUE = ("-p", "-e", "-r", "--rewrite")
+"""Options of an init that are followed by their value."""
 # Go's bits of a mode.
 _FOLDER, _LINK = 1 << 31, 1 << 27
 
@@ -43,6 +50,19 @@ class ImageConfig:
     def path(self) -> str:
         """PATH as the container will have it."""
         return self.environment.get("PATH", DEFAULT_PATH)
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """ENTRYPOINT without an init in front of it: empty where `train` and `serve` are what is executed."""
+        words = self.entrypoint
+        if not words or words[0].rpartition("/")[2] not in _INITS:
+            return words
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            if words[0] == "--":
+                return words[1:]
+            words = words[2 if words[0] in _WITH_VALUE else 1 :]
+        return words
 
 
 class EngineImage:
@@ -109,10 +129,22 @@ class EngineImage:
     def _created(self) -> str:
         """The id of a container of the image, which is never started."""
         if not self._container:
-            labels = {"seaproof.look": self.reference}
+            self._remove_forgotten()
+            labels = {_LOOK: self.reference, _LOOKER: _looker()}
             created = self._client.create_container(self._id, command=["seaproof-look"], labels=labels)
             self._container = created["Id"]
         return self._container
+
+    def _remove_forgotten(self) -> None:
+        """Remove such containers of processes of this machine that were killed."""
+        import docker.errors
+
+        here = _looker().partition(" ")[0]
+        for found in self._client.containers(all=True, filters={"label": _LOOKER}):
+            where, _, process = found["Labels"][_LOOKER].partition(" ")
+            if where == here and not processes.is_alive(processes.parse(process)):
+                with suppress(docker.errors.APIError):
+                    self._client.remove_container(found["Id"], force=True, v=True)
 
     def _members(self, path: str, *, first: bool = False, limit: int = 0) -> Iterator[tuple[Entry, bytes]]:
         import docker.errors
@@ -132,6 +164,14 @@ class EngineImage:
                             return
             finally:
                 pieces.close()
+
+
+def _looker() -> str:
+    """Machine and process table, and this process in it."""
+    table = ""
+    with suppress(OSError):
+        table = os.readlink("/proc/self/ns/pid")  # noqa: PTH115  text in brackets, no path
+    return f"{platform.node()}-{table} {processes.this_process()}"
 
 
 class _Pieces(io.RawIOBase):

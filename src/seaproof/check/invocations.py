@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from seaproof.check.check import RUN, SERVING, Evidence, Finding, Unchecked, check, fail, warn
@@ -12,7 +11,7 @@ from seaproof.check.options import Payload
 from seaproof.check.run import Run, describe_problem
 from seaproof.check.startup import running
 from seaproof.check.subject import Subject
-from seaproof.check.traffic import answered, invoke_payload, known_payload, shown
+from seaproof.check.traffic import answered, invoke_payload, known_payload, several, shown
 from seaproof.contract.http import parse_media_type
 from seaproof.errors import HttpError
 from seaproof.http.reply import Reply
@@ -135,7 +134,7 @@ def ping_is_answered_meanwhile(subject: Subject) -> Iterator[Finding]:
     subject.lab.say(f"pinging it with {_AT_ONCE} invocations under way")
     pings: list[tuple[float, Ping]] = []
     patience = min(subject.options.invocation_seconds, _QUEUE_SECONDS)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with several(_AT_ONCE) as pool:
         sent = [pool.submit(_send, run, known, patience) for _ in range(2 * _AT_ONCE)]
         deadline = time.monotonic() + patience
         while not all(future.done() for future in sent) and time.monotonic() < deadline:
@@ -174,7 +173,7 @@ def many_at_once_are_answered(subject: Subject) -> Iterator[Finding]:
     measured: list[tuple[int, float]] = []
     begun = time.monotonic()
     for level in _LEVELS:
-        with ThreadPoolExecutor(level) as pool:
+        with several(level) as pool:
             # One alone has all of its time; one of several that waits for long beside quick ones has no answer.
             given = limit if not measured or measured[0][1] > patience / 4 else patience
             outcomes = list(pool.map(lambda _, given=given: _timed(run, known, given), range(level)))
@@ -258,13 +257,13 @@ def _invoke_again_and_again(subject: Subject, count: int) -> tuple[list[float], 
     def one(_: int) -> tuple[float, Outcome]:
         return _timed(run, known, limit)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with several(_AT_ONCE) as pool:
         while len(latencies) < count and time.monotonic() - begun < _GROWTH_BUDGET:
             # One by one at first, for honest latencies; what is slow is then sent several at once.
             alone = not together or time.monotonic() - begun < _ALONE_BUDGET
             quick = max(_AT_ONCE, min(_SAMPLE, int(1 / max(latencies[-1:] or [1.0]))))
-            several = range(min(quick, count - len(latencies)))
-            sent = list(map(one, several) if alone else pool.map(one, several))
+            batch = range(min(quick, count - len(latencies)))
+            sent = list(map(one, batch) if alone else pool.map(one, batch))
             if bad := next((problem for _, outcome in sent if (problem := _problem(outcome))), ""):
                 raise Unchecked(f"invocations after {len(latencies):,} were not answered: {bad}", blocks=False)
             latencies += [seconds for seconds, _ in sent]

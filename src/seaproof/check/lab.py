@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
+from seaproof.check import leftovers
 from seaproof.check.check import Unchecked
 from seaproof.check.options import Options
 from seaproof.check.run import Run
@@ -49,6 +49,7 @@ class Lab:
         self.lifted: dict[str, Any] = {}
         """Fields of a Workload without whose change the container does not come up, once that is known."""
         self._folder: Path | None = None
+        self._held: TextIO | None = None
         self._driver: Driver | None = None
         self._runs: list[Run] = []
         self._known: dict[str, Any] = {}
@@ -92,6 +93,7 @@ class Lab:
             if self.target.image:
                 from seaproof.drivers.docker import DockerDriver
 
+                leftovers.uses_engine(self.folder())
                 self._driver = DockerDriver(state)
             else:
                 from seaproof.drivers.process import ProcessDriver
@@ -109,8 +111,8 @@ class Lab:
     def folder(self) -> Path:
         """The scratch folder of this run."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="seaproof-check-"))
-            self._folder.chmod(0o755)
+            leftovers.clear()
+            self._folder, self._held = leftovers.new_folder()
         return self._folder
 
     def new_opt_ml(self, *, model: bool = False) -> Path:
@@ -198,3 +200,5 @@ class Lab:
         self.sender.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._held is not None:
+            self._held.close()

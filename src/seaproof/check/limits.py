@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 
 from seaproof.check.check import RUN, SERVING, STATIC, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.holding import hold
@@ -22,7 +24,11 @@ _TOO_LARGE = re.compile(
     rb"too large|entity too|exceed|max(imum)?[ _]?(request|payload|body|content)|payload size", re.IGNORECASE
 )
 _GUNICORN_TIMEOUT = re.compile(r"(?:--timeout[\"',=\s]+|-t[\"',\s]+|\btimeout\s*=\s*)(\d+)")
-_STARTS_GUNICORN = re.compile(r"""(?:^|&&|;)\s*(?:exec\s+)?gunicorn\s|["']gunicorn["']""", re.MULTILINE)
+_STARTS_GUNICORN = re.compile(
+    r"""(?:^|&&|;|\))\s*(?:exec\s+)?(?:\S*/|python\d?\s+-m\s+)?gunicorn\s|["']gunicorn["']""", re.MULTILINE
+)
+_COMPUTES_IN_THREADS = re.compile(r"""\bgthread\b|\bthreads["']?[=:,\s]+["']?(?:[2-9]|\d\d)""")
+_NAMES_ITS_FILE = re.compile(r"""(?:\s-c|--config)[\s=,"']+(?:file:)?(?:\S*/)?([\w.-]+\.py)""")
 _READ_TIMEOUT = re.compile(r"proxy_read_timeout\s+(\d+)\s*(ms|s|m|h)?\s*;")
 _GUNICORN_DEFAULT, _NGINX_DEFAULT = 30.0, 60.0
 _CONFIGURATION = (".conf", ".py", ".sh", ".ini", ".cfg", "")
@@ -77,12 +83,19 @@ def nothing_gives_up_early(subject: Subject) -> Iterator[Finding]:
 def early(subject: Subject) -> Iterator[tuple[str, float, str]]:
     """What may give up before the platform does: what it does (`PATH lets nginx give up`), after how many seconds
     (0: never), and where that is written."""
-    files = subject.files()
-    for path, text in _configuration(subject):
-        place = files.place(path)
+    files, config = subject.files(), subject.config()
+    texts = list(_configuration(subject))
+    given = config.environment.get("GUNICORN_CMD_ARGS", "")
+    for path, text in [*texts, ("ENTRYPOINT", shlex.join(config.program))]:
+        place = "" if path == "ENTRYPOINT" else files.place(path)
         if _STARTS_GUNICORN.search(text):
-            times = [int(found) for found in _GUNICORN_TIMEOUT.findall(text)]
-            if not times and "timeout" not in text.lower():
+            named = {*_NAMES_ITS_FILE.findall(f"{text} {given}"), "gunicorn.conf.py"}
+            theirs = [other for name, other in texts if name.rpartition("/")[2] in named and other != text]
+            whole = "\n".join([text, given, *theirs])
+            times = [int(found) for found in _GUNICORN_TIMEOUT.findall(whole)]
+            if _COMPUTES_IN_THREADS.search(whole):
+                yield f"{path} lets gunicorn kill a worker", 0, place  # its main thread gives signs of life meanwhile
+            elif not times and "timeout" not in whole.lower():
                 yield f"{path} starts gunicorn without a timeout: it kills a worker", _GUNICORN_DEFAULT, place
             else:
                 yield f"{path} lets gunicorn kill a worker", min(times, default=0), place
@@ -107,7 +120,8 @@ def early(subject: Subject) -> Iterator[tuple[str, float, str]]:
 def no_worker_was_killed(subject: Subject) -> Iterator[Finding]:
     run = running(subject)
     if payload(subject):
-        invoke_payload(subject)
+        with suppress(HttpError):  # SP115 says so
+            invoke_payload(subject)
     if subject.options.hold:
         subject.lab.say(f"holding its workers for {subject.options.hold:g} s, as a long prediction would")
         held = hold(run, known_payload(subject), subject.options.hold)
@@ -184,6 +198,12 @@ def _too_long(subject: Subject, limit: float) -> Iterator[Finding]:
 def large_bodies_are_taken(subject: Subject) -> Iterator[Finding]:
     run, known = running(subject), payload(subject)
     content_type = known.content_type if known else "text/csv"
+    try:
+        if known:
+            invoke_payload(subject)
+    except HttpError as error:
+        if error.kind != "timeout":
+            raise Unchecked("the payload itself has no answer; see SP115", blocks=False) from error
     subject.lab.say("sending bodies of 1, 6 and 25 MB")
     for number, unit, size in _SIZES:
         # Blanks: no row and no JSON, so that it is refused for what it says, not for its size, and nothing is computed.

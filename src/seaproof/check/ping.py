@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from seaproof.check.archive import missing_file
 from seaproof.check.check import RUN, SERVING, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
-from seaproof.check.entry import interpreter_is_there, program_is_executable, program_is_found
+from seaproof.check.entry import interpreter_is_there, program_is_executable, program_is_found, verb_refused
 from seaproof.check.resources import CRASHES
 from seaproof.check.startup import Startup, comes_up, startup
 from seaproof.check.subject import Subject
@@ -19,6 +19,8 @@ _CRASH_LOOP = re.compile(
     r"[^\n]*(?:Worker failed to boot|Exception in worker process|exited unexpectedly|respawn)[^\n]*"
 )
 _PROXY = (502, 503, 504)
+_NOT_EXECUTED = (126, 127)
+"""Exit codes of an init whose program could not be executed."""
 
 
 @check(
@@ -36,15 +38,30 @@ _PROXY = (502, 503, 504)
 def listens_where_it_is_asked(subject: Subject) -> Iterator[Finding]:
     started = startup(subject)
     ports = ", ".join(map(str, started.listening))
+    if started.loading and started.kind in ("elsewhere", "loopback"):
+        _not_yet(subject, started, f"it listens on {ports}, and not on port {environ.DEFAULT_PORT}, and still computes")
     if started.kind == "loopback":
-        yield fail(f"it listens on {ports} only, which is not reached from outside the container", *started.evidence())
+        cause = f"it listens on {ports} only, which is not reached from outside the container"
+        yield fail(cause, *started.evidence(), fix=_told_to_listen(started.log))
     elif started.kind == "elsewhere":
-        yield fail(f"it listens on {ports}, and not on port {environ.DEFAULT_PORT}", *started.evidence())
+        cause = f"it listens on {ports}, and not on port {environ.DEFAULT_PORT}"
+        yield fail(cause, *started.evidence(), fix=_told_to_listen(started.log))
     elif started.kind == "not-http":
         yield fail("what listens there does not answer in HTTP", *started.evidence())
     elif started.kind == "silent":
         _not_yet(subject, started, "nothing answers on its port")
         yield fail(f"nothing answered within {started.patience:g} s", *started.evidence())
+
+
+def _told_to_listen(log: str) -> str:
+    """How a well-known server, seen by its log, is told where to listen; empty for others."""
+    said = log.lower()
+    known = {
+        "gunicorn": "gunicorn --bind 0.0.0.0:8080 ...",
+        "uvicorn": "uvicorn --host 0.0.0.0 --port 8080 ...",
+        "waitress": "waitress-serve --listen=0.0.0.0:8080 ...",
+    }
+    return next((option for name, option in known.items() if name in said), "")
 
 
 @check(
@@ -90,6 +107,8 @@ def ping_is_200(subject: Subject) -> Iterator[Finding]:
     if started.kind == "status" and missing_file(started):
         raise Unchecked("it wants for a file of its model; see SP127", blocks=False)
     if started.kind == "status" and started.last_status not in _PROXY:
+        if started.loading:
+            _not_yet(subject, started, f"/ping is answered with {started.last_status}, and it still computes,")
         yield fail(f"GET /ping is answered with {started.last_status}", *started.evidence())
     elif started.kind == "slow":
         yield fail("GET /ping is not answered within 2 s", *started.evidence())
@@ -162,17 +181,23 @@ def stays_alive(subject: Subject) -> Iterator[Finding]:
     started = startup(subject)
     if started.lifted:
         return  # SP017, SP034 or SP038 says why
-    if started.kind == "not-executed":
+    if started.kind == "not-executed" or (started.exit is not None and started.exit.code in _NOT_EXECUTED):
         looks = (program_is_found, program_is_executable, interpreter_is_there)
-        if not any(list(look.function(subject)) for look in looks):
-            yield fail("it could not be started", *started.evidence())
+        if any(list(look.function(subject)) for look in looks):
+            return
+    if started.kind == "not-executed":
+        yield fail("it could not be started", *started.evidence())
     elif started.kind == "died" and started.exit is not None:
         if started.exit.out_of_memory or started.exit.code in CRASHES:
             return  # SP017, SP018
         if missing_file(started):
             raise Unchecked("it ended for want of a file of its model; see SP127", blocks=False)
+        if verb_refused(started.log):
+            raise Unchecked("it ended over the argument `serve`; see SP030", blocks=False)
+        daemon = "gunicorn without --daemon; nginx -g 'daemon off;'        # the server stays in the foreground"
         ended = "ended, as if there were nothing to serve," if started.exit.code == 0 else "ended"
-        yield fail(f"it {ended} with exit code {started.exit.code} before /ping was 200", *started.evidence())
+        cause = f"it {ended} with exit code {started.exit.code} before /ping was 200"
+        yield fail(cause, *started.evidence(), fix=daemon if started.exit.code == 0 else "")
     elif started.kind == "stopped" and "wrote" not in started.why_stopped and "printed" not in started.why_stopped:
         yield fail(f"it was stopped: {started.why_stopped}", *started.evidence())
 

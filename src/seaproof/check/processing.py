@@ -50,6 +50,7 @@ def _job(subject: Subject) -> tuple[Path, Run]:
                 )
             )
         except StartFailed as error:
+            lab.learn("processing not started", error)
             raise Unchecked(f"it could not be started: {error.what}", next_step=error.next_step) from error
         if run.exit(subject.options.patience) is None:
             run.stop(1)
@@ -61,6 +62,32 @@ def _job(subject: Subject) -> tuple[Path, Run]:
         return root, run
 
     return subject.lab.once("processing", find)
+
+
+@check(
+    "SP148",
+    "A processing job completes",
+    symptom="the processing job ends as Failed",
+    platform="starts the request's ContainerEntrypoint, else the image's, and takes exit code 0 for Completed",
+    fix="The last lines of its log say why it ended.",
+    stage=RUN,
+    roles=("processing",),
+    mark="D",
+    sources="build-your-own-processing-container",
+)
+def processing_completes(subject: Subject) -> Iterator[Finding]:
+    try:
+        _, run = _job(subject)
+    except Unchecked:
+        if problem := subject.lab.has("processing not started"):
+            yield fail("it could not be started", Evidence("it was not started", str(problem)))
+            return
+        raise
+    exit = run.exit()
+    if exit is not None and exit.code != 0:
+        memory = ", out of memory" if exit.out_of_memory else ""
+        told = Evidence("it ended", f"exit code {exit.code}{memory}"), Evidence("log", run.log_tail())
+        yield fail(f"the job ended with exit code {exit.code}", *told)
 
 
 @check(

@@ -41,7 +41,11 @@ def program(subject: Subject, verb: str) -> Program:
     """The program of a verb."""
     config, files = subject.config(), subject.files()
     given = subject.target.program
-    command = list(config.entrypoint) or list({"train": given.train, "serve": given.serve}[verb] if given else ())
+    command = config.program or tuple({"train": given.train, "serve": given.serve}[verb] if given else ())
+    if config.entrypoint != config.program and not find_program(
+        files, config.entrypoint[0], config.path, config.workdir
+    ):
+        command = config.entrypoint  # there is not even the init
     word = command[0] if command else verb
     found = find_program(files, word, config.path, config.workdir)
     return Program(verb, word, tuple(found), bool(command))

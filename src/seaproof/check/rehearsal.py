@@ -194,7 +194,7 @@ def _trains(subject: Subject) -> bool:
     given = subject.target.program
     config = subject.config()
     found = find_program(subject.files(), "train", config.path, config.workdir)
-    return bool(found or config.entrypoint or (given and given.train))
+    return bool(found or config.program or (given and given.train))
 
 
 def _play(name: str, stage: Stage) -> Played:

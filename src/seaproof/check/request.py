@@ -42,7 +42,7 @@ def request_is_valid(subject: Subject) -> Iterator[Finding]:
             yield fail(f"SageMaker has no operation {request.operation}", place=request.place)
             continue
         try:
-            validate.check(request.operation, dict(request.body))
+            validate.check(request.operation, dict(request.sent))
         except ServiceError as error:
             for problem in error.message.partition(": ")[2].split("; ") or [error.message]:
                 yield fail(f"{request.operation}: {problem}", place=request.place)

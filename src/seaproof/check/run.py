@@ -18,7 +18,7 @@ from seaproof.contract.environ import DEFAULT_PORT
 from seaproof.contract.http import INVOCATIONS
 from seaproof.drivers import sandbox
 from seaproof.drivers.driver import Driver, Exit, Handle, Usage
-from seaproof.drivers.sandbox.processes import resident_memory
+from seaproof.drivers.sandbox.processes import cpu_seconds, in_disk_wait, resident_memory
 from seaproof.errors import DriverError, HttpError
 from seaproof.http.message import Headers
 from seaproof.http.reply import Reply
@@ -150,6 +150,16 @@ class Run:
     def memory(self) -> int:
         """Bytes of memory of all its processes; 0 where that cannot be seen."""
         return resident_memory(list(self.usage().processes))
+
+    def computes(self, seconds: float = 1.0) -> bool:
+        """Whether its processes compute, or wait for a disk, for more than a fifth of so many seconds from now."""
+        pids = self.usage().processes
+        before, waits, begun = cpu_seconds(pids), 0, time.monotonic()
+        for _ in range(5):
+            time.sleep(seconds / 5)
+            waits += in_disk_wait(pids)
+        spent = cpu_seconds(pids) - before
+        return spent > 0.2 * (time.monotonic() - begun) or waits > 1
 
     def listening(self) -> list[Listener]:
         """The addresses that its processes listen on, where they can be seen."""

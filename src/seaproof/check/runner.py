@@ -98,6 +98,11 @@ def _result(check: Check, subject: Subject) -> Result:
         result = replace(result, outcome=UNCHECKED, reason=error.reason, next_step=error.next_step, blocks=error.blocks)
     except (SeaproofError, OSError) as error:
         result = replace(result, outcome=UNCHECKED, reason=str(error), blocks=True)
+    except Exception as error:
+        # What others wrote (requests, logs, archives) may be like nothing we thought of: the rest is told all the same.
+        reason = f"the check itself broke: {type(error).__name__}: {error}"
+        step = "Please report it, with what was checked; --skip leaves it out."
+        result = replace(result, outcome=UNCHECKED, reason=reason, next_step=step, blocks=True)
     if findings:
         failed = any(not finding.warning for finding in findings)
         result = replace(result, outcome=FAILED if failed else WARNED, findings=tuple(findings), reason="")

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from seaproof.check.check import Unchecked
 from seaproof.check.holding import stopped
 from seaproof.check.rehearsal import BAD, GOOD, Seen, Stage, clients, send
 from seaproof.check.run import Run
+from seaproof.check.traffic import several
 
 Outcome = tuple[str, str, tuple[Seen, ...], str]
 """Verdict, sentence, what clients saw, fix."""
@@ -116,7 +116,7 @@ def throttled(stage: Stage) -> Outcome:
     run = stage.healthy()
     begun = time.monotonic()
     limit = stage.subject.options.invocation_seconds
-    with ThreadPoolExecutor(_BURST) as pool:
+    with several(_BURST) as pool:
         seen = tuple(pool.map(lambda _: send(run, stage.payload, limit, begun), range(_BURST)))
     told = [one for one in seen if one.problem in ("429", "503")]
     lost = [one for one in seen if one.problem and one not in told]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Startup:
     """The condition without which it comes up (a key of LIFTED), where that was found out."""
     first: Startup | None = None
     """The start under all conditions, where `run` is one with a condition lifted."""
+    loading: bool = False
+    """It was still computing when the patience was over, so that it may become healthy later."""
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
@@ -151,7 +153,7 @@ def await_healthy(run: Run, patience: float, *, steady: bool = True) -> Startup:
     """Ping it as the platform does, only more often."""
     pings: list[tuple[float, str]] = []
     last: int | None = None
-    same_since, same = run.started, ""
+    same_since, same, idle = run.started, "", False
     while True:
         ping = run.ping()
         now = time.monotonic() - run.started
@@ -169,10 +171,20 @@ def await_healthy(run: Run, patience: float, *, steady: bool = True) -> Startup:
             same_since = time.monotonic()
         same = str(ping)
         certain = time.monotonic() - same_since > patience * _CERTAIN
-        kind = _final(run, same, certain)
-        if kind or now > patience:
-            return _told(run, kind or _kind(same), pings, patience, last=last)
+        kind, over = _final(run, same, certain), now > patience
+        changes = _may_change(run, kind)
+        if over or (kind and (idle or not changes)):
+            loading = changes and not idle and run.computes()
+            return replace(_told(run, kind or _kind(same), pings, patience, last=last), loading=loading)
+        idle = bool(kind) and not run.computes()  # and asked once more: it may have come up just then
         time.sleep(_INTERVAL)
+
+
+def _may_change(run: Run, kind: str) -> bool:
+    """Whether what is wrong may be so only until a model is loaded: another port that opens first, a 404 until then."""
+    if kind == "loopback":
+        return all(listener.port != run.port for listener in run.listening())
+    return kind in ("elsewhere", "status")
 
 
 def _steadiness(run: Run, pings: list[tuple[float, str]]) -> str:
@@ -280,12 +292,13 @@ def _liftings(lab: Lab, first: Startup) -> list[tuple[str, dict[str, Any]]]:
             word in said for word in ("resolve", "connection", "unreachable", "http", "retry", "urlopen")
         )
         options = [network, model] if needs_network else [model, network]
+        if first.kind == "silent" and not any(word in said for word in ("read-only", "permission denied", "erofs")):
+            options = [network]  # who cannot write says so; who waits for a connection need not
     return options
 
 
 def _lifted(again: Startup, name: str, first: Startup) -> Startup:
-    values = {**{slot: getattr(again, slot) for slot in again.__dataclass_fields__}, "lifted": name, "first": first}
-    return Startup(**values)
+    return replace(again, lifted=name, first=first)
 
 
 def _summary(pings: tuple[tuple[float, str], ...]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from seaproof.api import spec, validate
 from seaproof.check.dockerfile import Dockerfile, read_dockerfile
 from seaproof.check.files import Files, FolderFiles, find_program
 from seaproof.check.image import DEFAULT_PATH, EngineImage, ImageConfig, config_of
@@ -32,7 +33,10 @@ class Request:
     """A request to SageMaker that is checked before it is sent."""
 
     operation: str
+    sent: Mapping[str, Any]
+    """All of it, as it stands there."""
     body: Mapping[str, Any]
+    """Of it, what has the type that the API gives it, so that it can be read."""
     place: str
 
 
@@ -156,7 +160,7 @@ def _folder(path: Path, options: Options) -> Target:
 def _project(project: Project, options: Options, text: str) -> Target:
     engine, image_id = _local_image(project.image) if options.driver != "process" else (None, "")
     requests = [request for path in project.check.requests for request in read_requests(path)]
-    requests += [Request(operation, body, f"{project.file}, [ship]") for operation, body in options.drafted]
+    requests += [_request(operation, body, f"{project.file}, [ship]") for operation, body in options.drafted]
     if engine and image_id:
         target = _engine_image(text, project.image, engine, image_id)
     elif project.image_folder:
@@ -305,12 +309,20 @@ def read_requests(path: Path) -> tuple[Request, ...]:
         raise ProjectError("a JSON object is expected", where=str(path), next_step='Such as {"CreateModel": {...}}.')
     if all(re.fullmatch(r"(Create|Update|Invoke|Delete|Describe)[A-Za-z]+", name) for name in value) and value:
         return tuple(
-            Request(name, body, f"{path}, {name}")
+            _request(name, body, f"{path}, {name}")
             for name, bodies in value.items()
             for body in (bodies if isinstance(bodies, list) else [bodies])
         )
     operation = "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]", path.stem))
-    return (Request(operation, value, str(path)),)
+    return (_request(operation, value, str(path)),)
+
+
+def _request(operation: str, sent: Any, place: str) -> Request:
+    if not isinstance(sent, dict):
+        raise ProjectError("the request is no JSON object", where=place, next_step='Such as {"ModelName": "flowers"}.')
+    known = operation in spec.operations().values()
+    shape = spec.input_shape(operation) if known else None
+    return Request(operation, sent, validate.fitting(shape, sent) if shape is not None else {}, place)
 
 
 def is_archive(path: Path) -> bool:
@@ -328,7 +340,7 @@ def _with_roles(target: Target, options: Options) -> Target:
     has = {verb: bool(find_program(files, verb, config.path, config.workdir)) for verb in ("train", "serve")}
     if target.program:
         has = {"train": has["train"] or bool(target.program.train), "serve": has["serve"] or bool(target.program.serve)}
-    entry = bool(config.entrypoint)
+    entry = bool(config.program)
     project = target.project
     if has["serve"] or entry or not (has["train"] or has["serve"]):
         roles += ["realtime", "batch"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 from seaproof.check.check import Unchecked
 from seaproof.check.options import Payload
 from seaproof.check.run import Run
@@ -79,3 +83,15 @@ def shown(reply: Reply) -> str:
     """Status, type and first bytes of a reply."""
     body = reply.body[:200].decode("utf-8", "replace")
     return f"{reply.status}  {reply.header(b'content-type') or '(no Content-Type)'}  {body}"
+
+
+@contextmanager
+def several(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for so many requests at once; whoever is interrupted does not wait for their answers."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()

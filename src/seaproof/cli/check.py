@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seaproof.cli.app import checking
+from seaproof.cli.app import NotChecked, checking
+from seaproof.cli.interruption import sigterm_interrupts
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 from seaproof.errors import SeaproofError
@@ -94,7 +95,10 @@ def _check(target: str, form: str, given: dict[str, Any]) -> int:
     from seaproof.check.runner import run_checks
 
     output, html = given["output"], given["html"]
-    with checking(), Screen(quiet=form == "json" and output is None) as screen:
+    for path in (output, html):
+        if path is not None and not path.parent.is_dir():
+            raise NotChecked("there is no such folder", where=str(path.parent), next_step="Make it, or name another.")
+    with checking(), sigterm_interrupts(), Screen(quiet=form == "json" and output is None) as screen:
         report = run_checks(target, _with_drafted(target, _options(given), given["stage"]), screen.step)
     text = REPORTS[form](report)
     if output is not None:

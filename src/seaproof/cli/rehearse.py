@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seaproof.cli.app import checking
+from seaproof.cli.interruption import sigterm_interrupts
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import driver_option, show_json
 
@@ -56,7 +57,7 @@ def command(target: str, payload: Path | None, scenes: str, as_json: bool, **giv
         driver=given["driver"] or settings.driver,
     )
     chosen = tuple(name.strip() for name in scenes.split(",") if name.strip())
-    with checking(), Screen(quiet=as_json) as screen:
+    with checking(), sigterm_interrupts(), Screen(quiet=as_json) as screen:
         played = rehearse(target, options, chosen, screen.step)
     if as_json:
         show_json([{**asdict(one), "clients": one.clients()} for one in played])

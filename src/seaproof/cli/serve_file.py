@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from seaproof.cli.app import WorkloadFailed
+from seaproof.cli.interruption import sigterm_interrupts
 from seaproof.cli.model_files import facts, put
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import show_json
@@ -78,16 +77,12 @@ def _container(python: str, folder: Path, port: int, no_pickle: bool) -> Iterato
         start_new_session=True,
     )
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, leave)
     try:
-        yield process
+        with sigterm_interrupts():
+            yield process
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
         process.terminate()
         try:
             process.wait(GRACE)

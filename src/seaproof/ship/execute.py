@@ -172,7 +172,7 @@ def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _failed(error: SeaproofError, plan: Plan, number: int, step: Step, command: str) -> StepFailed:
-    done = "; ".join(before.title for before in plan.steps[: number - 1])
+    done = "; ".join(_titles(plan.steps[: number - 1]))
     before = f" Done before it: {done}." if done else " Nothing was done before it."
     code = f"{error.code}: " if isinstance(error, ServiceError) else ""
     return StepFailed(
@@ -181,6 +181,12 @@ def _failed(error: SeaproofError, plan: Plan, number: int, step: Step, command: 
         next_step=_advice(error)
         + f"Say `{command}` again to go on from here, or `seaproof unship` to remove what was created.",
     )
+
+
+def _titles(steps: Sequence[Step]) -> Iterator[str]:
+    """What was done, uploads that follow each other as one."""
+    for _, portion in _portions(steps):
+        yield portion[0].title if len(portion) == 1 else f"upload {len(portion)} files"
 
 
 def _advice(error: SeaproofError) -> str:

@@ -118,6 +118,7 @@ def in_plain_words(service: str, operation: str) -> Iterator[None]:
     """Errors of botocore and boto3 inside the block as ours: ServiceError for a refusal, else SeaproofError."""
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as found
+    from botocore.parsers import ResponseParserError
 
     where = ":".join(filter(None, (service, operation)))
     try:
@@ -151,6 +152,12 @@ def in_plain_words(service: str, operation: str) -> Iterator[None]:
             f"AWS cannot be reached: {error}",
             where=where,
             next_step="Check the network, the region's name, and AWS_ENDPOINT_URL where it is set.",
+        ) from None
+    except ResponseParserError as error:
+        raise SeaproofError(
+            f"what answered does not speak as AWS does: {_plain(str(error))}",
+            where=where,
+            next_step="A proxy may stand in between; check AWS_ENDPOINT_URL and HTTPS_PROXY where they are set.",
         ) from None
     except found.BotoCoreError as error:  # a request that does not fit its shape, a broken configuration file
         raise SeaproofError(f"the call cannot be made: {_plain(str(error))}", where=where) from None

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from seaproof import __version__
 from seaproof.check.check import FAILED, WARNED, Finding, Report, Result
@@ -58,4 +59,4 @@ def _uri(place: str) -> str:
     path = Path(place)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    return path.as_posix()
+    return quote(path.as_posix())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
 from seaproof.errors import DriverError, DriverUnavailable, StartFailed
 
 _PORT_TRIES = 5
+_CODE = "/opt/ml/code"
+"""A volume without a name begins with what the image has at its place; a folder of this machine would hide it."""
 _PATIENCE = 10.0
 """Seconds that an engine may be away (a restart) before a wait is given up."""
 
@@ -233,6 +236,7 @@ class DockerDriver:
             user=None if workload.user is None else f"{workload.user}:{workload.user}",
             labels=labels,
             host_config=host_config,
+            volumes=[_CODE] if _shows_its_code(client, image, workload.opt_ml) else None,
             networking_config=client.create_networking_config({chosen.mode: endpoint}) if chosen.ours else None,
         )
         id: str = created["Id"]
@@ -280,6 +284,16 @@ class DockerDriver:
         for mount in found.get("Mounts") or []:
             if mount.get("Destination") == "/opt/ml":
                 give_back(client, Path(mount["Source"]), found["Image"], self._project)
+
+
+def _shows_its_code(client: Any, image: str, opt_ml: Path) -> bool:
+    """Whether the image was made with something in /opt/ml/code, as its history tells, and nothing was put there."""
+    steps = [str(step.get("CreatedBy") or "") for step in client.history(image)]
+    if not any(_CODE in step or re.search(r"WORKDIR /opt/ml/?$", step) for step in steps):
+        return False
+    folder = opt_ml / Path(_CODE).name
+    folder.mkdir(exist_ok=True)
+    return not any(folder.iterdir())
 
 
 def _wait_until_stopped(client: Any, container: str, timeout: float) -> None:

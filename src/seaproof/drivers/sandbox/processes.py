@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,17 @@ def resident_memory(pids: list[int]) -> int:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
             total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
     return total
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Seconds of processor time that these processes and their children that have ended took since their start."""
+    fields = (_stat(pid) for pid in pids)
+    return sum(sum(map(int, found[11:15])) for found in fields if found) / os.sysconf("SC_CLK_TCK")
+
+
+def in_disk_wait(pids: Sequence[int]) -> bool:
+    """Whether one of them waits for a disk just now."""
+    return any(found[0] == "D" for found in map(_stat, pids) if found)
 
 
 def _started(pid: int) -> str | None:

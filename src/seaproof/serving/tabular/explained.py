@@ -162,11 +162,13 @@ def _quoted(text: str) -> str:
 def _table(fields: tuple[Field, ...]) -> str:
     if not fields:
         return "<p>The model does not say.</p>"
+    known = any(field.categories for field in fields)
     rows = "".join(
-        f"<tr><td><code>{escape(field.name)}</code></td><td>{_WORDS[field.type]}</td><td>{escape(_some(field))}</td></tr>"
+        f"<tr><td><code>{escape(field.name)}</code></td><td>{_WORDS[field.type]}</td>"
+        f"{f'<td>{escape(_some(field))}</td>' if known else ''}</tr>"
         for field in fields
     )
-    return f"<table><tr><th>column</th><th>type</th><th>values</th></tr>{rows}</table>"
+    return f"<table><tr><th>column</th><th>type</th>{'<th>values</th>' if known else ''}</tr>{rows}</table>"
 
 
 def _some(field: Field) -> str:
