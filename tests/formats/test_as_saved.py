@@ -27,6 +27,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -170,6 +171,16 @@ def two_classes_at_once() -> Trained:
     return fitted(RandomForestClassifier(3), rows()[NUMBERS[:2]], penguins()[["species", "island"]])
 
 
+def two_numbers_of_a_search() -> Trained:
+    search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1]}, cv=2)
+    return fitted(search, rows()[NUMBERS[:2]], penguins()[NUMBERS[2:4]])
+
+
+def labels_of_several_kinds() -> Trained:
+    both = np.column_stack([penguins().species == "Adelie", penguins().island == "Dream"]).astype(int)
+    return fitted(OneVsRestClassifier(LogisticRegression(max_iter=300)), rows()[NUMBERS[:2]], both)
+
+
 def clusters() -> Trained:
     return fitted(KMeans(3, n_init=1, random_state=0), rows()[NUMBERS])
 
@@ -184,7 +195,10 @@ KINDS: dict[Callable[[], Trained], dict[str, str]] = {
     text_in_a_column: {"text": "str", "mass": "float"},
     text_alone: {"text": "str"},
     **dict.fromkeys((years_as_categories, clusters), dict.fromkeys(NUMBERS, "float")),
-    **dict.fromkeys((two_numbers, two_classes_at_once), dict.fromkeys(NUMBERS[:2], "float")),
+    **dict.fromkeys(
+        (two_numbers, two_numbers_of_a_search, two_classes_at_once, labels_of_several_kinds),
+        dict.fromkeys(NUMBERS[:2], "float"),
+    ),
 }
 
 
@@ -230,6 +244,8 @@ def test_a_model_is_served_with_the_columns_that_it_was_trained_on(
     ("trained", "outputs"),
     [
         (two_numbers, {"prediction_0": "float", "prediction_1": "float"}),
+        (two_numbers_of_a_search, {"prediction_0": "float", "prediction_1": "float"}),
+        (labels_of_several_kinds, {"prediction_0": "int", "prediction_1": "int"}),
         (two_classes_at_once, {"prediction_0": "str", "prediction_1": "str"}),
         (clusters, {"prediction": "int"}),
     ],
