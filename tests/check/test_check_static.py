@@ -215,6 +215,18 @@ def test_an_init_in_front_of_the_verb_is_looked_behind(tmp_path: Path):
     assert causes(report, "SP002") == "/usr/bin/train has no execute bit"
 
 
+def test_a_cmd_that_is_replaced_is_told_before_anything_is_built(tmp_path: Path):
+    text = 'FROM nobody/made-this\nCOPY app.py /app/\nCMD ["python3", "/app/app.py"]\n'
+    folder(tmp_path, Dockerfile=text, app_py="")
+    report = prove(tmp_path, "SP001", fast=True, driver="auto")
+
+    assert outcome(report, "SP001") == WARNED
+    assert "and its CMD is replaced by `serve`" in causes(report, "SP001")
+    for more in ("RUN make-me /usr/bin/serve\n", 'ENTRYPOINT ["sh"]\n'):
+        folder(tmp_path, Dockerfile=text + more)
+        assert outcome(prove(tmp_path, "SP001", fast=True, driver="auto"), "SP001") == UNCHECKED
+
+
 @pytest.mark.parametrize(
     ("entrypoint", "state", "fix"),
     [

@@ -56,7 +56,7 @@ def test_every_command_of_the_page_does_what_it_says(shown):
     assert said["seaproof predict data/sample.csv --endpoint later --accept text/csv --async"] == plain
     (place,) = said["seaproof predict data/sample.csv --endpoint later --accept text/csv --async --no-wait"].split()
     wait_until((bucket / place.removeprefix("s3://flowers/")).exists)
-    assert "compared     1 requests" in said["seaproof endpoints shadow shadowed"]
+    assert "compared     1 request\n" in said["seaproof endpoints shadow shadowed"]
     wait_until(lambda: list((bucket / "captured" / "captured" / "AllTraffic").rglob("*.jsonl")))
     assert "serverless: 1024 MB, 5 at once" in said["seaproof endpoints describe serverless"]
 

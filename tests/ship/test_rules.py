@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ship_lab import ACCOUNT, FILE, REGION, project_in, refused
+from ship_lab import ACCOUNT, FILE, REGION, Account, planned, project_in, refused
 
-from seaproof.errors import ArchiveError, ProjectError
+from seaproof.errors import ArchiveError, ProjectError, SeaproofError
 from seaproof.settings import Settings
 from seaproof.ship import blank, drawing, shipment
 
@@ -208,3 +208,13 @@ def test_a_topic_that_is_none_is_refused(tmp_path: Path):
     said = refused(project_in(tmp_path / "p").root, "http://127.0.0.1:9", "export", "step-functions", *where)
 
     assert "'nonsense': the ARN of an SNS topic" in said
+
+
+def test_a_role_that_is_not_there_is_told_before_data_is_sent(tmp_path: Path, account: Account):
+    named = FILE.replace("[ship]", f'[ship]\nrole = "arn:aws:iam::{ACCOUNT}:role/team/mine"')
+    project = project_in(tmp_path / "p", named)
+
+    with pytest.raises(SeaproofError, match=f"there is no role mine in account {ACCOUNT}"):
+        planned(project, account)
+    account.client("iam").create_role(RoleName="mine", Path="/team/", AssumeRolePolicyDocument="{}")
+    assert [step.title for step in planned(project, account).steps if "role" in step.title] == []

@@ -60,24 +60,33 @@ def program_is_found(subject: Subject) -> Iterator[Finding]:
     for found in programs(subject):
         if found.candidates or (found.verb == "serve" and not found.by_entrypoint and _has(subject, "train")):
             continue  # what cannot be seen as wrong here, or is a training image: SP050
-        if not subject.files().complete:
-            raise Unchecked(
-                f"the base image {_base(subject)} is not here, and may bring `{found.word}`",
-                next_step="Build the image, then: seaproof check IMAGE",
-                blocks=False,
-            )
         what = (
             f"the ENTRYPOINT's program `{found.word}`" if found.by_entrypoint else f"an executable named `{found.verb}`"
         )
         told = [Evidence("ENTRYPOINT", shlex.join(config.entrypoint) or "(none)")]
         if lost := "" if found.by_entrypoint else _lost_command(config):
             told.append(Evidence("CMD", lost))
-        yield fail(
-            f"{what} is not in the image" + (f", and its CMD is replaced by `{found.verb}`" if lost else ""),
-            *told,
-            Evidence("PATH", config.path),
-            fix=_named_after(found.verb, lost) if lost else "",
-        )
+        cause = f"{what} is not in the image" + (f", and its CMD is replaced by `{found.verb}`" if lost else "")
+        fix = _named_after(found.verb, lost) if lost else ""
+        if subject.files().complete:
+            yield fail(cause, *told, Evidence("PATH", config.path), fix=fix)
+        elif lost and _speaks_of_no(subject, found.verb):
+            yield warn(f"{cause}, unless the base image {_base(subject)} has one", *told, fix=fix)
+        else:
+            raise Unchecked(
+                f"before it is built nobody sees whether the base {_base(subject)} or a RUN brings `{found.word}`",
+                next_step="Build the image, then: seaproof check IMAGE",
+                blocks=False,
+            )
+
+
+def _speaks_of_no(subject: Subject, verb: str) -> bool:
+    """Whether the Dockerfile has a CMD of its own, and nothing in it has the verb's name."""
+    dockerfile = subject.target.dockerfile
+    if dockerfile is None or not any(found.word == "CMD" for found in dockerfile.instructions):
+        return False
+    makes = [found.rest for found in dockerfile.instructions if found.word in ("RUN", "COPY", "ADD")]
+    return not any(re.search(rf"\b{verb}\b", text) for text in makes)
 
 
 def _lost_command(config: ImageConfig) -> str:

@@ -47,6 +47,10 @@ class Blank(Target):
             return None
         return {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": model}}
 
+    def lacks(self, service: str, operation: str, request: Mapping[str, Any]) -> bool:
+        """See Target."""
+        return False
+
     def pages(self, service: str, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
         """See Target."""
         return []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from seaproof.errors import SeaproofError
 from seaproof.ship.draft import Draft
 from seaproof.ship.plan import Call, Step
 
@@ -29,10 +30,13 @@ _SCALING = (
 
 
 def add(draft: Draft) -> None:
-    """Add the role, unless seaproof.toml names one that is there."""
+    """Add the role, unless seaproof.toml names one that is there; SeaproofError where that one cannot be taken on."""
     given = draft.shipment.role
     draft.names["role"] = draft.place.role
-    if given.startswith("arn:") or draft.target.is_local:
+    if draft.target.is_local:
+        return
+    if given.startswith("arn:"):
+        _must_be_there(draft, given)
         return
     trusted, allowed = trust(draft), policy(draft)
     there = draft.find("iam", "GetRole", RoleName=given)
@@ -63,6 +67,17 @@ def add(draft: Draft) -> None:
     put = Call("iam", "PutRolePolicy", {"RoleName": given, "PolicyName": POLICY, "PolicyDocument": json.dumps(allowed)})
     undo = Call("iam", "DeleteRolePolicy", {"RoleName": given, "PolicyName": POLICY})
     draft.steps.append(Step(f"set what role {given} allows", put, None if present else undo))
+
+
+def _must_be_there(draft: Draft, given: str) -> None:
+    """Found before data is sent: SageMaker says it only at the first job, in the words of a role that is new."""
+    name = given.rpartition("/")[2]
+    if draft.target.lacks("iam", "GetRole", {"RoleName": name}):
+        raise SeaproofError(
+            f"there is no role {name} in account {draft.target.account}, and SageMaker takes roles of its account only",
+            where=f"ship.role = {given!r}",
+            next_step="Name one that is there, or leave `role` out: the plan then keeps one of its own.",
+        )
 
 
 def arn(given: str, account: str, partition: str) -> str:

@@ -80,6 +80,15 @@ class Target:
                 return None
             raise
 
+    def lacks(self, service: str, operation: str, request: Mapping[str, Any]) -> bool:
+        """Whether it is certain that there is no such thing; False where these credentials may not look."""
+        try:
+            return self.find(service, operation, request) is None
+        except ServiceError as error:
+            if refusals.is_denied(error):
+                return False
+            raise
+
     def pages(self, service: str, operation: str, request: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
         """All that a List has under `member`, page after page."""
         from botocore import xform_name
