@@ -27,12 +27,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training_config"))
 from config_lab import package_file
 
+from seaproof.errors import RequestError
 from seaproof.formats.choice import find, load
 from seaproof.formats.model import Model, Options
 from seaproof.formats.schema import Schema
@@ -169,6 +171,16 @@ def two_classes_at_once() -> Trained:
     return fitted(RandomForestClassifier(3), rows()[NUMBERS[:2]], penguins()[["species", "island"]])
 
 
+def two_numbers_of_a_search() -> Trained:
+    search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1]}, cv=2)
+    return fitted(search, rows()[NUMBERS[:2]], penguins()[NUMBERS[2:4]])
+
+
+def labels_of_several_kinds() -> Trained:
+    both = np.column_stack([penguins().species == "Adelie", penguins().island == "Dream"]).astype(int)
+    return fitted(OneVsRestClassifier(LogisticRegression(max_iter=300)), rows()[NUMBERS[:2]], both)
+
+
 def clusters() -> Trained:
     return fitted(KMeans(3, n_init=1, random_state=0), rows()[NUMBERS])
 
@@ -183,7 +195,10 @@ KINDS: dict[Callable[[], Trained], dict[str, str]] = {
     text_in_a_column: {"text": "str", "mass": "float"},
     text_alone: {"text": "str"},
     **dict.fromkeys((years_as_categories, clusters), dict.fromkeys(NUMBERS, "float")),
-    **dict.fromkeys((two_numbers, two_classes_at_once), dict.fromkeys(NUMBERS[:2], "float")),
+    **dict.fromkeys(
+        (two_numbers, two_numbers_of_a_search, two_classes_at_once, labels_of_several_kinds),
+        dict.fromkeys(NUMBERS[:2], "float"),
+    ),
 }
 
 
@@ -229,6 +244,8 @@ def test_a_model_is_served_with_the_columns_that_it_was_trained_on(
     ("trained", "outputs"),
     [
         (two_numbers, {"prediction_0": "float", "prediction_1": "float"}),
+        (two_numbers_of_a_search, {"prediction_0": "float", "prediction_1": "float"}),
+        (labels_of_several_kinds, {"prediction_0": "int", "prediction_1": "int"}),
         (two_classes_at_once, {"prediction_0": "str", "prediction_1": "str"}),
         (clusters, {"prediction": "int"}),
     ],
@@ -304,3 +321,68 @@ def test_catboost_with_uncertainty_or_several_labels_answers_what_its_estimators
     ]
     assert np.array_equal(np.column_stack(scores[:2]), labels.predict(frame))
     assert np.array_equal(np.column_stack(scores[2:]), labels.predict_proba(frame))
+
+
+WEIGHTS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def graph(folder: Path, inputs: dict[str, tuple[int, list[Any]]], nodes: list[Any], dtype: Any = np.float32) -> None:
+    """A graph of these inputs (type and shape) that makes `y`; `w` are the weights."""
+    from onnx import helper, numpy_helper
+
+    made = helper.make_graph(
+        nodes,
+        "table",
+        [helper.make_tensor_value_info(name, *given) for name, given in inputs.items()],
+        [helper.make_tensor_value_info("y", next(iter(inputs.values()))[0], None)],
+        [numpy_helper.from_array(WEIGHTS.astype(dtype), "w")],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(("at_once", "dtype"), [(1, np.float32), (3, np.float64), (None, np.float16)])
+def test_an_onnx_graph_for_so_many_rows_at_once_takes_any_number_of_them(
+    at_once: int | None, dtype: Any, tmp_path: Path
+) -> None:
+    from onnx import helper
+
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph(tmp_path, {"x": (kind, [at_once, 4])}, [helper.make_node("MatMul", ["x", "w"], ["y"])], dtype)
+    model, reader = loaded(tmp_path)
+    given = np.arange(28).reshape(7, 4) / 8
+
+    assert np.array_equal(model.predict(given), given.astype(dtype) @ WEIGHTS.astype(dtype))
+    assert sample_is_scored(model, reader)
+
+
+def test_an_onnx_graph_with_inputs_of_several_columns_takes_each_column_by_name(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    inputs = {"a": (TensorProto.FLOAT, ["n", 4]), "count": (TensorProto.INT64, ["n", 1])}
+    nodes = [
+        helper.make_node("MatMul", ["a", "w"], ["product"]),
+        helper.make_node("Cast", ["count"], ["plus"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["product", "plus"], ["y"]),
+    ]
+    graph(tmp_path, inputs, nodes)
+    model, reader = loaded(tmp_path)
+    given = pandas.DataFrame({"count": [7, 8], **{f"a_{number}": [number, number / 2] for number in range(4)}})
+    expected = (
+        given[[f"a_{number}" for number in range(4)]].to_numpy(np.float32) @ WEIGHTS + given[["count"]].to_numpy()
+    )
+
+    assert inputs_of(model) == [
+        ("a_0", "float"),
+        ("a_1", "float"),
+        ("a_2", "float"),
+        ("a_3", "float"),
+        ("count", "int"),
+    ]
+    assert np.array_equal(model.predict(asked(reader, given)), expected)
+    with pytest.raises(RequestError, match="a cell is empty, and the graph takes whole numbers there"):
+        model.predict(asked(reader, given.assign(count=None)))
+
+
+def inputs_of(model: Model) -> list[tuple[str, str]]:
+    return list(inputs(model.schema).items())

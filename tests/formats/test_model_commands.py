@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -228,6 +229,22 @@ def test_a_project_for_a_saved_model_needs_nothing_more(saved: Path) -> None:
     wrong = run(saved, "init", "other", "--model", "schema.json", code=1)
     assert "no model that can be served" in wrong.stderr
     assert not (saved / "other" / "model").exists()
+
+
+def test_a_project_that_the_disk_has_no_room_for_is_not_half_there(saved: Path) -> None:
+    limit = (saved / "model.cbm").stat().st_size // 2
+    done = subprocess.run(
+        [*SEAPROOF, "init", "full", "--model", "model.cbm"],
+        cwd=saved,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert not (saved / "full").exists() or list((saved / "full").iterdir()) == []
 
 
 def test_a_project_for_a_mojo_says_which_jar_to_bring(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,16 @@ def test_what_matters_in_a_wide_table_is_found_without_shuffling_every_column() 
     assert max(found, key=lambda name: found[name]) == "c123"
     assert list(found) == list(frame)
     assert model.asked < 105
+
+
+def test_the_report_of_many_classes_shows_which_are_mixed_up(tmp_path: Path) -> None:
+    chance = np.random.RandomState(0)
+    classes = chance.randint(0, 30, 1500)
+    rows = [f"{number + 1.3 * chance.rand():.3f},<{number:02}>\n" for number in classes]
+    config = {"target": "kind", "algorithm": "tree", "model_params": {"min_samples_leaf": 5}}
+    report = run(tmp_path, config, "x,kind\n" + "".join(rows)).report
+
+    assert 'class="confusion shades"' in report
+    assert re.search(r'title="&lt;\d\d&gt; taken for &lt;\d\d&gt;: \d+"', report)
+    assert "Mixed up most" in report
+    assert report.count("Shown are the 6 most frequent of 30 classes.") == 2

@@ -6,6 +6,7 @@ import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from seaproof import __version__
 from seaproof.cli.model_files import facts, put
@@ -22,7 +23,6 @@ COPY *.jar /opt/program/
 
 def write_model_project(folder: Path, given: tuple[Path, ...], python: str | None = None) -> list[str]:
     """Write the project; the names of its files. ProjectError, and nothing written, where one is there already."""
-    templates = files(TEMPLATE[0]) / TEMPLATE[1]
     names = ["Dockerfile", "requirements.txt", "seaproof.toml"]
     taken = [name for name in [*names, MODEL] if (folder / name).exists()]
     if taken:
@@ -34,10 +34,19 @@ def write_model_project(folder: Path, given: tuple[Path, ...], python: str | Non
     model = folder / MODEL
     try:
         put(given, model)
-        found = facts(model, python or sys.executable)
-    except SeaproofError:
+        _write(folder, facts(model, python or sys.executable))
+    except (SeaproofError, OSError, KeyboardInterrupt):
+        # Nothing half: the next try would find it in its way.
         shutil.rmtree(model, ignore_errors=True)
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
         raise
+    inside = [path.relative_to(folder).as_posix() for path in model.rglob("*") if path.is_file()]
+    return sorted([*names, *inside])
+
+
+def _write(folder: Path, found: dict[str, Any]) -> None:
+    templates = files(TEMPLATE[0]) / TEMPLATE[1]
     java = "jpype1" in " ".join(found["packages"]).lower()
     values = {
         "@name": plain_name(folder.absolute().name),
@@ -55,8 +64,6 @@ def write_model_project(folder: Path, given: tuple[Path, ...], python: str | Non
     lines = ["# What the model needs, in the versions that were installed where this was written.", "seaproof"]
     lines += [*found["packages"], "# Writes numbers several times as fast; the image works without it.", "orjson", ""]
     (folder / "requirements.txt").write_text("\n".join(lines), encoding="utf-8")
-    inside = [path.relative_to(folder).as_posix() for path in model.rglob("*") if path.is_file()]
-    return sorted([*names, *inside])
 
 
 def _apt(packages: list[str]) -> str:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seaproof.errors import ContractError
-from seaproof.formats.identity import REGRESSION, classification, completed, numbered, unnamed
+from seaproof.formats.identity import REGRESSION, classification, completed, unnamed
 from seaproof.formats.learned import Learned, learned, reads_documents
 from seaproof.formats.model import Options, Refused, Rows, is_numeric, need
-from seaproof.formats.schema import Field, Schema, Type
+from seaproof.formats.outputs import outputs_of
+from seaproof.formats.schema import Field, Schema
 
 if TYPE_CHECKING:
     from seaproof.formats.catboost import CatBoost
@@ -72,7 +72,7 @@ def _estimator(model: Any, path: Path) -> Estimator | CatBoost:
     schema = completed(schema_of(model, known), path)
     if getattr(model, "feature_names_in_", None) is not None or not is_numeric(schema):
         need("pandas", "pandas", path, "of a model that was trained on a frame")
-    return Estimator(model, _with_outputs(model, schema, known), known)
+    return Estimator(model, schema, known)
 
 
 def schema_of(model: Any, known: Mapping[int, Learned]) -> Schema:
@@ -82,6 +82,9 @@ def schema_of(model: Any, known: Mapping[int, Learned]) -> Schema:
     given = tuple(_field(name, known.get(place)) for place, name in enumerate(names))
     if not given and reads_documents(model):
         given = (Field("text", "str"),)
+    several = outputs_of(model)
+    if several:
+        return Schema("", given, several)
     labels = getattr(model, "classes_", None)
     if labels is not None and getattr(labels, "ndim", 0) == 1:
         classes = tuple(str(label) for label in labels)
@@ -106,27 +109,6 @@ def _field(name: str, known: Learned | None) -> Field:
         return Field(name, "str", texts or tuple(map(str, known.values)))
     numbers = [value for value in known.values if isinstance(value, (int, float, np.number)) and value == value]
     return Field(name, "float", tuple(str(value) for value in numbers if not isinstance(value, bool)))
-
-
-def _with_outputs(model: Any, schema: Schema, known: Mapping[int, Learned]) -> Schema:
-    """The schema, its outputs as many and of the kind that the model gives of one row; as it is where the model
-    cannot tell of a made-up one."""
-    if not schema.input:
-        return schema
-    cells = [field.categories[0] if field.categories else "text" for field in schema.input]
-    row = [
-        [cell] if field.type == "str" else np.array([float(cell) if field.categories else 0.0])
-        for field, cell in zip(schema.input, cells, strict=True)
-    ]
-    try:
-        said = np.asarray(Estimator(model, schema, known).predict(np.column_stack(row) if is_numeric(schema) else row))
-    except Exception:  # whatever it has against this row, it may have nothing against others
-        return schema
-    kind: Type = "int" if said.dtype.kind in "iub" else "float" if said.dtype.kind == "f" else "str"
-    if said.ndim == 2:
-        several = tuple(replace(field, type=kind) for field in numbered("prediction", said.shape[1]))
-        return replace(schema, output=schema.output if len(schema.output) == len(several) else several, classes=())
-    return replace(schema, output=(Field("prediction", kind),)) if schema.output == REGRESSION else schema
 
 
 class Estimator:

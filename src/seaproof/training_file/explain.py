@@ -77,7 +77,9 @@ def _columns(config: TrainingConfig, found: Found) -> str:
     if config.exclude:
         words += f" Left out: {_listed(config.exclude)}."
     if config.categorical:
-        words += f" {_listed(config.categorical)} hold names, also where they look like numbers."
+        words += (
+            f" {_listed(config.categorical)} {'hold' if len(config.categorical) > 1 else 'holds'} names, not numbers."
+        )
     return words + " Columns of text count as categories; empty cells may be there."
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from seaproof.training.libraries import need
 from seaproof.training.measures.hosmer_lemeshow import GROUPS, probability_groups
 from seaproof.training.measures.lift import lift_curve
 from seaproof.training.measures.scores import Outcome
+from seaproof.training.report.confusion import Figure, confusions
 from seaproof.training.report.drawing import COLOURS, Line, Point, bar_chart, heat, line_chart
-
-Figure = tuple[str, str, str]
-"""Heading, drawing, and what it says to people who see one for the first time."""
 
 _POINTS = 200
 _SQUARES = 36
-_MOST_CLASSES = 12
 
 
 def figures(outcome: Outcome) -> list[Figure]:
@@ -27,9 +23,7 @@ def figures(outcome: Outcome) -> list[Figure]:
     found = [_roc(outcome), _precision_recall(outcome)] if _one_by_one(outcome) else []
     if found and outcome.two_classes:
         found += [_lift(outcome), _gains(outcome), _calibration(outcome)]
-    if len(outcome.classes) <= _MOST_CLASSES:
-        found.append(_confusion(outcome))
-    return found
+    return [*found, *confusions(outcome)]
 
 
 def _roc(outcome: Outcome) -> Figure:
@@ -41,7 +35,8 @@ def _roc(outcome: Outcome) -> Figure:
     return (
         "ROC curve",
         chart,
-        "Each point is one threshold. The further the line bends to the upper left, the better; dashed is guessing.",
+        "Each point is one threshold. The further the line bends to the upper left, the better; dashed is guessing."
+        + _which(outcome),
     )
 
 
@@ -57,7 +52,8 @@ def _precision_recall(outcome: Outcome) -> Figure:
     return (
         "Precision and recall",
         chart,
-        "How many of the rows that are picked are right, against how many of all right ones are picked.",
+        "How many of the rows that are picked are right, against how many of all right ones are picked."
+        + _which(outcome),
     )
 
 
@@ -97,31 +93,6 @@ def _calibration(outcome: Outcome) -> Figure:
     )
 
 
-def _confusion(outcome: Outcome) -> Figure:
-    counts = need("sklearn.metrics").confusion_matrix(
-        outcome.target, outcome.labels, labels=range(len(outcome.classes))
-    )
-    head = "".join(f"<th>{escape(name)}</th>" for name in outcome.classes)
-    body = ""
-    for number, name in enumerate(outcome.classes):
-        total = max(int(counts[number].sum()), 1)
-        cells = "".join(
-            f'<td class="{"right" if other == number else "wrong"}" style="--s:{count / total:.2f}">{count:,}</td>'
-            for other, count in enumerate(map(int, counts[number]))
-        )
-        body += f"<tr><th>{escape(name)}</th>{cells}</tr>"
-    across = len(outcome.classes)
-    table = (
-        f'<table class="confusion"><tr><td></td><th colspan="{across}">predicted</th></tr>'
-        f"<tr><th>actual</th>{head}</tr>{body}</table>"
-    )
-    return (
-        "Confusion matrix",
-        table,
-        "Rows are what happened, columns what was predicted; right ones lie on the diagonal.",
-    )
-
-
 def _predicted_against_actual(outcome: Outcome) -> Figure:
     numpy = need("numpy")
     target, predicted = outcome.target, outcome.predicted
@@ -153,14 +124,22 @@ def _errors(outcome: Outcome) -> Figure:
 
 
 def _one_by_one(outcome: Outcome) -> list[tuple[int, str, Any, Any]]:
-    """Each class against the others, where both are there; of two classes the positive one alone."""
+    """Each class against the others, where both are there; of two classes the positive one alone, of more than there
+    are colours the most frequent."""
     found = []
-    numbers = [outcome.positive] if outcome.two_classes else range(min(len(outcome.classes), _MOST_CLASSES))
+    counts = need("numpy").bincount(outcome.target, minlength=len(outcome.classes))
+    frequent = sorted(range(len(outcome.classes)), key=lambda number: -counts[number])[:COLOURS]
+    numbers = [outcome.positive] if outcome.two_classes else sorted(frequent)
     for place, number in enumerate(numbers):
         happened = (outcome.target == number).astype(float)
         if happened.any() and not happened.all():
             found.append((place, outcome.classes[number], happened, outcome.predicted[:, number]))
     return found
+
+
+def _which(outcome: Outcome) -> str:
+    many = len(outcome.classes) > COLOURS
+    return f" Shown are the {COLOURS} most frequent of {len(outcome.classes)} classes." if many else ""
 
 
 def _thinned(across: Sequence[float], up: Sequence[float]) -> list[Point]:

@@ -13,8 +13,9 @@ from seaproof.contract.training_config.metric_lines import FOLDS, TRAIN
 from seaproof.contract.training_config.names import ALGORITHMS, METRICS
 from seaproof.training.measures.scores import Outcome
 from seaproof.training.report.columns import Look, row
+from seaproof.training.report.confusion import Figure
 from seaproof.training.report.drawing import ranking
-from seaproof.training.report.figures import Figure, figures
+from seaproof.training.report.figures import figures
 
 _RANKED = 15
 
