@@ -13,6 +13,7 @@ import pytest
 from containers import causes, folder, outcome, prove, server
 
 from seaproof.check.check import FAILED, PASSED, UNCHECKED
+from seaproof.errors import SeaproofError
 from seaproof.testing import check
 
 FORKS = """#!/usr/bin/env python3
@@ -94,6 +95,8 @@ def test_one_assertion_proves_a_folder(tmp_path: Path):
     bad = folder(tmp_path / "bad", serve=server(ping="self.answer(500)"))
     with pytest.raises(AssertionError, match="GET /ping is answered with 500"):
         assert check(bad, roles=("realtime",), patience=2.0, **options)  # type: ignore[arg-type]
+    with pytest.raises(SeaproofError, match="there is no role 'endpoint'"):
+        check(bad, roles=("endpoint",), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -184,12 +184,16 @@ def test_a_slow_start_is_told_with_its_time(tmp_path: Path):
 
 @pytest.mark.bad("SP109")
 def test_a_container_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path):
-    folder(tmp_path, serve="#!/bin/sh\necho no model here >&2\nexit 7\n")
+    folder(tmp_path, serve="#!/bin/sh\nprintf '\\033[31mno model here\\033[0m' >&2\nexit 7\n")
     report = prove(tmp_path, "SP109", roles=ROLES)
     evidence = {e.title: e.text for e in report.results[0].findings[0].evidence}
 
     assert causes(report, "SP109") == "it ended with exit code 7 before /ping was 200"
     assert evidence["last lines of its log"] == "no model here"
+    for misses in ("#!/bin/bash\nset -u\necho $MODEL_BUCKET\n", server(start="os.environ['MODEL_BUCKET']")):
+        folder(tmp_path, serve=misses)
+        fix = prove(tmp_path, "SP109", roles=ROLES).results[0].findings[0].fix
+        assert fix.startswith("seaproof check ... --env MODEL_BUCKET=VALUE")
 
 
 @pytest.mark.bad("SP011")

@@ -232,6 +232,7 @@ def test_a_cmd_that_is_replaced_is_told_before_anything_is_built(tmp_path: Path)
     [
         ('["sh", "-c", "exec /app/$0"]', PASSED, ""),
         ('["/bin/bash", "-lc", "exec python3 main.py \\"$@\\"", "main"]', PASSED, ""),
+        ("['python3', 'main.py',]", FAILED, 'ENTRYPOINT ["python3", "main.py"]'),
         ('["/bin/bash", "-lc", "exec python3 main.py"]', FAILED, 'ENTRYPOINT ["python3", "main.py"]'),
         (
             "cd /app && gunicorn app:app",

@@ -237,8 +237,9 @@ def entrypoint_is_in_exec_form(subject: Subject) -> Iterator[Finding]:
             return  # the verb reaches the shell's command as $0, and as $1 after a word for $0
         dockerfile = subject.target.dockerfile
         inner = " ".join(entry[2:])
+        meant = ", as it is no JSON (its words need double quotes)" if inner.startswith("[") else ""
         yield fail(
-            "ENTRYPOINT is in shell form: `train` and `serve` are dropped, and the shell is what gets SIGTERM",
+            f"ENTRYPOINT is in shell form{meant}: `train` and `serve` are dropped, and the shell is what gets SIGTERM",
             Evidence("ENTRYPOINT", inner),
             fix=_in_exec_form(inner, "train" if subject.roles == ("training",) else "serve"),
             place=f"{dockerfile.path}:{dockerfile.line_of('ENTRYPOINT')}" if dockerfile else "",
@@ -336,6 +337,9 @@ def _missing_interpreter(subject: Subject, line: bytes) -> str:
 
 def _in_exec_form(line: str, verb: str) -> str:
     """ENTRYPOINT of a shell's line; what only a shell understands becomes a program named after the verb."""
+    if line.startswith("["):
+        words = [word.strip().strip("'\"‘’“”") for word in line.strip("[] ").split(",")]
+        return f"ENTRYPOINT {json.dumps([word for word in words if word])}"
     try:
         words = shlex.split(line.removeprefix("exec "))
     except ValueError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MIB = 1024 * 1024
+INPUT_MODES = ("File", "FastFile", "Pipe")
 
 INSTANCE_MEMORY = {
     # GiB, from the public list of instance types; what a container gets is a little less.

@@ -18,6 +18,9 @@ _SERVERLESS_SECONDS = 180.0
 _CRASH_LOOP = re.compile(
     r"[^\n]*(?:Worker failed to boot|Exception in worker process|exited unexpectedly|respawn)[^\n]*"
 )
+_VARIABLE_MISSED = re.compile(
+    r"^KeyError: '([A-Z][A-Z0-9_]+)'|^\S*: line \d+: ([A-Z][A-Z0-9_]+): unbound variable", re.M
+)
 _PROXY = (502, 503, 504)
 _NOT_EXECUTED = (126, 127)
 """Exit codes of an init whose program could not be executed."""
@@ -197,16 +200,27 @@ def stays_alive(subject: Subject) -> Iterator[Finding]:
         daemon = "gunicorn without --daemon; nginx -g 'daemon off;'        # the server stays in the foreground"
         ended = "ended, as if there were nothing to serve," if started.exit.code == 0 else "ended"
         cause = f"it {ended} with exit code {started.exit.code} before /ping was 200"
-        yield fail(cause, *started.evidence(), fix=daemon if started.exit.code == 0 else "")
+        fix = daemon if started.exit.code == 0 else _variable_given(started.log)
+        yield fail(cause, *started.evidence(), fix=fix)
     elif started.kind == "stopped" and "wrote" not in started.why_stopped and "printed" not in started.why_stopped:
         yield fail(f"it was stopped: {started.why_stopped}", *started.evidence())
+
+
+def _variable_given(log: str) -> str:
+    """How the environment variable is given for want of which it ended; empty where that is not the reason."""
+    missed = "".join(next(iter(_VARIABLE_MISSED.findall(log)), ()))
+    if not missed or not ("unbound variable" in log or re.search(r"<frozen os>|/os\.py|os\.environ\[", log)):
+        return ""
+    return f'seaproof check ... --env {missed}=VALUE\n"Environment": {{"{missed}": "VALUE"}}        # in CreateModel'
 
 
 def _not_yet(subject: Subject, started: Startup, what: str) -> None:
     """Unchecked where it was not given the time that the platform gives."""
     limit = subject.options.startup_seconds
     if started.patience < limit and subject.target.address is None:
+        last = next((line.strip() for line in reversed(started.log.splitlines()) if line.strip()), "")
         raise Unchecked(
-            f"{what} after {started.patience:g} s, and the platform waits {limit:g} s",
+            f"{what} after {started.patience:g} s, and the platform waits {limit:g} s"
+            + (f"; its last line: {last[:160]}" if last else ""),
             next_step=f"--patience {limit:g} waits as long.",
         )

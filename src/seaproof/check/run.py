@@ -6,6 +6,7 @@ or forks without end, before it harms the machine.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -33,6 +34,8 @@ _LOOK_SECONDS = 0.3
 _LOG_SECONDS, _LOG_ARRIVES = 5.0, 0.2
 """How long the end of a log is waited for once its container has ended, and while it lives."""
 _NOT_ITS_OWN = (sandbox.__name__, "/docker-init", "/catatonit")
+_COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""What moves and colours a terminal: of no use in a report, and a container's own words are not to do that."""
 _BODY_LIMIT = 64 * 1024 * 1024
 
 
@@ -118,7 +121,7 @@ class Run:
                 self._listening.join(_LOG_SECONDS)
             else:
                 time.sleep(_LOG_ARRIVES)
-        return self._log.decode("utf-8", "replace")
+        return _COLOURS.sub("", self._log.decode("utf-8", "replace"))
 
     def log_tail(self, lines: int = 12) -> str:
         """Its last lines."""

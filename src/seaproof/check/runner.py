@@ -12,6 +12,7 @@ from seaproof.check.check import (
     FAILED,
     NOT_APPLICABLE,
     PASSED,
+    ROLES,
     RUN,
     UNCHECKED,
     WARNED,
@@ -24,7 +25,7 @@ from seaproof.check.check import (
 )
 from seaproof.check.lab import Lab
 from seaproof.check.measures import measure_of
-from seaproof.check.options import Options
+from seaproof.check.options import INPUT_MODES, Options
 from seaproof.check.project_options import complete
 from seaproof.check.subject import Subject
 from seaproof.check.target import Target, find_target
@@ -41,6 +42,9 @@ def run_checks(text: str, options: Options, say: Callable[[str], None] = lambda 
         raise SeaproofError(
             f"there is no check or family {unknown[0]!r}", next_step="`seaproof check --list` shows them all."
         )
+    for kind, known, given in (("role", ROLES, options.roles), ("input mode", INPUT_MODES, (options.input_mode,))):
+        if wrong := next((name for name in given if name not in known), ""):
+            raise SeaproofError(f"there is no {kind} {wrong!r}", next_step=f"There are: {', '.join(known)}.")
     target = find_target(text, options)
     try:
         options = complete(options, target)
