@@ -219,7 +219,10 @@ def _dockerfile(path: Path, context: Path, options: Options) -> Target:
         return replace(target, why_not_run=reason or "--fast builds and starts nothing")
     id, problem = _build(engine, path, context)
     if problem:
-        return replace(target, why_not_run=f"the image could not be built: {problem}")
+        other = "; build it with `docker buildx build --load -t NAME .`, then: seaproof check NAME"
+        return replace(
+            target, why_not_run=f"the image could not be built: {problem}{other if 'BuildKit' in problem else ''}"
+        )
     built = _engine_image(str(path), id, engine, id)
     return replace(built, described=f"the image built from {path}", dockerfile=read)
 
