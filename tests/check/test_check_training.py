@@ -82,6 +82,16 @@ def test_a_job_that_fails_is_shown_with_its_failure_file(tmp_path: Path):
     assert "the label is missing" in evidence["/opt/ml/output/failure"]
 
 
+def test_a_channel_that_was_not_given_is_named(tmp_path: Path):
+    report = train(
+        tmp_path, program(work='open(sorted(pathlib.Path("/opt/ml/input/data/train").glob("*"))[0])'), "SP117"
+    )
+    finding = report.results[0].findings[0]
+
+    assert finding.cause.endswith("and it reads /opt/ml/input/data/train, which is no channel given")
+    assert finding.fix == "--channel train=FOLDER"
+
+
 @pytest.mark.bad("SP028", "SP128")
 def test_a_job_without_a_model_is_found(tmp_path: Path):
     elsewhere = '(ml / "output/model.txt").write_text("1")'

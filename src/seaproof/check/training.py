@@ -11,11 +11,13 @@ from pathlib import Path
 
 from seaproof.check.check import RUN, Evidence, Finding, NotApplicable, Unchecked, check, fail, warn
 from seaproof.check.input_modes import wrote_its_data
+from seaproof.check.programs import programs
 from seaproof.check.startup import first_training
 from seaproof.check.subject import Subject
 from seaproof.check.training_run import completed, prepare, run_training, start_training, tail
 
 _SETTLE = 1.0
+_CHANNEL = re.compile(r"/opt/ml/input/data/([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 @check(
@@ -42,7 +44,20 @@ def training_completes(subject: Subject) -> Iterator[Finding]:
         told = [Evidence("it ended", f"exit code {found.exit.code}"), tail(found)]
         if found.failure():
             told.append(Evidence("/opt/ml/output/failure", found.failure()))
-        yield fail(f"`train` ended with exit code {found.exit.code}", *told)
+        missed = _channels_missed(subject, found.log)
+        reads = "".join(f", and it reads /opt/ml/input/data/{name}, which is no channel given" for name in missed[:1])
+        fix = "\n".join(f"--channel {name}=FOLDER" for name in missed)
+        yield fail(f"`train` ended with exit code {found.exit.code}{reads}", *told, fix=fix)
+
+
+def _channels_missed(subject: Subject, log: str) -> list[str]:
+    """Channels that the log or the program's own text names, and that were not given."""
+    texts = [log]
+    for found in programs(subject):
+        if found.verb == "train" and found.chosen:
+            texts.append(subject.files().read(found.chosen[0]).decode("utf-8", "replace"))
+    named = _CHANNEL.findall("\n".join(texts))
+    return [name for name in dict.fromkeys(named) if re.sub(r"_\d+$", "", name) not in subject.options.channels]
 
 
 @check(
