@@ -3,6 +3,7 @@
 The platform's connections must succeed within 250 ms, and a ping that is answered says more than one that is refused.
 It is a process of its own, forked before anything is imported, for an import keeps the interpreter to itself for
 seconds. It listens on the first worker's socket, which that worker goes on with: no connection made in between is lost.
+No worker takes one before it has ceased to: who was once answered by a worker is never told again that the model loads.
 """
 
 from __future__ import annotations
@@ -34,16 +35,20 @@ class Herald:
     def __init__(self, listener: socket.socket) -> None:
         listener.listen(BACKLOG)
         read, self._tell = os.pipe()
+        self.over, taking = os.pipe()
+        """File descriptor that ends when the herald takes no more connections."""
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 os.close(self._tell)
+                os.close(self.over)
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches it too; the master says when to end
-                _Desk(listener, read).run()
+                _Desk(listener, read, taking).run()
             finally:
                 os._exit(0)  # whatever happened: it must never go on as a second master
         os.close(read)
+        os.close(taking)
 
     def dismiss(self) -> None:
         """Let it answer those that it has taken, and end; from now on a worker takes them."""
@@ -76,9 +81,10 @@ class Herald:
 class _Desk:
     """In the herald: takes connections and answers each once."""
 
-    def __init__(self, listener: socket.socket, told: int) -> None:
+    def __init__(self, listener: socket.socket, told: int, taking: int) -> None:
         self._listener = listener
         self._told = told
+        self._taking = taking
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(told, selectors.EVENT_READ)
@@ -90,6 +96,7 @@ class _Desk:
         self._selector.unregister(self._listener)
         self._selector.unregister(self._told)
         self._listener.close()
+        os.close(self._taking)
         deadline = time.monotonic() + LINGER
         while self._selector.get_map() and (left := deadline - time.monotonic()) > 0:
             self._turn(left)

@@ -26,7 +26,7 @@ from seaproof.serving.loading import load_functions, load_predictor, settle
 from seaproof.serving.pace import STUCK
 from seaproof.serving.replies import log
 from seaproof.serving.sockets import bind
-from seaproof.serving.worker import DRAIN, Author, Wires, run_worker
+from seaproof.serving.worker import DRAIN, LOADED, READY, Author, Wires, run_worker
 
 STEADY = 10.0
 """Seconds after which a worker counts as healthy, and its earlier deaths no more."""
@@ -198,7 +198,8 @@ class Master:
                 if other.listener is not worker.listener:
                     other.listener.close()
             metrics.become(worker.number)
-            wires = Wires(worker.listener, ready, self._lifeline_read, worker.number)
+            over = self._herald.over if self._herald else None
+            wires = Wires(worker.listener, ready, self._lifeline_read, worker.number, over)
             code = run_worker(self._author, self._environ, wires)
         except SeaproofError as error:
             log.error("%s", error)
@@ -210,13 +211,15 @@ class Master:
             os._exit(code)  # no atexit, which the master runs once for all
 
     def _hear(self, fd: int, worker: _Worker) -> None:
-        """A worker said that it is ready, or closed its pipe by dying, which is seen elsewhere."""
-        if os.read(fd, 1):
+        """A worker said how far it is, or closed its pipe by dying, which is seen elsewhere."""
+        said = os.read(fd, len(LOADED + READY))
+        if LOADED in said and self._herald:
+            self._herald.dismiss()
+        if READY in said:
             worker.ready = True
-            if self._herald:
-                self._herald.dismiss()
-        self._selector.unregister(fd)
-        os.close(fd)
+        if READY in said or not said:
+            self._selector.unregister(fd)
+            os.close(fd)
 
     def _reap(self) -> None:
         """Find the workers that have ended."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -24,9 +25,12 @@ from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Predictor
 from seaproof.serving.routes import Routes
 
-READY = b"R"
+LOADED, READY = b"L", b"R"
+"""What a worker says to its master: the herald may end; and it answers."""
 DRAIN = 25.0
 """Seconds that requests in flight get after SIGTERM; the platform kills at 30."""
+HERALD_SECONDS = 1.0
+"""How long a worker waits for the herald to take no more connections; it is a matter of less than a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,13 @@ class Wires:
 
     listener: socket.socket
     ready: int
-    """File descriptor to write READY to."""
+    """File descriptor to write LOADED and READY to."""
     lifeline: int
     """File descriptor that ends when the master does."""
     number: int = 1
     """Which of the workers this is, from 1."""
+    herald: int | None = None
+    """File descriptor that ends when the herald takes no more connections; None where there never was one."""
 
 
 def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
@@ -93,6 +99,9 @@ async def _serve(
     observer = Observer(environ, wires.number)
     routes = Routes(predictor, thread, environ, observer.answer_metrics)
     limits = server_limits(environ)
+    if wires.herald is not None:
+        os.write(wires.ready, LOADED)
+        select.select([wires.herald], [], [], HERALD_SECONDS)
     server = await serve(routes, sock=wires.listener, limits=limits, watch=observer, ledger=ledger)
     observer.server = server
     stopped: asyncio.Future[int] = loop.create_future()
