@@ -31,7 +31,7 @@ bench: $(VENV)/.test  ## measure against other stacks (QUICK=1: under 3 minutes;
 	@$(BIN)/python benchmarks/all.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 classic-env: $(VENV)/.made  ## what examples/classic needs where it runs as a folder, in an environment of its own
-	@$(BIN)/python tests/examples/classic_environment.py
+	@$(BIN)/python tests/venvs.py classic
 
 soak: $(VENV)/.test  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -27,8 +27,7 @@ DATA = CACHE / "models"
 PARTS = ("echo", "header", "logreg", "catboost", "sparse", "ray")
 QUICK = (30, 1, ("logreg", "header"))
 SDK = REPOSITORY / ".cache" / "clients" / "sdk-v2"
-PINS = REPOSITORY / "tests" / "wire" / "clients" / "sdk-v2.txt"
-MAKE = REPOSITORY / "tests" / "examples" / "classic_environment.py"
+MAKE = REPOSITORY / "tests" / "venvs.py"
 WORKERS = os.cpu_count() or 1
 AT_ONCE = 2 * WORKERS
 """Requests under way: what the container answers on /execution-parameters."""
@@ -53,8 +52,7 @@ def main() -> None:
     env = ours.install()
     subprocess.run([env / "bin" / "python", HERE / "batch_data.py", DATA, str(megabytes)], check=True)
     rows = DATA / f"rows-{megabytes}.csv"
-    SDK.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, MAKE, SDK, PINS], check=True)
+    subprocess.run([sys.executable, MAKE, SDK.name], check=True)
     (DATA / "echo" / "model").mkdir(parents=True, exist_ok=True)
     for name in only:
         if name in ("echo", "logreg", "catboost"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,10 +13,8 @@ from tfrecord import example_pb2
 from transform_lab import Asked, close_plane, get, open_plane, put, request, transform
 
 from seaproof.control.plane import Plane
+from venvs import python_with
 
-ROOT = Path(__file__).parents[2]
-MAKE = ROOT / "tests" / "examples" / "classic_environment.py"
-PINS = ROOT / "tests" / "wire" / "clients" / "sdk-v2.txt"
 Read = Callable[[Path], float]
 Writer = Callable[[Path], AbstractContextManager[Read]]
 
@@ -41,10 +38,7 @@ for line in sys.stdin:
 @contextmanager
 def recordio(path: Path) -> Iterator[Read]:
     """500 records by SageMaker's SDK, in an environment of its own, and what is in one: the first of its values."""
-    environment = ROOT / ".cache" / "clients" / "sdk-v2"
-    environment.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, MAKE, environment, PINS], check=True)
-    command = [environment / "bin" / "python", "-c", SDK, path]
+    command = [python_with("sdk-v2"), "-c", SDK, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from containers import folder
-from toolkit_environment import TESTS, make_toolkit
 
 from seaproof.check.check import Report
 from seaproof.check.options import Options, Payload
 from seaproof.check.runner import run_checks
+from venvs import ROOT, make_environment
 
-ROOT = TESTS.parent
 CLASSIC = ROOT / "examples" / "classic"
 INCOME = ROOT / "examples" / "income"
 
@@ -110,7 +109,7 @@ def test_our_example_is_not_complained_about(tmp_path: Path):
 
 @pytest.mark.slow
 def test_nginx_and_gunicorn_the_ancestors_way_has_its_known_faults_and_no_other():
-    subprocess.run([sys.executable, str(TESTS / "examples" / "classic_environment.py")], check=True)
+    make_environment("classic")
     report = prove(CLASSIC, payload=Payload(b"5.1,3.5,1.4,0.2\n", "text/csv"))
 
     assert alarms(report) == {
@@ -122,7 +121,7 @@ def test_nginx_and_gunicorn_the_ancestors_way_has_its_known_faults_and_no_other(
 
 @pytest.mark.slow
 def test_multi_model_server_is_not_complained_about(tmp_path: Path):
-    program = _with_environment(tmp_path, TESTS / "gateway" / "programs" / "many")
+    program = _with_environment(tmp_path, ROOT / "tests" / "gateway" / "programs" / "many")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "factor").write_text("2")
     report = prove(
@@ -202,6 +201,6 @@ def _with_environment(root: Path, source: Path) -> Path:
         if path.is_file():
             (program / path.name).write_bytes(path.read_bytes())
             (program / path.name).chmod(path.stat().st_mode)
-    (program / ".venv").symlink_to(make_toolkit())
+    (program / ".venv").symlink_to(make_environment("inference-toolkit"))
     assert os.access(program / "serve", os.X_OK)
     return program

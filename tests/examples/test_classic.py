@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from classic_environment import FOLDER, make_environment
 
 from seaproof.drivers.docker import DockerDriver
 from seaproof.drivers.driver import Driver, Handle, Workload
 from seaproof.drivers.process import ProcessDriver
 from seaproof.project import load_project
+from venvs import ROOT, make_environment
 
+FOLDER = ROOT / "examples" / "classic"
 CSV = "text/csv"
 Reply = tuple[int, str, bytes]
 
@@ -53,7 +54,7 @@ def process_driver(state: Path) -> Driver:
     """The folder as seaproof.toml maps it, with nginx from the machine and the rest from .venv."""
     if shutil.which("nginx") is None and not os.environ.get("CI"):
         pytest.skip("nginx is not installed")
-    make_environment()
+    make_environment("classic")
     driver = ProcessDriver(state, load_project(FOLDER / "seaproof.toml").images)
     if "not allowed" in driver.check().facts["namespaces"]:
         pytest.skip("namespaces are not allowed here, and the program has /opt/ml spelled out")

@@ -14,15 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from multi_model_server_environment import PACKAGES, make_environment
 
 import seaproof
 from seaproof.drivers.driver import Workload
 from seaproof.drivers.process import ProcessDriver
 from seaproof.project import Project, load_project
+from venvs import MULTI_MODEL_SERVER, ROOT, make_environment
 
 PROGRAMS = Path(__file__).parent / "programs"
-ROOT = Path(__file__).resolve().parents[2]
 CLASSIC = ROOT / "examples" / "classic"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SERVE = ["-m", "seaproof.container", "serve"]
@@ -39,7 +38,7 @@ def predict_fn(labels, model):
 VENV = "RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir"
 DOCKERFILES = {
     "exact": "FROM seaproof-base:latest\nCOPY serve /usr/local/bin/serve\n",
-    "many": f"FROM seaproof-base:latest\n{VENV} {' '.join(PACKAGES)}\nCOPY java /opt/java\n"
+    "many": f"FROM seaproof-base:latest\n{VENV} {' '.join(MULTI_MODEL_SERVER)}\nCOPY java /opt/java\n"
     "ENV PATH=/opt/program:/opt/venv/bin:/opt/java/bin:$PATH\nCOPY serve service.py /opt/program/\n",
     "ours": f"FROM seaproof-base:latest\nCOPY *.whl /tmp/\n{VENV} /tmp/*.whl\nCOPY inference.py /opt/program/\n"
     'WORKDIR /opt/program\nENTRYPOINT ["/opt/venv/bin/seaproof-container"]\n',
@@ -51,7 +50,7 @@ def a_project(root: Path) -> Project:
     for tool in ("cc", "java"):
         if not shutil.which(tool) and not os.environ.get("CI"):
             pytest.skip(f"{tool} is not installed")
-    subprocess.run([sys.executable, str(ROOT / "tests" / "examples" / "classic_environment.py")], check=True)
+    make_environment("classic")
     exact, ours = root / "exact", root / "ours"
     for folder in (exact, ours):
         folder.mkdir(parents=True)
@@ -68,7 +67,7 @@ folder = "exact"
 [images.seaproof-test-many]
 folder = "many"
 [images.seaproof-test-many.environment]
-PATH = "/opt/program:{make_environment()}/bin:{PATH}"
+PATH = "/opt/program:{make_environment("multi-model-server")}/bin:{PATH}"
 [images.seaproof-test-classic]
 folder = "{CLASSIC}"
 [images.seaproof-test-classic.environment]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from ship_lab import ACCOUNT, IMAGE, REGION, Account, moto_server, project_in, seaproof
-from validators_environment import make_environment
 
 from seaproof.project import load_project
 from seaproof.settings import Settings
 from seaproof.ship import blank, cloudformation, drawing, endpoint, shipment, step_functions, terraform
+from venvs import make_environment
 
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:models"
 HEAD = f"""
@@ -103,6 +103,11 @@ def exported(folder: Path, form: str, *more: str) -> str:
     return done.stdout
 
 
+def validator(name: str) -> str:
+    """A program of the validators' environment."""
+    return str(make_environment("validators") / "bin" / name)
+
+
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Kind of project -> format -> text."""
@@ -126,7 +131,7 @@ def found(exports: dict[str, dict[str, str]], tmp_path_factory: pytest.TempPathF
     for name, text in every.items():
         (folder / name).write_text(text)
     paths = [str(folder / name) for name in every]
-    command = [str(make_environment() / "cfn-lint"), "--format", "json", "--regions", REGION, "--", *paths]
+    command = [validator("cfn-lint"), "--format", "json", "--regions", REGION, "--", *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said: dict[str, list[str]] = {name: [] for name in every}
     for each in json.loads(done.stdout):
@@ -180,7 +185,7 @@ def test_a_state_machine_trains_deploys_and_notifies(exports: dict[str, dict[str
 def test_terraform_reads_the_configurations_and_would_write_them_the_same(
     exports: dict[str, dict[str, str]], tmp_path: Path
 ):
-    parser = str(make_environment() / "hcl2tojson")
+    parser = validator("hcl2tojson")
     for kind, forms in exports.items():
         (tmp_path / f"{kind}.tf").write_text(forms["terraform"])
     for kind in ("full", "pipeline"):
@@ -214,7 +219,7 @@ def test_what_a_template_cannot_do_is_said_in_it(exports: dict[str, dict[str, st
 def test_a_stack_made_of_the_template_is_what_would_be_shipped(tmp_path: Path):
     folder = a_project(tmp_path / "flowers", "plain")
     secret = [{"ParameterKey": "DBPASSWORD", "ParameterValue": "given-to-the-stack"}]
-    with moto_server(str(make_environment() / "python")) as url:
+    with moto_server(validator("python")) as url:
         account = Account(url)
         template, sagemaker = exported(folder, "cloudformation"), account.client("sagemaker")
         account.client("cloudformation").create_stack(
@@ -244,7 +249,7 @@ def test_the_workflow_is_one_of_github_actions(tmp_path: Path):
     out = folder / ".github" / "workflows" / "ship.yml"
 
     text = exported(folder, "workflow", "--stage", "prod", "--out", str(out))
-    checker = [str(make_environment() / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(out)]
+    checker = [validator("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(out)]
     checked = subprocess.run(checker, capture_output=True, text=True, check=False)
 
     assert text == ""

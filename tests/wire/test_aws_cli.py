@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sdk_environments import python_with
 from wire_lab import ROLE, local_server, make_project
+
+from venvs import python_with
 
 DEBIAN = Path("/usr/bin/aws")
 

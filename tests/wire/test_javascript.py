@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from sdk_environments import HERE, ROOT
 
-PROGRAM = HERE / "programs" / "with_javascript.mjs"
+from venvs import CACHE, CLIENTS
+
+PROGRAM = CLIENTS.parent / "programs" / "with_javascript.mjs"
 
 
 def installed() -> Path:
     """A folder with the SDK's packages, as clients/javascript.json pins them."""
-    folder = ROOT / ".cache" / "clients" / "javascript"
+    folder = CACHE / "clients" / "javascript"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = (HERE / "clients" / "javascript.json").read_text()
+    wanted = (CLIENTS / "javascript.json").read_text()
     made_from = folder / "made-from"
     if not (made_from.is_file() and made_from.read_text() == wanted):
         (folder / "package.json").write_text(wanted)

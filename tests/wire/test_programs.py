@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sdk_environments import python_with
 from wire_lab import make_project
+
+from venvs import python_with
 
 PROGRAMS = Path(__file__).parent / "programs"
 
