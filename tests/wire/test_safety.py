@@ -141,6 +141,17 @@ def test_a_page_that_has_its_name_lead_here_is_refused(tmp_path):
         connection.close()
 
 
+def test_an_object_that_is_opened_in_a_browser_runs_no_scripts(tmp_path):
+    with local_server(tmp_path) as client:
+        s3 = service("s3", client.url)
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="page.html", Body=b"<script>", ContentType="text/html")
+
+        with urllib.request.urlopen(f"{client.url}/bucket/page.html") as reply:
+            assert reply.headers["Content-Type"] == "text/html"
+            assert reply.headers["Content-Security-Policy"] == "sandbox"
+
+
 def test_an_ephemeral_server_leaves_nothing_even_where_it_was_killed(tmp_path):
     process = start(tmp_path, "--ephemeral")
     with wait_until_up(tmp_path, process) as client:

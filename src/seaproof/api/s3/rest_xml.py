@@ -213,6 +213,8 @@ def answer(operation: str, given: Mapping[str, Any], status: int | None = None) 
             headers.append((member.serialization["name"].encode(), _header_bytes(_header_text(member, value))))
     payload = shape.serialization.get("payload")
     if payload and shape.members[payload].type_name == "blob":
+        # Whoever wrote the object is not this server: opened in a browser, its scripts must not reach the API.
+        headers.append((b"Content-Security-Policy", b"sandbox"))
         return Response(status, headers)
     body = _answer_document(operation, shape, inside, given, payload)
     if body:
