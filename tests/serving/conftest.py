@@ -1,4 +1,4 @@
-"""The one fixture of the serving tests."""
+"""What the serving tests start: a container, and one of many models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from container_process import Container, free_port
+from many_models import ManyModels
 
 
 @pytest.fixture
@@ -17,3 +18,9 @@ def container(tmp_path: Path) -> Iterator[Container]:
     if made.process and made.process.poll() is None:
         made.process.kill()
         made.process.wait()
+
+
+@pytest.fixture
+def many(container: Container) -> ManyModels:
+    """A container of many models that has not been started."""
+    return ManyModels(container)

@@ -10,6 +10,19 @@ from urllib.parse import quote
 from container_process import Container, Reply, soon
 
 ECHO = "def model_fn(model_dir):\n    return model_dir\ndef transform_fn(model, data, content_type, accept):\n"
+SLOW = ECHO.replace("model_dir\ndef", "model_dir\nimport time\ndef") + "    time.sleep(float(data))\n    return data\n"
+
+# Loads for as long as there is no file `go` in the model's folder.
+WAITS = """
+import os, time
+def model_fn(model_dir):
+    open(os.path.join(model_dir, f"began-{os.getpid()}"), "w").close()
+    while not os.path.exists(os.path.join(model_dir, "go")):
+        time.sleep(0.01)
+    return "loaded"
+def transform_fn(model, data, content_type, accept):
+    return model
+"""
 
 
 def says(text: str) -> str:
@@ -94,3 +107,20 @@ def members(value: Any) -> Any:
     if isinstance(value, list):
         return [members(inner) for inner in value[:1]]
     return type(value).__name__
+
+
+def connections(pid: int) -> int:
+    """How many connections this process has: sockets beside the one it listens on and those of its loop."""
+    try:
+        names = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return 0
+    listening = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:] if "seaproof-" in line}
+    return sum(1 for name in names if name.startswith("socket:[") and name[8:-1] in listening) - 1
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

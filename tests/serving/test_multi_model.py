@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from container_process import Container, soon
+from container_process import soon
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_models import ECHO, ManyModels, says
-
-WAITS = """
-import os, time
-def model_fn(model_dir):
-    open(os.path.join(model_dir, f"began-{os.getpid()}"), "w").close()
-    while not os.path.exists(os.path.join(model_dir, "go")):
-        time.sleep(0.01)
-    return "loaded"
-def transform_fn(model, data, content_type, accept):
-    return model
-"""
+from many_models import ECHO, SLOW, WAITS, ManyModels, connections, says
 
 # One call of the matcher, which keeps the interpreter's lock for seconds.
 GREEDY = """
@@ -36,13 +23,7 @@ def transform_fn(model, data, content_type, accept):
     return 'greedy'
 """
 
-SLOW = ECHO.replace("model_dir\ndef", "model_dir\nimport time\ndef") + "    time.sleep(float(data))\n    return data\n"
 PID = "import os\n" + ECHO + "    return str(os.getpid())\n"
-
-
-@pytest.fixture
-def many(container: Container) -> ManyModels:
-    return ManyModels(container)
 
 
 def test_a_container_without_models_is_healthy_and_says_where_to_send_requests(many: ManyModels) -> None:
@@ -316,51 +297,6 @@ def test_an_answer_goes_out_piece_by_piece(many: ManyModels) -> None:
     connection.close()
 
 
-def test_a_model_that_is_killed_fails_what_was_in_flight_and_is_brought_back(many: ManyModels) -> None:
-    slow, other = many.add("slow", SLOW), many.add("other", says("other"))
-    many.serve()
-    many.load("slow", slow)
-    many.load("other", other)
-    first = many.pid("slow")
-    with ThreadPoolExecutor() as pool:
-        in_flight = pool.submit(many.invoke, "slow", "15")
-        soon(lambda: _connections(first) > 0)
-        os.kill(first, signal.SIGKILL)
-
-        reply = in_flight.result()
-    assert reply.status == 503
-    assert "ended before it answered: it was killed by SIGKILL" in reply.json["error"]
-    assert "being loaded anew" in reply.json["next_step"]
-    assert many.invoke("other").body == b"other"
-    soon(lambda: many.invoke("slow", "0").body == b"0")
-    assert many.pid("slow") != first
-    assert "the process of the model 'slow' was killed by SIGKILL" in many.container.log
-
-
-def test_a_model_that_keeps_dying_is_unloaded(many: ManyModels) -> None:
-    dying = many.add("dying", "import os\n" + ECHO + "    os._exit(7)\n")
-    many.serve()
-    many.load("dying", dying)
-
-    statuses = [soon(lambda: many.invoke("dying").status) for _ in range(4)]
-    assert statuses[0] == 503
-    soon(lambda: many.invoke("dying").status == 404)
-    assert "it is unloaded, after 3 times in a row" in many.container.log
-    assert many.names() == []
-    assert many.load("dying", dying).status == 200
-
-
-def test_a_model_that_cannot_be_brought_back_is_unloaded(many: ManyModels) -> None:
-    folder = many.add("m", says("here"))
-    many.serve()
-    many.load("m", folder)
-    Path(folder, "code", "inference.py").write_text("raise ValueError('gone bad')\n")
-    os.kill(many.pid("m"), signal.SIGKILL)
-
-    soon(lambda: many.names() == [])
-    soon(lambda: "the model 'm' is not loaded: ValueError: gone bad" in many.container.log)
-
-
 def test_unloading_waits_for_what_is_in_flight(many: ManyModels) -> None:
     folder = many.add("m", SLOW)
     many.serve()
@@ -368,7 +304,7 @@ def test_unloading_waits_for_what_is_in_flight(many: ManyModels) -> None:
     pid = many.pid("m")
     with ThreadPoolExecutor() as pool:
         in_flight = pool.submit(many.invoke, "m", "0.7")
-        soon(lambda: _connections(pid) > 0)
+        soon(lambda: connections(pid) > 0)
 
         assert many.unload("m").status == 200
         assert in_flight.result().body == b"0.7"
@@ -413,57 +349,6 @@ def test_a_prediction_that_takes_too_long_is_504(many: ManyModels) -> None:
     assert many.container.get("/ping").status == 200
 
 
-def test_sigterm_lets_requests_finish_and_leaves_nothing_behind(many: ManyModels) -> None:
-    folder = many.add("m", SLOW)
-    many.serve()
-    many.load("m", folder)
-    pid = many.pid("m")
-    with ThreadPoolExecutor() as pool:
-        in_flight = pool.submit(many.invoke, "m", "0.7")
-        soon(lambda: _connections(pid) > 0)
-
-        assert many.container.stop() == 0
-        assert in_flight.result().body == b"0.7"
-    assert not Path(f"/proc/{pid}").exists()
-    assert list(many.container.root.glob("seaproof-*")) == []
-
-
-@pytest.mark.parametrize("who", ["front", "nursery"])
-def test_the_container_does_not_live_without_its_front_or_its_nursery(many: ManyModels, who: str) -> None:
-    folder = many.add("m", says("here"))
-    many.serve(SAGEMAKER_MODEL_SERVER_WORKERS="2", TMPDIR=str(many.container.root))
-    many.load("m", folder)
-    assert many.container.process is not None
-    before = sorted(path.name for path in many.container.root.iterdir())
-    pids = [many.container.process.pid, *many.container.workers(), many.pid("m")]
-    os.kill(many.container.workers()[0] if who == "front" else pids[0], signal.SIGKILL)
-
-    assert many.container.wait() not in (0, None)
-    soon(lambda: not any(_lives(pid) for pid in pids))
-    assert sorted(path.name for path in many.container.root.iterdir()) == before == ["log", "ml"]
-
-
-def test_a_model_that_is_being_loaded_does_not_outlive_the_nursery(many: ManyModels) -> None:
-    folder = many.add("m", WAITS)
-    many.serve()
-    assert many.container.process is not None
-    with ThreadPoolExecutor() as pool:
-        loading = pool.submit(many.load, "m", folder)
-        (began,) = soon(lambda: list(Path(folder).glob("began-*")))
-        many.container.process.kill()
-
-        assert loading.result().status == 503
-    soon(lambda: not _lives(int(began.name.removeprefix("began-"))))
-
-
-def test_a_container_whose_own_script_fails_ends_before_it_is_healthy(many: ManyModels) -> None:
-    many.common("raise ValueError('broken image')\n")
-    many.start()
-
-    assert many.container.wait() == 1
-    assert "ValueError: broken image" in many.container.log
-
-
 def test_a_long_path_for_temporary_files_is_no_hindrance(many: ManyModels) -> None:
     long = many.container.root / ("t" * 120)
     long.mkdir()
@@ -483,20 +368,3 @@ def test_a_path_with_the_encoded_and_the_plain_slash_is_one_name(many: ManyModel
     assert (
         many.container.get("/models/a/b").status == many.container.get(f"/models/{quote('a/b', safe='')}").status == 200
     )
-
-
-def _connections(pid: int) -> int:
-    """How many connections this process has: sockets beside the one it listens on and those of its loop."""
-    try:
-        names = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return 0
-    listening = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:] if "seaproof-" in line}
-    return sum(1 for name in names if name.startswith("socket:[") and name[8:-1] in listening) - 1
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

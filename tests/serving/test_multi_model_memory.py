@@ -37,11 +37,6 @@ V2 = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture
-def many(container: Container) -> ManyModels:
-    return ManyModels(container)
-
-
-@pytest.fixture
 def cgroup(container: Container) -> Iterator[Path]:
     """A memory cgroup with a limit of 320 MiB, where this user may make one; it goes after the container."""
     is_v1 = V1.is_dir()

@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 import pytest
-from container_process import Container, soon
+from container_process import soon
 from many_models import ECHO, ManyModels, says
 from test_container_metrics import count, read
 
@@ -18,11 +18,6 @@ BIG = (
 )
 FAILS = ECHO + "    raise ValueError('no')\n"
 FROZEN = "import gc\n" + ECHO + "    return str(gc.get_freeze_count())\n"
-
-
-@pytest.fixture
-def many(container: Container) -> ManyModels:
-    return ManyModels(container)
 
 
 def seen(many: ManyModels) -> dict[Any, float]:
