@@ -24,6 +24,8 @@ from seaproof.storage.local import LocalStorage
 from seaproof.storage.storage import parse_address
 
 ROLE = "arn:aws:iam::000000000000:role/anyone"
+Opener = Callable[..., Plane]
+"""As `open_plane`, on the test's own folder."""
 
 
 def open_plane(

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +35,6 @@ while "wait" in sys.argv and not (base / "go").exists() and time.monotonic() < d
     time.sleep(0.02)
 (base / "output/message").write_text("two files")
 """
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Plane]]:
-    planes: list[Plane] = []
-
-    def open_one(program: Callable[[Run], int | None] | None = None, **more: Any) -> Plane:
-        planes.append(open_plane(tmp_path / "state", {"program": program} if program else None, **more))
-        return planes[-1]
-
-    yield open_one
-    for plane in planes:
-        close_plane(plane)
 
 
 def an_input(name: str, uri: str, **more: Any) -> dict[str, Any]:
@@ -120,7 +106,7 @@ def test_the_program_finds_its_inputs_and_its_files_and_what_it_leaves_is_saved(
         run.log("done")
         return 0
 
-    plane = opened(program)
+    plane = opened({"program": program})
     put(plane, "s3://bucket/in/deep/a.csv", b"a")
     given = request(ProcessingInputs=[an_input("rows", "s3://bucket/in/")], Environment={"COLOUR": "red"})
     given["AppSpecification"]["ContainerArguments"] = ["--fast"]
@@ -152,7 +138,7 @@ def test_an_output_that_was_made_a_link_leads_nowhere(opened: Any, tmp_path: Pat
             (run.opt_ml / "processing" / name).symlink_to(tmp_path / "secret")
         return 0
 
-    plane = opened(program)
+    plane = opened({"program": program})
     outputs = [an_output("out"), an_output("kept", f"{BASE}/stream", "Continuous")]
     job = process(plane, request(ProcessingOutputConfig={"Outputs": outputs}))
 
@@ -167,7 +153,7 @@ def test_a_program_that_fails_leaves_its_message_and_only_what_was_continuous(op
         (run.opt_ml / "output" / "message").write_text("no rows in the file")
         return 3
 
-    plane = opened(program)
+    plane = opened({"program": program})
     outputs = [an_output("out"), an_output("kept", f"{BASE}/stream", "Continuous")]
     job = process(plane, request(ProcessingOutputConfig={"Outputs": outputs}))
 
@@ -196,7 +182,7 @@ def test_the_exit_message_is_text_of_at_most_1024_bytes(opened: Any, message: by
         (run.opt_ml / "output" / "message").write_bytes(message)
         return 0
 
-    job = process(opened(program), request())
+    job = process(opened({"program": program}), request())
 
     assert (job["ProcessingJobStatus"], job.get("ExitMessage")) == (status, kept)
     reason = "ClientError: The exit message in /opt/ml/output/message of algo-1 is not UTF-8: unexpected end of data"
@@ -215,7 +201,7 @@ def test_continuous_outputs_are_saved_while_it_runs_and_a_stop_ends_it(
         (folder / "last").write_text("2")
         return 0
 
-    plane = opened(program, stop_job_grace=20.0)
+    plane = opened({"program": program}, stop_job_grace=20.0)
     outputs = [an_output("kept", f"{BASE}/stream", "Continuous")]
     call(plane, "CreateProcessingJob", request(ProcessingOutputConfig={"Outputs": outputs}))
     until(lambda: keys(plane, "s3://bucket/kept") == ["s3://bucket/kept/first"], "the first file is saved meanwhile")
@@ -236,7 +222,7 @@ def test_objects_are_dealt_out_to_hosts_and_their_outputs_are_joined(opened: Any
         (out / f"{run.workload.hostname}.txt").write_text(",".join(sorted(names)))
         return 0
 
-    plane = opened(program)
+    plane = opened({"program": program})
     for name in "abc":
         put(plane, f"s3://bucket/in/{name}", b"x")
     rows = an_input("rows", "s3://bucket/in/", S3DataDistributionType="ShardedByS3Key")
@@ -247,7 +233,7 @@ def test_objects_are_dealt_out_to_hosts_and_their_outputs_are_joined(opened: Any
 
 
 def test_a_job_that_takes_too_long_is_stopped_and_one_without_data_fails(opened: Any) -> None:
-    plane = opened(lambda run: int(run.trap().wait(20) and 0))
+    plane = opened({"program": lambda run: int(run.trap().wait(20) and 0)})
     slow = process(plane, request(StoppingCondition={"MaxRuntimeInSeconds": 1}))
     call(
         plane,
@@ -309,7 +295,7 @@ def test_what_cannot_be_is_refused_by_name(opened: Any, more: dict[str, Any], me
 
 
 def test_names_are_unique_and_a_job_that_is_not_there_is_named(opened: Any) -> None:
-    plane = opened(lambda run: 0)
+    plane = opened({"program": lambda run: 0})
     process(plane, request(Tags=[{"Key": "k", "Value": "v"}]))
     with pytest.raises(ServiceError, match="Processing job names must be unique") as taken:
         call(plane, "CreateProcessingJob", request())
@@ -327,7 +313,7 @@ def test_a_graceful_end_of_the_server_stops_it(opened: Any) -> None:
         run.trap().wait(20)
         return 0
 
-    plane = opened(program)
+    plane = opened({"program": program})
     call(plane, "CreateProcessingJob", request())
     until(lambda: list((plane.folder / "logs").rglob("algo-1-*.log")), "it runs")
     park(plane)
