@@ -29,7 +29,7 @@ from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "formats")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "tests" / "formats")]
 
 ROUNDS = 5
 ROWS, COLUMNS = 1000, 20
@@ -89,7 +89,7 @@ def onnx(folder: Path) -> None:
 
 def mojo(folder: Path) -> None:
     """100 trees of depth 6, by H2O."""
-    from own_environments import python_of
+    from venvs import python_with
 
     rows, target = table()
     names = [f"x{number}" for number in range(COLUMNS)]
@@ -105,20 +105,20 @@ def mojo(folder: Path) -> None:
         "model = GBM(ntrees=100, max_depth=6, seed=1)\nmodel.train(y='y', training_frame=frame)\n"
         "model.download_mojo(sys.argv[1] + '/model.zip')\nh2o.cluster().shutdown()\n"
     )
-    subprocess.run([python_of("h2o"), "-c", script, folder, str(free_port())], check=True, capture_output=True)
+    subprocess.run([python_with("h2o"), "-c", script, folder, str(free_port())], check=True, capture_output=True)
     (folder / "train.csv").unlink()
 
 
 def pytorch(folder: Path) -> None:
     """Three layers of 256, as TorchScript; what they weigh is no matter here."""
-    from own_environments import python_of
+    from venvs import python_with
 
     script = (
         "import sys, torch\nfrom torch.nn import Linear, ReLU\ntorch.manual_seed(0)\n"
         f"layers = [Linear({COLUMNS}, 256), ReLU(), Linear(256, 256), ReLU(), Linear(256, 1)]\n"
         "torch.jit.script(torch.nn.Sequential(*layers).eval()).save(sys.argv[1] + '/model.pt')\n"
     )
-    subprocess.run([python_of("torch"), "-c", script, folder], check=True, capture_output=True)
+    subprocess.run([python_with("torch"), "-c", script, folder], check=True, capture_output=True)
     write_columns(folder)
 
 
@@ -225,7 +225,7 @@ def per_second(call: Callable[[], Any], seconds: float) -> float:
 
 def predict_csv(folder: Path) -> dict[str, float]:
     """Rows per second of genmodel's own program, its start taken off."""
-    from own_environments import genmodel
+    from genmodel import genmodel
 
     header = ",".join(f"x{number}" for number in range(COLUMNS))
     lines = (folder.parent / "rows.csv").read_text()
@@ -253,9 +253,9 @@ OWN = {"mojo": "h2o", "pytorch": "torch"}
 
 def environment_of(name: str) -> str:
     """The Python of that environment."""
-    from own_environments import python_of
+    from venvs import python_with
 
-    return str(python_of(OWN[name]))
+    return str(python_with(OWN[name]))
 
 
 def free_port() -> int:
@@ -292,7 +292,7 @@ def main() -> None:
             if name in OWN:
                 python = environment_of(name)
             if name == "mojo":
-                from own_environments import genmodel
+                from genmodel import genmodel
 
                 environment["SEAPROOF_JAVA_JAR"] = str(genmodel())
             with served(root, python, **environment) as container:

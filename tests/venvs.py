@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
 CLIENTS = ROOT / "tests" / "wire" / "clients"
+FORMATS = ROOT / "tests" / "formats"
 MULTI_MODEL_SERVER = ("multi-model-server==1.1.11", "setuptools==80.9.0")
 """It needs Java beside it."""
 
@@ -34,6 +35,8 @@ ENVIRONMENTS: dict[str, tuple[Path, tuple[str | Path, ...]]] = {
             "python-hcl2==8.1.4",
         ),
     ),
+    "h2o": (CACHE / "h2o", (FORMATS / "h2o-requirements.txt",)),
+    "torch": (CACHE / "torch", (FORMATS / "torch-requirements.txt",)),
     **{path.stem: (CACHE / "clients" / path.stem, (path,)) for path in sorted(CLIENTS.glob("*.txt"))},
 }
 """Name -> where it lies, and what is in it: packages, and files of them."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from format_lab import CSV, Container, columns_of, free_port, model_folder, served, table
-from own_environments import python_of
+
+from venvs import python_with
 
 JAVA = Path(__file__).with_name("driverless_stub")
 
@@ -36,7 +37,7 @@ def leave_model(root: Path) -> None:
 def refused(root: Path, **environment: str) -> str:
     """The log of a container that ends before it is ready."""
     container = Container(root, free_port())
-    with pytest.raises(AssertionError), served(root, str(python_of("h2o")), **environment):
+    with pytest.raises(AssertionError), served(root, str(python_with("h2o")), **environment):
         pass
     assert container.root == root
     assert "Traceback" not in container.log
@@ -46,7 +47,7 @@ def refused(root: Path, **environment: str) -> str:
 def test_a_pipeline_is_scored_by_the_users_own_runtime(jar: Path, tmp_path: Path) -> None:
     leave_model(tmp_path)
     shutil.copy(jar, model_folder(tmp_path))
-    with served(tmp_path, str(python_of("h2o")), DRIVERLESS_AI_LICENSE_KEY="a-valid-key") as container:
+    with served(tmp_path, str(python_with("h2o")), DRIVERLESS_AI_LICENSE_KEY="a-valid-key") as container:
         schema = container.get("/model/schema").json
         given = {"age": [41.5, None, 20], "visits": [3, 1, 0], "plan": ["paid", "free", None]}
         answered = columns_of(container.invoke(table(given), "application/octet-stream"))
@@ -77,7 +78,7 @@ def test_contributions_of_several_classes_are_grouped_by_class(jar: Path, tmp_pa
     (model_folder(tmp_path) / "pipeline.mojo").write_bytes(b"its format is the vendor's, and it is a longer one")
     given = {"age": [1.5], "visits": [3], "plan": ["paid"]}
     environment = {"SEAPROOF_JAVA_JAR": str(jar), "DRIVERLESS_AI_LICENSE_KEY": "a-valid-key"}
-    with served(tmp_path, str(python_of("h2o")), **environment) as container:
+    with served(tmp_path, str(python_with("h2o")), **environment) as container:
         explained = container.send("POST", "/model/contribution", table(given)).json
 
     assert explained["features"] == ["contrib_plan", "contrib_bias"]

@@ -26,8 +26,10 @@ from format_lab import (
     served,
     table,
 )
-from own_environments import genmodel, python_of
+from genmodel import genmodel
 from sklearn.datasets import load_diabetes, load_iris
+
+from venvs import python_with
 
 Columns = dict[str, list[Any]]
 SLOW = ("regression", "linear", "clusters")
@@ -42,7 +44,7 @@ TABLES = {
 @pytest.fixture(scope="module")
 def mojos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a MOJO of each kind, and `<table>-rows.csv` with what is to be predicted."""
-    python = python_of("h2o")
+    python = python_with("h2o")
     folder = tmp_path_factory.mktemp("mojos")
     shutil.copy(INCOME / "train.csv", folder / "census.csv")
     with (INCOME / "held_out.csv").open(newline="") as file:
@@ -83,7 +85,7 @@ def serving(
     (root / "trained").mkdir()
     shutil.copy(mojos / f"{request.param}.zip", root / "trained" / "pipeline.mojo")
     packed(root / "trained", root)
-    with served(root, str(python_of("h2o")), SEAPROOF_JAVA_JAR=str(genmodel())) as container:
+    with served(root, str(python_with("h2o")), SEAPROOF_JAVA_JAR=str(genmodel())) as container:
         yield container, request.param
 
 
@@ -182,7 +184,7 @@ def test_a_level_that_training_has_not_seen_is_missing(serving: tuple[Container,
 def test_a_jar_that_is_named_and_not_there_is_said(mojos: Path, tmp_path: Path) -> None:
     shutil.copy(mojos / "binomial.zip", model_folder(tmp_path) / "model.zip")
     container = Container(tmp_path, free_port())
-    with pytest.raises(AssertionError), served(tmp_path, str(python_of("h2o")), SEAPROOF_JAVA_JAR="/nowhere.jar"):
+    with pytest.raises(AssertionError), served(tmp_path, str(python_with("h2o")), SEAPROOF_JAVA_JAR="/nowhere.jar"):
         pass
 
     assert "there is no file /nowhere.jar" in container.log

@@ -6,13 +6,12 @@ import json
 import uuid
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import joblib
 import pandas
 import pytest
-from format_lab import CSV, Container, free_port, model_folder, served, soon
+from format_lab import CSV, Container, model_folder, served
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -464,43 +463,6 @@ def test_plain_rows_that_do_not_fit_are_refused_with_their_place(
     assert reply.status == status, reply.body
     assert said in f"{reply.json['error']} {reply.json['where']}"
     assert reply.json["next_step"]
-
-
-def test_without_a_model_the_container_says_so_and_ends_with_1(tmp_path: Path) -> None:
-    model_folder(tmp_path)
-    container = Container(tmp_path, free_port()).restart()
-
-    assert container.wait(60) == 1
-    assert "no saved model" in container.log
-
-
-def test_ping_is_504_before_the_model_is_loaded_and_200_after(tmp_path: Path) -> None:
-    gate = tmp_path / "go"
-    (model_folder(tmp_path) / "model.py").write_text(
-        f"import pathlib, time\ndef load(model_dir):\n    while not pathlib.Path({str(gate)!r}).exists():\n"
-        "        time.sleep(0.01)\ndef predict(columns, loaded):\n    return columns['age']\n"
-    )
-    write_schema(model_folder(tmp_path), Schema("", (Field("age", "float"),), ()))
-    container = Container(tmp_path, free_port()).restart()
-    try:
-        early = soon(lambda: _asked(container))
-        gate.touch()
-        soon(container.answers, 60)
-
-        assert early == (504, "the model is loading")
-        assert container.invoke('{"age": "3"}', OCTETS).json == {"prediction": "3.0"}
-    finally:
-        assert container.process is not None
-        container.process.kill()
-        container.process.wait()
-
-
-def _asked(container: Container) -> tuple[int, str] | None:
-    try:
-        reply = container.get("/ping")
-    except ConnectionRefusedError:  # the program itself is still starting
-        return None
-    return reply.status, reply.json["error"]
 
 
 def test_a_value_of_any_kind_in_any_place_is_answered_and_never_an_error_of_ours(container: Container) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from format_lab import CSV, JSON, Container, columns_of, csv_text, free_port, model_folder, packed, same, served, table
-from own_environments import python_of
 from sklearn.datasets import load_iris
 
 from seaproof.formats.schema import Field, Schema, write_schema
+from venvs import python_with
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     iris = load_iris()
     (folder / "iris.json").write_text(json.dumps({"rows": iris.data.tolist(), "target": iris.target.tolist()}))
     program = Path(__file__).with_name("train_torch.py")
-    done = subprocess.run([python_of("torch"), program, folder], capture_output=True, text=True, check=False)
+    done = subprocess.run([python_with("torch"), program, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -44,7 +44,7 @@ def container(
     shutil.copytree(trained / request.param, root / "trained")
     write_schema(root / "trained", Schema("", fields, (), classes=FLOWERS))
     packed(root / "trained", root)
-    with served(root, str(python_of("torch")), SEAPROOF_NO_PICKLE="true") as running:
+    with served(root, str(python_with("torch")), SEAPROOF_NO_PICKLE="true") as running:
         yield running
 
 
@@ -69,7 +69,7 @@ def test_every_row_is_what_the_module_says(container: Container, trained: Path) 
 
 def test_without_a_schema_it_takes_the_array_that_it_is_sent(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "script", model_folder(tmp_path), dirs_exist_ok=True)
-    with served(tmp_path, str(python_of("torch"))) as running:
+    with served(tmp_path, str(python_with("torch"))) as running:
         reply = running.invoke(json.dumps(load_iris().data.tolist()), JSON)
         refused = running.invoke('{"a": "1"}', JSON)
 
@@ -80,7 +80,7 @@ def test_without_a_schema_it_takes_the_array_that_it_is_sent(trained: Path, tmp_
 def test_weights_without_their_code_are_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "weights" / "model.safetensors", model_folder(tmp_path))
     running = Container(tmp_path, free_port())
-    with pytest.raises(AssertionError), served(tmp_path, str(python_of("torch"))):
+    with pytest.raises(AssertionError), served(tmp_path, str(python_with("torch"))):
         pass
 
     assert "model.safetensors holds weights only, and there is no code/model.py" in running.log
