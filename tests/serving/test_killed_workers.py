@@ -105,7 +105,8 @@ def test_requests_in_flight_on_a_killed_worker_get_503_and_those_of_another_thei
         connection.close()
 
     assert {status for status, _, _ in outcomes} == {200, 503}
-    assert {text for status, _, text in outcomes if status == 200} == {str(other)}
+    # What no worker had taken yet is answered by the new one.
+    assert {str(other)} <= {text for status, _, text in outcomes if status == 200} <= set(map(str, container.workers()))
     assert {after for status, after, _ in outcomes if status == 503} == {"1"}
 
 

@@ -19,7 +19,7 @@ from seaproof.http import encode
 from seaproof.http.body import BodyStream
 from seaproof.http.inbound import BODY, ENDED, HEAD, IDLE, RequestReader
 from seaproof.http.later import Later
-from seaproof.http.ledger import DONE, Ledger
+from seaproof.http.ledger import DONE, READ, Ledger
 from seaproof.http.limits import ServerLimits
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import Outbound, close_body, pump
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._watch = server.watch
         self._cells: memoryview | None = None
         """Those of the server's ledger; written to here, as every call counts."""
-        self._row = 0
+        self._row = self._read = 0
         self._began = 0.0
         self._reader = RequestReader(limits, self, server.may_stream)
         self._feed = self._reader.feed
@@ -82,10 +82,13 @@ class Connection(asyncio.Protocol):
             self._cells, self._row = ledger.cells, row
 
     def data_received(self, data: bytes) -> None:
+        if self._cells is not None:
+            self._read += len(data)
+            if not self._finished:
+                self._cells[self._row] = self._out.sent + 1
+            self._cells[self._row + READ] = self._read  # last: a request is owed its answer by the one or the other
         if self._finished:
             return
-        if self._cells is not None:
-            self._cells[self._row] = self._out.sent + 1
         if self._held:
             self._held.append(data)
             return

@@ -53,9 +53,9 @@ class Guardian:
         os.waitpid(self.pid, 0)
 
 
-def guard(worker: int, *, logs: bool = True) -> Guardian | None:
+def guard(worker: int, port: int, *, logs: bool = True) -> Guardian | None:
     """Put a guardian beside this process, which must have one thread only; None where the system cannot.
-    `logs`: whether its answers go to the access log.
+    `port` is the one that its connections were made to; `logs`: whether its answers go to the access log.
 
     Called before anything is loaded: what the worker writes to from then on, the guardian would keep a copy of.
     """
@@ -69,7 +69,7 @@ def guard(worker: int, *, logs: bool = True) -> Guardian | None:
     pid = system.syscall(number, _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         try:
-            _watch(system, guarded, worker, ledger, logs)
+            _watch(system, guarded, worker, port, ledger, logs)
         finally:
             os._exit(0)  # whatever happened: it must never go on as a second worker
     if pid < 0:
@@ -78,14 +78,14 @@ def guard(worker: int, *, logs: bool = True) -> Guardian | None:
     return Guardian(pid, ledger)
 
 
-def _watch(system: ctypes.PyDLL, guarded: int, worker: int, ledger: Ledger, logs: bool) -> None:
+def _watch(system: ctypes.PyDLL, guarded: int, worker: int, port: int, ledger: Ledger, logs: bool) -> None:
     """In the guardian: wait until the worker is gone, then answer for it."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     system.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
     while os.getppid() == guarded:
         signal.sigtimedwait({signal.SIGUSR1}, 60)
     ward = _Ward(worker)  # only now: until then the file that its selector is would have been the worker's as well
-    told = ward.end(ledger)
+    told = ward.end(ledger, port)
     if told:
         log.error("worker %d is gone; %d requests that were in flight on it were answered 503", worker, told)
     if logs:
@@ -118,9 +118,9 @@ class _Ward:
         self._selector = selectors.DefaultSelector()
         self._told = 0
 
-    def end(self, ledger: Ledger) -> int:
+    def end(self, ledger: Ledger, port: int) -> int:
         """Answer and close them all; how many were answered."""
-        for connection, standing in ledger.standing():
+        for connection, standing in ledger.standing(port):
             if standing is Standing.BEGUN:
                 self._meter.add(metrics.BROKEN_OFF)
                 connection.close()

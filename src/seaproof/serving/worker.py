@@ -61,7 +61,8 @@ def run_worker(author: Author, environ: ServingEnviron, wires: Wires) -> int:
     # A Unix socket has a front before it, which answers for those that die.
     guardian = None
     if wires.listener.family != socket.AF_UNIX:
-        guardian = guard(wires.number, logs=environ.access_log != LOG_OFF)
+        port = wires.listener.getsockname()[1]
+        guardian = guard(wires.number, port, logs=environ.access_log != LOG_OFF)
     try:
         return _run(author, environ, wires, guardian)
     finally:
