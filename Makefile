@@ -4,6 +4,8 @@ DRIVER ?= process
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Most tests wait for processes that they started: one more at a time than there are processors.
+SIDES   := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 SOURCES := $(shell find src examples/income -type f -not -path '*/__pycache__/*' -not -path '*/.seaproof/*')
 
 .PHONY: help demo test lint types docs bench soak fuzz clean classic-env
@@ -16,7 +18,7 @@ demo: $(VENV)/.demo  ## run the main job on real data: train, deploy, predict, r
 	@$(BIN)/seaproof demo --driver $(DRIVER) --folder .cache/demo
 
 test: $(VENV)/.test  ## run the tests on the built wheel, side by side (ARGS="..." for pytest instead)
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n auto --dist loadfile)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(SIDES) --dist loadfile)
 
 lint: $(VENV)/.test  ## formatting, lint rules, types, layers
 	@$(BIN)/ruff format --check -q . || { echo "run: ruff format ."; exit 1; }
