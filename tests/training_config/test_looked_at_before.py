@@ -56,6 +56,12 @@ def test_a_parquet_file_is_looked_at_as_a_csv_file_is(name: str, tmp_path: Path)
     ]
 
 
+def test_what_is_neither_a_file_nor_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, data="/dev/zero", target="left")
+
+    assert problem.startswith("`/dev/zero` is neither a file nor a folder. Name a file, or a folder of files:")
+
+
 def test_parquet_files_that_do_not_go_together_or_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     FRAME.to_parquet(tmp_path / "rows" / "a.parquet")

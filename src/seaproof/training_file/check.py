@@ -69,7 +69,7 @@ def look(config: TrainingConfig, folder: Path, objects: Objects = lambda uri: No
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(inside for inside in path.rglob("*") if inside.is_file() and is_data(inside))
-    return [path] if path.exists() else []
+    return [path] if path.is_file() else []
 
 
 def _nothing(key: str, given: str, folder: Path) -> Problem:
@@ -80,6 +80,9 @@ def _nothing(key: str, given: str, folder: Path) -> Problem:
     path = folder / given
     if path.is_dir():
         return Problem(("data", key), f"the folder `{given}` is empty", "Put a CSV file there.")
+    if path.exists():
+        hint = "Name a file, or a folder of files: the rows are read more than once."
+        return Problem(("data", key), f"`{given}` is neither a file nor a folder", hint)
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, beside) or f"Paths count from {folder}."
     return Problem(("data", key), f"there is no file or folder `{given}`", hint)
