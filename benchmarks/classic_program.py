@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -45,9 +46,8 @@ def prepare(run: Run, predictor: Path | None = None) -> list[str]:
     }
     for name in FILES:
         source = predictor if predictor and name == "predictor.py" else CLASSIC / name
-        text = source.read_text()
-        for old, new in changes.items():
-            text = text.replace(old, new)
+        # In one go, as what is put in may hold what is replaced: this folder may lie below /tmp.
+        text = re.sub("|".join(map(re.escape, changes)), lambda found: changes[found[0]], source.read_text())
         (program / name).write_text(text)
         shutil.copymode(CLASSIC / name, program / name)
     folder = "None" if run.model == "echo" else repr(str(run.base / "model"))
