@@ -33,6 +33,16 @@ def benchmarks() -> list[str]:
     return sorted(found, key=lambda name: (name != FIRST, name))
 
 
+QUIETLY = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number))
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program so that Ctrl-C ends it without a traceback, its servers as well."""
+
+
 def main() -> int:
     """Run them; 1 where one failed."""
     known = benchmarks()
@@ -50,7 +60,7 @@ def main() -> int:
             left_out.append(name)
             continue
         print(f"\n=== {name} ===", flush=True)
-        command = [sys.executable, str(HERE / f"{name}.py"), *(["--quick"] if given.quick else [])]
+        command = [sys.executable, "-c", QUIETLY, str(HERE / f"{name}.py"), *(["--quick"] if given.quick else [])]
         code = _run(command, left)
         if code is None:
             left_out.append(name)
