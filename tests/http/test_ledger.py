@@ -41,8 +41,8 @@ class Side:
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, Side, Ledger]]:
     """The client, which has sent a request, the server's side, and the ledger."""
-    ledger = Ledger(bytearray(SIZE))
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        ledger = Ledger(bytearray(SIZE), listener.getsockname()[1])
         client = socket.create_connection(listener.getsockname())
         side = Side(listener.accept()[0], ledger)
         client.sendall(REQUEST)
@@ -86,7 +86,7 @@ def test_how_a_connection_stands(ends: tuple[socket.socket, Side, Ledger], steps
     steps(client, side)
     side.connection.detach()
 
-    ((left, told),) = ledger.standing(client.getpeername()[1])
+    ((left, told),) = ledger.standing()
     left.close()
 
     assert told is standing
@@ -98,7 +98,7 @@ def test_a_connection_that_was_accepted_and_not_noted_is_found_and_no_other(
     client, side, _ = ends
     side.connection.detach()
 
-    ((left, told),) = Ledger(bytearray(SIZE)).standing(client.getpeername()[1])
+    ((left, told),) = Ledger(bytearray(SIZE), client.getpeername()[1]).standing()
     request = left.recv(65536)
     left.close()
 

@@ -43,7 +43,9 @@ class Standing(Enum):
 class Ledger:
     """Kept by one server; read by whoever has the memory and the file descriptors."""
 
-    def __init__(self, memory: bytearray | memoryview) -> None:
+    def __init__(self, memory: bytearray | memoryview, port: int) -> None:
+        """`port` is the one that connections are made to."""
+        self._port = port
         self.cells = memoryview(memory).cast("Q")
         """All rows; each connection writes to its own."""
 
@@ -56,21 +58,19 @@ class Ledger:
         self.cells[fd * ROW + READ] = 0
         return fd * ROW
 
-    def standing(self, port: int) -> Iterator[tuple[socket.socket, Standing]]:
+    def standing(self) -> Iterator[tuple[socket.socket, Standing]]:
         """Every open connection, and how it stands. For a process that shares the file descriptors with the server,
-        which listened on `port`, once that has ended; Linux only."""
-        for fd in range(FDS):
-            asked, done, read = self.cells[fd * ROW : (fd + 1) * ROW]
+        once that has ended; Linux only."""
+        for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+            asked, done, read = self.cells[fd * ROW : (fd + 1) * ROW] if fd < FDS else (0, 0, 0)
             if done:
                 connection = socket.socket(fileno=fd)
                 taken = _taken(connection)
                 idle = taken == done - 1
                 owed = (asked and taken == asked - 1) or (idle and _given(connection) > read + _FIN)
                 yield connection, Standing.OWED if owed else Standing.IDLE if idle else Standing.BEGUN
-        # What was accepted, and had no time to begin a row.
-        for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-            if not (fd < FDS and self.cells[fd * ROW + DONE]) and (accepted := _accepted(fd, port)):
-                yield accepted, Standing.IDLE
+            elif accepted := _accepted(fd, self._port):
+                yield accepted, Standing.IDLE  # it had no time to begin a row
 
 
 def _accepted(fd: int, port: int) -> socket.socket | None:

@@ -63,13 +63,13 @@ def guard(worker: int, port: int, *, logs: bool = True) -> Guardian | None:
     if sys.platform != "linux" or number is None:
         return None
     memory = mmap.mmap(-1, SIZE)
-    ledger = Ledger(memoryview(memory))
+    ledger = Ledger(memoryview(memory), port)
     guarded = os.getpid()
     system = ctypes.PyDLL(None, use_errno=True)  # one that keeps the GIL, which the guardian is born with
     pid = system.syscall(number, _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         try:
-            _watch(system, guarded, worker, port, ledger, logs)
+            _watch(system, guarded, worker, ledger, logs)
         finally:
             os._exit(0)  # whatever happened: it must never go on as a second worker
     if pid < 0:
@@ -78,14 +78,14 @@ def guard(worker: int, port: int, *, logs: bool = True) -> Guardian | None:
     return Guardian(pid, ledger)
 
 
-def _watch(system: ctypes.PyDLL, guarded: int, worker: int, port: int, ledger: Ledger, logs: bool) -> None:
+def _watch(system: ctypes.PyDLL, guarded: int, worker: int, ledger: Ledger, logs: bool) -> None:
     """In the guardian: wait until the worker is gone, then answer for it."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     system.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
     while os.getppid() == guarded:
         signal.sigtimedwait({signal.SIGUSR1}, 60)
     ward = _Ward(worker)  # only now: until then the file that its selector is would have been the worker's as well
-    told = ward.end(ledger, port)
+    told = ward.end(ledger)
     if told:
         log.error("worker %d is gone; %d requests that were in flight on it were answered 503", worker, told)
     if logs:
@@ -118,9 +118,9 @@ class _Ward:
         self._selector = selectors.DefaultSelector()
         self._told = 0
 
-    def end(self, ledger: Ledger, port: int) -> int:
+    def end(self, ledger: Ledger) -> int:
         """Answer and close them all; how many were answered."""
-        for connection, standing in ledger.standing(port):
+        for connection, standing in ledger.standing():
             if standing is Standing.BEGUN:
                 self._meter.add(metrics.BROKEN_OFF)
                 connection.close()
