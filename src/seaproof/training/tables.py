@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seaproof.contract.training_config.columns import check_columns, check_twice, is_unnamed, listed, named
+from seaproof.contract.training_config.columns import (
+    check_columns,
+    check_twice,
+    features_of,
+    is_unnamed,
+    listed,
+    named,
+    set_apart,
+)
 from seaproof.contract.training_config.meaning import Data, TrainingConfig
 from seaproof.contract.training_config.reading import Problem
 from seaproof.errors import ContractError
@@ -135,13 +143,12 @@ def _objects(cells: list[Any]) -> Series:
 def choose(frame: Frame, config: TrainingConfig) -> Columns:
     """The columns to learn from, with their types; ContractError where the config names others."""
     refuse(check_columns(config, list(frame.columns)))
-    apart = {config.target, config.split.by, *config.exclude}
-    names = list(config.features) or [name for name in frame.columns if name not in apart and not is_unnamed(name)]
+    names = features_of(config, list(frame.columns))
     fields: list[Field] = []
     notes = [
         f"`{name}` is left out: a column without a name numbers the rows. List it in `features` to have it after all."
         for name in frame.columns
-        if is_unnamed(name) and name not in {*names, *apart}
+        if is_unnamed(name) and name not in {*names, *set_apart(config)}
     ]
     for name in names:
         field, note = _field(frame[name], name, config)

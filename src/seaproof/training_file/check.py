@@ -12,8 +12,8 @@ from pathlib import Path
 from seaproof.contract.training_config.columns import (
     check_columns,
     check_target,
+    features_of,
     is_data,
-    is_unnamed,
     listed,
     named,
     task_of,
@@ -138,9 +138,7 @@ def _check_test(config: TrainingConfig, path: Path, found: Found) -> list[Proble
             return [Problem(("data", "test"), error.what, error.next_step)]
     else:
         return []
-    apart = {config.split.by, *config.exclude}
-    others = (name for name in found.columns if name not in apart and not is_unnamed(name))
-    missing = [name for name in (config.target, *(config.features or others)) if name not in header]
+    missing = [name for name in (config.target, *features_of(config, found.columns)) if name not in header]
     if not missing:
         return []
     what = f"{path.name} has no column `{missing[0]}`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from seaproof.contract.training_config.columns import is_unnamed
+from seaproof.contract.training_config.columns import features_of, is_unnamed
 from seaproof.contract.training_config.meaning import BALANCED, TrainingConfig
 from seaproof.contract.training_config.metric_lines import fitting
 from seaproof.contract.training_config.names import ALGORITHMS, CLASSIFICATION, METRICS, REGRESSION
@@ -67,8 +67,7 @@ def _columns(config: TrainingConfig, found: Found) -> str:
     if config.features:
         words = f"Only {_listed(config.features)}."
     elif found.columns:
-        apart = {config.target, config.split.by, *config.exclude}
-        names = [name for name in found.columns if name not in apart and not is_unnamed(name)]
+        names = features_of(config, found.columns)
         words = f"All {len(names)} others: {_listed(names)}."
         if any(map(is_unnamed, found.columns)):
             words += " A column without a name, which numbers the rows, is left out."

@@ -39,6 +39,17 @@ def is_data(path: PurePath) -> bool:
     return not path.name.startswith((".", "_"))
 
 
+def features_of(config: TrainingConfig, columns: Sequence[str]) -> list[str]:
+    """The columns to learn from: those that the config lists, else all that have a name and no other part to play."""
+    apart = set_apart(config)
+    return list(config.features) or [name for name in columns if name not in apart and not is_unnamed(name)]
+
+
+def set_apart(config: TrainingConfig) -> set[str]:
+    """The columns that are not learned from: the target, the one that the rows are split by, those excluded."""
+    return {config.target, config.split.by, *config.exclude}
+
+
 def check_columns(config: TrainingConfig, columns: Sequence[str]) -> list[Problem]:
     """Every name in the config that is no column."""
     named: list[tuple[tuple[str | int, ...], str, str]] = [(("target",), "target", config.target)]
