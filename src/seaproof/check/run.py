@@ -6,7 +6,6 @@ or forks without end, before it harms the machine.
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import time
@@ -20,6 +19,7 @@ from seaproof.contract.http import INVOCATIONS
 from seaproof.drivers import sandbox
 from seaproof.drivers.driver import Driver, Exit, Handle, Usage
 from seaproof.drivers.sandbox.processes import cpu_seconds, in_disk_wait, resident_memory
+from seaproof.drivers.terminal_codes import without_codes
 from seaproof.errors import DriverError, HttpError
 from seaproof.http.message import Headers
 from seaproof.http.reply import Reply
@@ -34,8 +34,6 @@ _LOOK_SECONDS = 0.3
 _LOG_SECONDS, _LOG_ARRIVES = 5.0, 0.2
 """How long the end of a log is waited for once its container has ended, and while it lives."""
 _NOT_ITS_OWN = (sandbox.__name__, "/docker-init", "/catatonit")
-_COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-"""What moves and colours a terminal: of no use in a report, and a container's own words are not to do that."""
 _BODY_LIMIT = 64 * 1024 * 1024
 
 
@@ -121,7 +119,7 @@ class Run:
                 self._listening.join(_LOG_SECONDS)
             else:
                 time.sleep(_LOG_ARRIVES)
-        return _COLOURS.sub("", self._log.decode("utf-8", "replace"))
+        return without_codes(self._log.decode("utf-8", "replace"))
 
     def log_tail(self, lines: int = 12) -> str:
         """Its last lines."""

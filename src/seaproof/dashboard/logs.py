@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
 from seaproof.api.client import Client
 from seaproof.dashboard.layout import pre
+from seaproof.drivers.terminal_codes import without_codes
 
 LINES = 200
 BYTES = 64 * 1024
 STREAMS = 20
 """Containers whose logs are shown; the newest of more."""
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-"""What a terminal takes for colours and moves; a page shows the text alone."""
 
 
 def logs(client: Client, group: str, owner: str, command: str) -> str:
@@ -24,7 +22,7 @@ def logs(client: Client, group: str, owner: str, command: str) -> str:
     parts = [f'<p class="soft">The last lines; all of them: <code>{escape(command)}</code></p>']
     for stream in streams[-STREAMS:]:
         text = client.logs(group, stream, -BYTES)[0].decode("utf-8", "replace")
-        lines = _COLOUR.sub("", text).splitlines()[-LINES:]
+        lines = without_codes(text).splitlines()[-LINES:]
         if len(streams) > 1:
             parts.append(f'<p class="soft">{escape(stream.removeprefix(f"{owner}/"))}</p>')
         parts.append(pre("\n".join(lines) or "(nothing)"))

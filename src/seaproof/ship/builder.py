@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seaproof.drivers.docker.engine import find_engine
+from seaproof.drivers.terminal_codes import without_codes
 from seaproof.errors import DriverUnavailable, SeaproofError
 from seaproof.settings import inherited_environ
 from seaproof.ship import refusals
@@ -20,8 +20,6 @@ TAKEN = ("application/vnd.docker.distribution.manifest.v2+json", "application/vn
 """Manifests that CreateModel takes: one image, no index."""
 SECONDS = 3600
 _LAST = 15
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-"""What a terminal is told beside text: colours, where the cursor goes."""
 
 
 class BuildFailed(SeaproofError):
@@ -192,7 +190,7 @@ def _run(command: Iterable[str], environ: dict[str, str], watcher: Watcher) -> l
     with process:
         assert process.stdout is not None
         for line in process.stdout:
-            line = _ANSI.sub("", line).rstrip()
+            line = without_codes(line).rstrip()
             if line.strip():
                 last = [*last, line.strip()][-_LAST:]
                 watcher.log(line)
