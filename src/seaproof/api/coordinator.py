@@ -91,8 +91,8 @@ async def _serve(
     """Answer requests until told to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    host, port = _reached(plane.settings.host), listener.getsockname()[1]
-    app = Application(plane, f"http://{f'[{host}]' if ':' in host else host}:{port}", ended.set, pages)
+    url = _url(plane.settings.host, listener.getsockname()[1])
+    app = Application(plane, url, ended.set, pages)
     server = await listen(app, plane.settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.end)
@@ -268,17 +268,17 @@ def _bind(settings: Settings, *, any_port: bool) -> socket.socket:
 
 def _listens_there(host: str, port: int) -> str:
     """Which project's local server it is that has the port; "" where it is none of ours."""
-    reached = _reached(host)
     try:
-        with Client(f"http://{f'[{reached}]' if ':' in reached else reached}:{port}", OWNER_SECONDS) as other:
+        with Client(_url(host, port), OWNER_SECONDS) as other:
             return f"; that of {Path(other.health()['state']).parent} listens there"
     except (SeaproofError, KeyError):
         return ""
 
 
-def _reached(host: str) -> str:
+def _url(host: str, port: int) -> str:
     """How this machine calls a server that listens there: every address of it includes loopback."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _announce(folder: Path, url: str, token: str) -> None:

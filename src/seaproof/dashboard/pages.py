@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from seaproof.api.client import Client
-from seaproof.dashboard.endpoint import endpoint_page, traffic
+from seaproof.dashboard.endpoint import Traffic, endpoint_page, traffic
 from seaproof.dashboard.job import NOUNS, job_page
 from seaproof.dashboard.layout import document, is_busy, link, moment, pre, span, state, table
 from seaproof.errors import SeaproofError
@@ -83,15 +83,15 @@ def _endpoints(client: Client, found: list[dict[str, Any]]) -> str:
     rows = []
     for each in found:
         name = str(each["EndpointName"])
-        counts = served.get(name)
+        counts = served.get(name, Traffic())
         rows.append(
             (
                 link("endpoint", name),
                 state(str(each["EndpointStatus"])),
                 moment(each["CreationTime"]),
-                f"{counts.requests:,}" if counts else "0",
-                f"{counts.failed:,}" if counts else "0",
-                counts.mean() if counts else "",
+                f"{counts.requests:,}",
+                f"{counts.failed:,}",
+                counts.mean(),
             )
         )
     return table(rows, ("endpoint", "status", "@created", "#requests", "#failed", "#mean time"))

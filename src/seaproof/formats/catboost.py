@@ -80,11 +80,9 @@ class CatBoost:
     def score(self, rows: Rows) -> list[Any]:
         """Label and probabilities, or the value."""
         data = self._data(rows)
-        label = _flat(self._said(data, self._kind))
-        if not self._classifies:
-            return [label] if label.ndim == 1 else list(label.T)
-        labels = [label] if label.ndim == 1 else list(label.T)
-        return [*labels, *self._said(data, "Probability").T]
+        first = _flat(self._said(data, self._kind))
+        columns = [first] if first.ndim == 1 else list(first.T)
+        return [*columns, *self._said(data, "Probability").T] if self._classifies else columns
 
     def _said(self, data: Any, kind: str) -> Any:
         return self._model.predict(data, prediction_type=kind, thread_count=self._threads)
