@@ -288,12 +288,14 @@ class DockerDriver:
 
 def _shows_its_code(client: Any, image: str, opt_ml: Path) -> bool:
     """Whether the image was made with something in /opt/ml/code, as its history tells, and nothing was put there."""
+    folder = opt_ml / Path(_CODE).name
+    if folder.is_dir() and any(folder.iterdir()):
+        return False
     steps = [str(step.get("CreatedBy") or "") for step in client.history(image)]
     if not any(_CODE in step or re.search(r"WORKDIR /opt/ml/?$", step) for step in steps):
         return False
-    folder = opt_ml / Path(_CODE).name
     folder.mkdir(exist_ok=True)
-    return not any(folder.iterdir())
+    return True
 
 
 def _wait_until_stopped(client: Any, container: str, timeout: float) -> None:
