@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -73,6 +76,18 @@ class ManyModels:
     def invoke(self, name: str, body: str = "1", **headers: str) -> Reply:
         given = {"Content-Type": "text/csv", **{key.replace("_", "-"): value for key, value in headers.items()}}
         return self.container.send("POST", f"/models/{quote(name, safe='')}/invoke", body, given)
+
+    @contextmanager
+    def under_way(self) -> Iterator[tuple[int, Future[Reply]]]:
+        """The container with a slow model `m` that has a request in its hands: its process, and the answer to come."""
+        folder = self.add("m", SLOW)
+        self.serve()
+        self.load("m", folder)
+        pid = self.pid("m")
+        with ThreadPoolExecutor() as pool:
+            in_flight = pool.submit(self.invoke, "m", "0.7")
+            soon(lambda: connections(pid) > 0)
+            yield pid, in_flight
 
     def describe(self, name: str) -> Reply:
         return self.container.get(f"/models/{quote(name, safe='')}")

@@ -12,7 +12,7 @@ import pytest
 from container_process import soon
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_models import ECHO, SLOW, WAITS, ManyModels, connections, says
+from many_models import ECHO, SLOW, WAITS, ManyModels, says
 
 # One call of the matcher, which keeps the interpreter's lock for seconds.
 GREEDY = """
@@ -298,14 +298,7 @@ def test_an_answer_goes_out_piece_by_piece(many: ManyModels) -> None:
 
 
 def test_unloading_waits_for_what_is_in_flight(many: ManyModels) -> None:
-    folder = many.add("m", SLOW)
-    many.serve()
-    many.load("m", folder)
-    pid = many.pid("m")
-    with ThreadPoolExecutor() as pool:
-        in_flight = pool.submit(many.invoke, "m", "0.7")
-        soon(lambda: connections(pid) > 0)
-
+    with many.under_way() as (pid, in_flight):
         assert many.unload("m").status == 200
         assert in_flight.result().body == b"0.7"
     assert not Path(f"/proc/{pid}").exists()

@@ -58,14 +58,7 @@ def test_a_model_that_cannot_be_brought_back_is_unloaded(many: ManyModels) -> No
 
 
 def test_sigterm_lets_requests_finish_and_leaves_nothing_behind(many: ManyModels) -> None:
-    folder = many.add("m", SLOW)
-    many.serve()
-    many.load("m", folder)
-    pid = many.pid("m")
-    with ThreadPoolExecutor() as pool:
-        in_flight = pool.submit(many.invoke, "m", "0.7")
-        soon(lambda: connections(pid) > 0)
-
+    with many.under_way() as (pid, in_flight):
         assert many.container.stop() == 0
         assert in_flight.result().body == b"0.7"
     assert not Path(f"/proc/{pid}").exists()
