@@ -252,16 +252,14 @@ class Client:
                     self._connections.add(kept)
                     return self._exchange(kept, method, target, body, headers)
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                    self._drop(kept)
+                    pass
             connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
             self._local.connection = connection
             self._connections.add(connection)
             return self._exchange(connection, method, target, body, headers)
         except ValueError as error:  # a line break in a header
-            self._drop(self._local.connection)
             raise SeaproofError(f"the request cannot be sent: {error}", where=f"{method} {target}") from error
         except (OSError, http.client.HTTPException) as error:
-            self._drop(self._local.connection)
             kind = "timeout" if isinstance(error, TimeoutError) else "refused"
             raise HttpError(
                 kind,
@@ -279,9 +277,14 @@ class Client:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        connection.request(method, target, body=body, headers={**headers, **self._always})
-        reply = connection.getresponse()
-        return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+        try:
+            connection.request(method, target, body=body, headers={**headers, **self._always})
+            reply = connection.getresponse()
+            return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+        except BaseException:
+            # Also after Ctrl-C: what was asked and not read would be in the way of the next call, which stops the job.
+            self._drop(connection)
+            raise
 
 
 def find(state: Path) -> Client | None:
