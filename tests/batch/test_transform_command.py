@@ -11,12 +11,18 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_lab import command, environment, seaproof
 from server_lab import asked, make_project
 from transform_lab import MIB, until
+
+from seaproof.api.client import Client, find
+from seaproof.cli.screen import Screen
+from seaproof.cli.transform_watch import watch
 
 ROW = b"row %06d " + b"x" * 1013 + b"\n"
 
@@ -226,6 +232,34 @@ def test_a_stopped_job_says_how_to_go_on_and_a_new_one_takes_over(root: Path) ->
     assert (root / "out" / "rows.csv.out").read_bytes() == rows(4).upper()
     assert len(asked(root)) - before == 2
     assert "two has gone on with it already" in again.stderr
+
+
+class TooLate(Client):
+    """Who watches through this presses Ctrl-C when the job has just come to its end, and could not know it."""
+
+    held: Path
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().call(operation, request)
+        if operation == "DescribeTransformJob" and self.held.exists():
+            self.held.unlink()
+            until(lambda: super(TooLate, self).call(operation, request)["TransformJobStatus"] == "Completed", "its end")
+            raise KeyboardInterrupt
+        return found
+
+
+def test_ctrl_c_in_the_moment_in_which_the_job_ends_shows_that_end(root: Path) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "hold").write_bytes(b"1")
+    command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
+    server = find(root / ".seaproof")
+    assert server is not None
+
+    with (client := TooLate(server.url)), Screen() as screen:
+        client.held = root / "hold"
+        found = watch(client, "one", root / ".seaproof", screen)
+
+    assert found["TransformJobStatus"] == "Completed"
 
 
 HEADER = """

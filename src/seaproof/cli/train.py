@@ -16,7 +16,7 @@ from seaproof.cli.by_config import as_project, checked_config, taken_out
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import refuse_with_target, refuse_without_target, stage_options, way
-from seaproof.errors import HttpError, SeaproofError
+from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.ship.requests import new_name, this_machine, training_job
 from seaproof.ship.secrecy import without_secrets
 from seaproof.storage.local import LocalStorage
@@ -167,8 +167,18 @@ def watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
             if interrupted:
                 raise
             interrupted = True
-            screen.line("stopping the job; Ctrl-C again leaves without waiting")
-            client.call("StopTrainingJob", {"TrainingJobName": job})
+            stop(client, "Training", job, screen)
+
+
+def stop(client: Client, noun: str, job: str, screen: Screen) -> None:
+    """Ask a job (`Training`, `Transform`) to stop, for somebody who watches it; fine where it has ended meanwhile."""
+    screen.line("stopping the job; Ctrl-C again leaves without waiting")
+    try:
+        client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
+    except ServiceError as error:
+        if error.code != "ValidationException":
+            raise
+        # It came to its end first: the next look at it says which.
 
 
 def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int], screen: Screen) -> None:

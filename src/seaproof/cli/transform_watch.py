@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from seaproof.api.client import Client
 from seaproof.cli.screen import Screen
+from seaproof.cli.train import ENDED, POLL_SECONDS, stop
 from seaproof.errors import ServiceError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-POLL_SECONDS = 0.1
-ENDED = ("Completed", "Failed", "Stopped")
 _LOG = "data-log"
 
 
@@ -91,8 +90,7 @@ def watch(client: Client, job: str, state: Path, screen: Screen) -> dict[str, An
                 if interrupted:
                     raise
                 interrupted = True
-                screen.line("stopping the job; Ctrl-C again leaves without waiting")
-                client.call("StopTransformJob", {"TransformJobName": job})
+                stop(client, "Transform", job, screen)
 
 
 def read_progress(state: Path, job: str) -> dict[str, Any]:
