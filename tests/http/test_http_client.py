@@ -400,6 +400,21 @@ def test_a_cancelled_request_closes_its_connection(run: Run) -> None:
     assert cancelled == [True, True]
 
 
+def test_a_request_is_cancelled_in_whatever_step_it_is(run: Run) -> None:
+    async def main() -> None:
+        async with peer(saying(wait=True)) as port, calling() as client:
+            for steps in range(25):
+                task = asyncio.ensure_future(client.request(HOST, port, "GET", "/", timeout=60))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task], timeout=5)
+                assert task.cancelled(), f"not after {steps} steps"
+            assert not client._busy
+
+    run(main())
+
+
 def test_a_streamed_reply_is_read_no_faster_than_it_is_taken(run: Run) -> None:
     sent = 0
 
