@@ -2,8 +2,8 @@
 
 It keeps the text of `<url>/weights` for each model and answers `<text>:<body>`. It holds at most MODELS_AT_MOST models;
 a model whose folder has a file `slow` takes that many seconds to load, or until the file is there that it names; one
-with `broken` answers its load with 500. A body of `until FILE` is answered when that is there, one of `sleep N` after so
-many seconds.
+with `broken` answers its load with 500. A body of `until FILE` is answered when that is there, one of `sleep N` after
+so many seconds.
 `/statistics` tells what it was asked. Its own 404: a body of `404`.
 """
 
