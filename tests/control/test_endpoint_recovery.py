@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -217,6 +218,26 @@ def test_what_had_begun_when_it_was_parked_goes_on(lives: Lives):
     plane = lives.killed_and_started_again()
     assert settle(plane)["EndpointConfigName"] == config
     assert settle(plane, "other")["EndpointStatus"] == "InService"
+    assert invoke(plane, b"new").body == b"new"
+
+
+def test_an_update_of_which_the_old_instances_were_stopping_when_it_was_parked_rests(lives: Lives):
+    in_service(lives.plane, a_config(lives.plane, Image="fake:serve,delay=1"))
+    request = threading.Thread(target=invoke, args=(lives.plane,))
+    request.start()
+    poll(lambda: lives.plane.fleets.of("e").seats[0].instance.outstanding)
+    config = a_config(lives.plane)
+    endpoints.update_endpoint(lives.plane, {"EndpointName": "e", "EndpointConfigName": config})
+    poll(lambda: describe(lives.plane)["EndpointConfigName"] == config)
+    assert describe(lives.plane)["EndpointStatus"] == "Updating"
+
+    park(lives.plane)
+    request.join()
+    lives.plane.join(10)
+
+    assert describe(lives.plane)["EndpointStatus"] == "OutOfService"
+    plane = lives.killed_and_started_again()
+    assert settle(plane)["EndpointStatus"] == "InService"
     assert invoke(plane, b"new").body == b"new"
 
 

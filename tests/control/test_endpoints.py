@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -34,6 +36,7 @@ from endpoint_lab import (
 
 from seaproof.control import endpoints
 from seaproof.control.plane import Plane
+from seaproof.control.store import Store
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.errors import ServiceError
 from seaproof.http.message import Response
@@ -62,6 +65,47 @@ def test_an_endpoint_is_created_invoked_and_deleted(plane: Plane):
     assert statuses(plane) == ["Creating", "InService", "Deleting", "Deleted"]
     with pytest.raises(ServiceError, match="Endpoint e of account 000000000000 not found"):
         invoke(plane)
+
+
+class Held(Store):
+    """Holds whoever has just made the name of an endpoint free, until it may go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.go_on = threading.Event()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """See Store.transaction."""
+        with super().transaction() as db:
+            yield db
+        if (
+            threading.current_thread().name == "delete e"
+            and not db.in_transaction
+            and self.get("endpoint", "e") is None
+        ):
+            self.go_on.wait(20)
+
+
+def test_a_name_that_is_taken_in_the_moment_in_which_it_is_free_is_another_endpoint(tmp_path: Path):
+    store = Held(tmp_path / "seaproof.db")
+    first = open_plane(tmp_path / "state")
+    first.store.close()
+    plane = replace(first, store=store)
+    try:
+        in_service(plane, a_config(plane))
+        delete(plane)
+        in_service(plane, a_config(plane))
+        store.go_on.set()
+        poll(lambda: not any(thread.name == "delete e" for thread in list(plane.threads)))
+
+        assert invoke(plane, b"1").body == b"1"
+        assert describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+        delete(plane)
+        assert nothing_is_left(plane)
+    finally:
+        store.go_on.set()
+        close_plane(plane)
 
 
 def test_describe_shows_variants_as_the_platform_does(plane: Plane):

@@ -1,6 +1,7 @@
 """The store: whole records or none, from any thread, across restarts."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -83,6 +84,20 @@ def test_many_threads_change_one_record_without_losing_a_change(tmp_path):
     found = store.get("endpoint", "e")
     assert found is not None
     assert found.body["count"] == 100
+    store.close()
+
+
+def test_threads_that_have_ended_keep_no_files_open(tmp_path):
+    store = Store(tmp_path / "x.db")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(40):
+        thread = threading.Thread(target=store.add_event, args=("endpoint", "e", "status", "-> InService."))
+        thread.start()
+        thread.join()
+
+    assert len(store.events("endpoint", "e")) == 40
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 10
     store.close()
 
 

@@ -77,6 +77,14 @@ def retire(plane: Plane, fleet: Fleet, seats: list[Seat], drain: float | None = 
             raise _Closing
 
 
+def _go_on(plane: Plane, name: str, status: str, change: Callable[[Body], None]) -> None:
+    """As `transition`, for what is under way: an endpoint that was put to rest meanwhile stays so."""
+    with plane.store.transaction():
+        if "_parked" in _body(plane, name):
+            raise _Closing
+        transition(plane, name, status, change)
+
+
 def _spawn(plane: Plane, name: str, work: Callable[[], None]) -> None:
     def run() -> None:
         try:
@@ -94,12 +102,12 @@ def _create(plane: Plane, name: str) -> None:
     reason = _bring_up(plane, fleet, seats)
     if reason:
         retire(plane, fleet, seats)
-        transition(plane, name, "Failed", lambda body: body.update(FailureReason=reason))
+        _go_on(plane, name, "Failed", lambda body: body.update(FailureReason=reason))
     else:
         # Published first: an endpoint that says InService takes requests.
         fleet.serve(plan)
         following = "_next" in _body(plane, name)
-        transition(plane, name, "Updating" if following else "InService", lambda body: _drop(body, "FailureReason"))
+        _go_on(plane, name, "Updating" if following else "InService", lambda body: _drop(body, "FailureReason"))
         if following:
             _change(plane, name)
 
@@ -110,7 +118,7 @@ def _change(plane: Plane, name: str) -> None:
     new, old = _compare(name, fleet, following)
     reason = _bring_up(plane, fleet, new)
     if reason:
-        transition(plane, name, "RollingBack", lambda body: body.update(FailureReason=reason))
+        _go_on(plane, name, "RollingBack", lambda body: body.update(FailureReason=reason))
         _finish(plane, name, new)
         return
 
@@ -121,24 +129,25 @@ def _change(plane: Plane, name: str) -> None:
             body["LastDeploymentConfig"] = body.pop("_deployment")
         _drop(body, "FailureReason")
 
-    transition(plane, name, "Updating", switch)
+    _go_on(plane, name, "Updating", switch)
     fleet.serve(following)
     _finish(plane, name, old)
 
 
 def _finish(plane: Plane, name: str, seats: list[Seat]) -> None:
     retire(plane, plane.fleets.of(name), seats)
-    transition(plane, name, "InService", lambda body: _drop(body, "_next", "_deployment", "_since"))
+    _go_on(plane, name, "InService", lambda body: _drop(body, "_next", "_deployment", "_since"))
 
 
 def _delete(plane: Plane, name: str) -> None:
     fleet = plane.fleets.of(name)
     fleet.withdraw()
     retire(plane, fleet, fleet.seats)
+    # First: whoever sees that the name is free may take it at once, and has a fleet of its own.
+    plane.fleets.drop(name)
     with plane.store.transaction():
         plane.store.add_event(KIND, name, "status", "Deleting -> gone", status="Deleted")
         plane.store.delete(KIND, name)
-    plane.fleets.drop(name)
 
 
 def _bring_up(plane: Plane, fleet: Fleet, seats: list[Seat]) -> str:

@@ -72,7 +72,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
         self._reserve = path.with_name(f"{path.name}.reserve")
         try:
@@ -87,7 +87,7 @@ class Store:
     def close(self) -> None:
         """Close all connections; the store is not used afterwards."""
         with self._lock:
-            for connection in self._connections:
+            for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
 
@@ -254,8 +254,14 @@ class Store:
                 raise
             self._local.db = db
             with self._lock:
-                self._connections.append(db)
+                self._close_left()
+                self._connections[threading.current_thread()] = db
         return db
+
+    def _close_left(self) -> None:
+        """Close the connections of threads that have ended: each thing that is begun has a thread of its own."""
+        for thread in [thread for thread in self._connections if not thread.is_alive()]:
+            self._connections.pop(thread).close()
 
 
 def _unusable(error: sqlite3.DatabaseError, path: Path) -> StoreError:
