@@ -259,7 +259,7 @@ def environment_of(name: str) -> str:
 
 
 def free_port() -> int:
-    from container_process import free_port as free
+    from ports import free_port as free
 
     return int(free())
 

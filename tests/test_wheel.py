@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import venv
 from pathlib import Path
 
 import pytest
+
+from ports import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,9 +53,7 @@ def test_the_base_wheel_alone_serves(image, tmp_path):
     code = tmp_path / "opt" / "model" / "code"
     code.mkdir(parents=True)
     (code / "inference.py").write_text(INFERENCE)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ = {"SAGEMAKER_BASE_DIR": str(tmp_path / "opt"), "SAGEMAKER_BIND_TO_PORT": str(port), "PATH": os.defpath}
     with subprocess.Popen([image / "seaproof-container", "serve"], env=environ, cwd=tmp_path) as server:
         try:

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from containers import archive, folder, link, prove, server
 
+from ports import free_port
 from seaproof.check import catalogue
 from seaproof.check.check import STAGES
 from seaproof.check.reports import FORMATS, page
@@ -130,11 +131,7 @@ def test_what_ship_would_send_is_checked_before_it_is_sent(tmp_path: Path):
 
 
 def test_a_container_that_runs_is_asked_and_left_alone(tmp_path: Path):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder(tmp_path, serve=server())
     running = subprocess.Popen([sys.executable, str(tmp_path / "serve")], env={"SAGEMAKER_BIND_TO_PORT": str(port)})
     try:

@@ -11,6 +11,7 @@ from seaproof.drivers.driver import Exit, Handle, Workload
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.errors import ImageNotFound
 from seaproof.http.message import Request, Response
+from seaproof.testing.driver_contract import answers, eventually
 
 
 def _workload(folder: Path, image: str, *arguments: str, port: int | None = None) -> Workload:
@@ -78,13 +79,8 @@ def test_a_callable_answers_invocations(tmp_path: Path) -> None:
     driver = FakeDriver(tmp_path, {"mine": Program(serve=serve)})
     handle = driver.start(_workload(tmp_path, "mine", "serve", port=8080))
 
-    for _ in range(200):
-        try:
-            answer = _post(handle, b"abc")
-            break
-        except ConnectionRefusedError:
-            continue
-    assert answer == (201, b"ABC")
+    eventually(lambda: answers(handle, b"ABC"), "an answer")
+    assert _post(handle, b"abc") == (201, b"ABC")
     driver.stop(handle, 0)
     with pytest.raises(ConnectionRefusedError):
         _post(handle, b"abc")

@@ -16,8 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
-from container_process import SOURCE, Container, Reply, free_port, soon
+from container_process import SOURCE, Container, Reply, soon
 
+from ports import free_port
 from seaproof.cli.pack import command as pack
 from seaproof.control.archives import unpack
 

@@ -90,7 +90,7 @@ def replies(raw: bytes, methods: Iterable[str] = ()) -> list[tuple[int, bytes]]:
     return found
 
 
-async def until(truth: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(truth: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds; AssertionError after the deadline."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not truth():

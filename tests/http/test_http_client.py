@@ -372,9 +372,11 @@ def test_a_body_whose_iterator_fails_raises_that_error(run: Run) -> None:
 
 
 def test_a_cancelled_request_closes_its_connection(run: Run) -> None:
+    begun: list[bool] = []
     cancelled: list[bool] = []
 
     async def handler(request: Request) -> Response:
+        begun.append(True)
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -386,8 +388,7 @@ def test_a_cancelled_request_closes_its_connection(run: Run) -> None:
         async with serving(handler) as server, calling() as client:
             for call in (client.request, client.stream):
                 task = asyncio.ensure_future(call(HOST, server.port, "GET", "/", timeout=5))
-                await until(lambda: len(server._connections) == 1)
-                await asyncio.sleep(0.02)
+                await until(lambda: len(begun) == len(cancelled) + 1)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
@@ -397,6 +398,21 @@ def test_a_cancelled_request_closes_its_connection(run: Run) -> None:
     run(main())
 
     assert cancelled == [True, True]
+
+
+def test_a_request_is_cancelled_in_whatever_step_it_is(run: Run) -> None:
+    async def main() -> None:
+        async with peer(saying(wait=True)) as port, calling() as client:
+            for steps in range(25):
+                task = asyncio.ensure_future(client.request(HOST, port, "GET", "/", timeout=60))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task], timeout=5)
+                assert task.cancelled(), f"not after {steps} steps"
+            assert not client._busy
+
+    run(main())
 
 
 def test_a_streamed_reply_is_read_no_faster_than_it_is_taken(run: Run) -> None:
@@ -429,9 +445,13 @@ def test_a_streamed_reply_that_stalls_or_breaks_off_is_an_error(run: Run) -> Non
         start = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
         for wait, kind in ((True, "timeout"), (False, "closed")):
             async with peer(saying(start, wait=wait)) as port, calling() as client:
-                reply = await client.stream(HOST, port, "GET", "/", timeout=0.2)
+
+                async def read(client: Client, port: int, timeout: float) -> bytes:
+                    reply = await client.stream(HOST, port, "GET", "/", timeout=timeout)
+                    return b"".join([part async for part in reply])
+
                 with pytest.raises(HttpError) as caught:
-                    assert b"".join([part async for part in reply]) == b"never whole"
+                    await read(client, port, 0.2 if wait else 5.0)
                 assert caught.value.kind == kind
                 assert not client._busy
 

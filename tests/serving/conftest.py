@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_process import Container, free_port
+from container_process import Container
 from many_models import ManyModels
+
+from ports import free_port
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,8 @@ class Container:
     root: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    before: tuple[str, ...] = ()
+    """A command that goes on with the container's, given as its last words."""
 
     def start(self, script: str, **environment: str) -> Container:
         """Write inference.py and start, without waiting."""
@@ -62,7 +64,7 @@ class Container:
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             **environment,
         }
-        command = [sys.executable, "-m", "seaproof.container", "serve"]
+        command = [*self.before, sys.executable, "-m", "seaproof.container", "serve"]
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.root, env=env, stdout=log, stderr=subprocess.STDOUT)
         return self
@@ -71,7 +73,7 @@ class Container:
         """Write inference.py, start, and wait until all workers are there and /ping answers 200."""
         before = self.log.count("ready after")
         self.start(script, **environment)
-        soon(lambda: self.answers() and self.log.count("ready after") > before, 60)
+        soon(lambda: self.answers() and self.log.count("ready after") > before)
         return self
 
     def answers(self) -> bool:
@@ -86,21 +88,42 @@ class Container:
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
         """One request on a connection of its own."""
+        return reply_on(self._begin(method, path, body, headers or {}))
+
+    def _begin(
+        self, method: str, path: str, body: bytes | str | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, body, dict(headers or {}))
-            answer = connection.getresponse()
-            return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-        finally:
+            connection.request(method, path, body, dict(headers))
+        except BaseException:
             connection.close()
+            raise
+        return connection
 
     def get(self, path: str) -> Reply:
         return self.send("GET", path)
 
     def invoke(self, body: bytes | str, content_type: str = "text/csv", **headers: str) -> Reply:
         """POST /invocations; further headers with _ for -."""
+        return reply_on(self.ask(body, content_type, **headers))
+
+    def ask(self, body: bytes | str, content_type: str = "text/csv", **headers: str) -> http.client.HTTPConnection:
+        """As `invoke`, but its answer is for later (`reply_on`): when this returns, all of the request was sent."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.send("POST", "/invocations", body, {"Content-Type": content_type, **given})
+        return self._begin("POST", "/invocations", body, {"Content-Type": content_type, **given})
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The workers are stopped: what is sent meanwhile reaches them all at once."""
+        stopped = self.workers()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
 
     def wait(self, timeout: float = 20) -> int:
         assert self.process is not None
@@ -123,14 +146,16 @@ class Container:
         return [int(pid) for pid in path.read_text().split()]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def reply_on(connection: http.client.HTTPConnection) -> Reply:
+    """The answer to the request that was sent on this connection, which ends with it."""
+    try:
+        answer = connection.getresponse()
+        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
 
 
-def soon(condition: Callable[[], T], seconds: float = 10) -> T:
+def soon(condition: Callable[[], T], seconds: float = 60) -> T:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

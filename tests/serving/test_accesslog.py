@@ -8,6 +8,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -65,6 +66,7 @@ def test_a_setting_that_there_is_not_is_refused() -> None:
 
 def test_a_line_says_what_came_what_went_and_how_long_it_took(container: Container) -> None:
     container.serve(ECHO, SEAPROOF_ACCESS_LOG="on")
+    began = monotonic()
     container.invoke(
         "sleep",
         X_Amzn_SageMaker_Inference_Id='an "id"',
@@ -74,9 +76,9 @@ def test_a_line_says_what_came_what_went_and_how_long_it_took(container: Contain
     (line,) = soon(lambda: lines(container))
 
     time = datetime.strptime(line.pop("time"), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
-    assert abs(datetime.now(timezone.utc) - time) < timedelta(seconds=10)
-    assert 200 < line.pop("duration_ms") < 1000
-    assert 0 <= line.pop("queue_ms") < 150
+    assert abs(datetime.now(timezone.utc) - time) < timedelta(seconds=60)
+    assert 0 <= line.pop("queue_ms") + 200 <= (took := line.pop("duration_ms"))
+    assert took < 1000 * (monotonic() - began)
     assert line == {
         "method": "POST",
         "path": "/invocations",

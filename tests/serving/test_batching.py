@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_lab import GATED, converse, gated, value
-from container_process import Container, soon
+from container_process import Container, reply_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def test_a_delay_lets_an_idle_worker_wait_for_more(container: Container) -> None
     with gated(container, SEAPROOF_MAX_BATCH_DELAY_MS="500") as lab:
         lab.open()
         began = time.monotonic()
-        sent = lab.send(["1,2", "3,4", "5,6"])
+        sent = lab.send_at_once(["1,2", "3,4", "5,6"])
 
         assert [value(reply.result()) for reply in sent] == [3, 7, 11]
         assert time.monotonic() - began >= 0.5
@@ -178,20 +178,20 @@ def execution_parameters_fn():
 
 
 def test_the_authors_functions_before_and_after_see_one_request_each(container: Container) -> None:
-    with gated(container, OWN, SEAPROOF_MAX_BATCH_DELAY_MS="400") as lab:
+    with gated(container, OWN, SEAPROOF_MAX_BATCH_DELAY_MS="400"):
         kinds = ["text/csv", "application/json", "text/plain"]
-        sent = [
-            lab.pool.submit(
-                container.invoke,
-                f"{number};1 {number};2",
-                "text/csv",
-                Accept=kinds[number % 3],
-                **{"X-Amzn-SageMaker-Custom-Attributes": str(number)},
-            )
-            for number in range(6)
-        ]
+        with container.standing_still():
+            sent = [
+                container.ask(
+                    f"{number};1 {number};2",
+                    "text/csv",
+                    Accept=kinds[number % 3],
+                    **{"X-Amzn-SageMaker-Custom-Attributes": str(number)},
+                )
+                for number in range(6)
+            ]
 
-        for number, reply in enumerate(future.result() for future in sent):
+        for number, reply in enumerate(map(reply_on, sent)):
             assert reply.headers["x-amzn-sagemaker-custom-attributes"] == f"{number}!"
             values = [number * 10 + 1.0, number * 10 + 2.0]
             if number % 3 == 2:
@@ -431,13 +431,11 @@ def test_batches_need_no_numpy_in_the_image(container: Container, tmp_path: Path
         SEAPROOF_MAX_BATCH_DELAY_MS="300",
     )
 
-    async def ask() -> list[Any]:
-        return await asyncio.gather(
-            *(converse(container.port, [(b"%d,1" % number, "text/csv", "*/*")]) for number in range(5))
-        )
+    with container.standing_still():
+        sent = [container.ask(f"{number},1") for number in range(5)]
 
-    assert [json.loads(replies[0][1]) for replies in asyncio.run(ask())] == [[number + 1.0] for number in range(5)]
-    assert soon(lambda: container.get("/execution-parameters").json["seen"]) == [5]
+    assert [reply_on(connection).json for connection in sent] == [[number + 1.0] for number in range(5)]
+    assert container.get("/execution-parameters").json["seen"] == [5]
 
 
 def test_metrics_tell_the_size_of_batches(container: Container) -> None:

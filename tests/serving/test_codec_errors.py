@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from container_process import Container, free_port
+from container_process import Container
 
+from ports import free_port
 from seaproof.contract.http import parse_media_type
 from seaproof.errors import RequestError
 from seaproof.serving.codecs import DECODERS, ENCODERS, decode

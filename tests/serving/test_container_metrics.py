@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from container_process import Container, soon
+from container_process import Container, reply_on, soon
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -79,8 +78,10 @@ def test_requests_are_counted_by_route_and_status(container: Container) -> None:
 
 def test_time_in_the_queue_and_in_all_is_measured(container: Container) -> None:
     container.serve(ECHO)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(container.invoke, ["sleep0.3", "sleep0.3"]))
+    with container.standing_still():  # both are there when it goes on: one of them waits for the other
+        both = [container.ask("sleep0.3") for _ in range(2)]
+    for connection in both:
+        reply_on(connection)
 
     seen = scrape(container)
 
@@ -104,13 +105,12 @@ def test_any_worker_tells_the_sum_of_all_and_nothing_is_lost_when_one_dies(conta
 
     soon(lambda: invocations(container) == 40)
     seen = {invocations(container) for _ in range(8)}
-    soon(lambda: count(scrape(container), "workers") == 2)
-    after = scrape(container)
+    soon(lambda: count(scrape(container), "workers") == 2 == count(scrape(container), "worker_deaths_total"))
+    soon(lambda: count(scrape(container), "requests_in_flight") == 0)
 
     assert seen == {40}
     assert count(before, "worker_deaths_total") == 0
-    assert count(after, "worker_deaths_total") == 2
-    assert count(after, "requests_in_flight") == 0
+    assert count(scrape(container), "worker_deaths_total") == 2
 
 
 def test_what_was_in_flight_on_a_dead_worker_is_no_longer_in_flight(container: Container) -> None:
@@ -124,7 +124,7 @@ def test_what_was_in_flight_on_a_dead_worker_is_no_longer_in_flight(container: C
         os.kill(container.workers()[0], signal.SIGKILL)
         soon(container.answers)
 
-        assert count(scrape(container), "requests_in_flight") == 0
+        soon(lambda: count(scrape(container), "requests_in_flight") == 0)
 
 
 def test_memory_and_the_load_of_the_model_are_told(container: Container) -> None:

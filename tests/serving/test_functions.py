@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import time
 from pathlib import Path
 
 import pytest
-from container_process import Container, soon
+from container_process import Container, reply_on, soon
 
 FOUR = """
 import json
@@ -153,6 +151,8 @@ def test_a_parameter_with_a_default_of_its_own_is_left_alone(container: Containe
 ASYNC = """
 import asyncio
 
+running = 0
+
 async def model_fn(model_dir):
     await asyncio.sleep(0)
     return asyncio.get_running_loop()
@@ -161,8 +161,11 @@ async def input_fn(data, content_type):
     return float(data)
 
 async def predict_fn(data, model):
+    global running
     assert asyncio.get_running_loop() is model
-    await asyncio.sleep(data)
+    running += 1
+    while running < data:
+        await asyncio.sleep(0.01)
     return [data]
 """
 
@@ -170,66 +173,63 @@ async def predict_fn(data, model):
 def test_async_functions_run_beside_one_another(container: Container) -> None:
     container.serve(ASYNC)
 
-    began = time.monotonic()
-    connections = [http.client.HTTPConnection("127.0.0.1", container.port, timeout=10) for _ in range(8)]
-    for connection in connections:
-        connection.request("POST", "/invocations", "0.3", {"Content-Type": "text/csv"})
-    replies = [connection.getresponse().read() for connection in connections]
-    for connection in connections:
-        connection.close()
+    connections = [container.ask("8") for _ in range(8)]  # each is answered when all eight have begun
 
-    assert replies == [b"[0.3]"] * 8
-    assert time.monotonic() - began < 1.5
+    assert [reply_on(connection).body for connection in connections] == [b"[8.0]"] * 8
 
 
 def test_ping_is_answered_while_an_async_function_blocks(container: Container) -> None:
-    container.serve("import time\nasync def predict_fn(data, model):\n    time.sleep(3)\n    return [1]\n")
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)
-    connection.request("POST", "/invocations", "1", {"Content-Type": "text/csv"})
+    container.serve(
+        "import pathlib, time\ndef input_fn(data, content_type):\n    return pathlib.Path(data)\n"
+        "async def predict_fn(folder, model):\n    (folder / 'begun').touch()\n"
+        "    while not (folder / 'go').exists():\n        time.sleep(0.01)\n    return [1]\n"
+    )
+    connection = container.ask(str(container.root))
+    soon((container.root / "begun").exists)
 
-    began = time.monotonic()
     assert container.get("/ping").status == 200
-    assert time.monotonic() - began < 1
-    connection.close()
+
+    (container.root / "go").touch()
+    assert reply_on(connection).json == [1]
 
 
+# The second part and the third are there when the first was read.
 PARTS = """
-import time
+import os, time
 def transform_fn(model, data, content_type, accept):
-    return parts()
+    return parts(data)
 
-def parts():
+def parts(go):
     for number in range(3):
         yield f"part {number}\\n"
-        time.sleep(0.2)
+        while not os.path.exists(go):
+            time.sleep(0.01)
 """
 
 ASYNC_PARTS = """
-import asyncio
+import asyncio, os
 async def transform_fn(model, data, content_type, accept):
     for number in range(3):
         yield f"part {number}\\n"
-        await asyncio.sleep(0.2)
+        while not os.path.exists(data):
+            await asyncio.sleep(0.01)
 """
 
 
 @pytest.mark.parametrize("script", [PARTS, ASYNC_PARTS])
 def test_a_generator_is_streamed_piece_by_piece(container: Container, script: str) -> None:
     container.serve(script)
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)
-    connection.request("POST", "/invocations", "1", {"Content-Type": "text/csv", "Accept": "text/plain"})
+    go = container.root / "go"
+    connection = container.ask(str(go), Accept="text/plain")
 
-    began = time.monotonic()
     answer = connection.getresponse()
     first = answer.readline()
-    until_first = time.monotonic() - began
+    go.touch()
     rest = answer.read()
-    until_last = time.monotonic() - began
     connection.close()
 
     assert (first, rest) == (b"part 0\n", b"part 1\npart 2\n")
     assert answer.headers["Content-Type"] == "text/plain"
-    assert until_last - until_first > 0.3
 
 
 def test_a_generator_that_fails_at_once_is_500(container: Container) -> None:
@@ -252,8 +252,7 @@ def test_a_generator_is_closed_when_its_client_leaves(container: Container, tmp_
         "    try:\n        while True:\n            time.sleep(0.01)\n            yield b'x' * 1000\n"
         "    finally:\n        pathlib.Path(path).touch()\n"
     )
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)
-    connection.request("POST", "/invocations", str(closed), {"Content-Type": "text/csv"})
+    connection = container.ask(str(closed))
     answer = connection.getresponse()
     assert answer.read(10) == b"x" * 10
 

@@ -21,13 +21,6 @@ from seaproof.serving.guardian import ON_ITS_WAY
 PID = "import os\ndef transform_fn(model, data, content_type, accept):\n    return str(os.getpid())\n"
 
 
-def begin(container: Container, body: str) -> http.client.HTTPConnection:
-    """Send a request and leave its answer for later."""
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=20)
-    connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
-    return connection
-
-
 def lines_of_the_gone(container: Container) -> list[dict[str, Any]]:
     """Those of the access log that were written for a worker that is gone."""
     return [json.loads(line) for line in container.log.splitlines() if '"worker_gone":true' in line]
@@ -46,8 +39,8 @@ def test_a_worker_killed_under_load_costs_the_requests_in_flight_on_it_a_503_and
         reader, writer = await asyncio.open_connection("127.0.0.1", container.port)
         came = []
         for _ in range(300):
-            sent_at = time.monotonic()
             writer.write(post("/invocations", "1", "text/csv", "text/csv"))
+            sent_at = time.monotonic()
             try:
                 status, body = await asyncio.wait_for(answer(reader), 20)
             except (asyncio.IncompleteReadError, ConnectionError):
@@ -89,11 +82,8 @@ def test_requests_in_flight_on_a_killed_worker_get_503_and_those_of_another_thei
         "    while not (folder / 'go').exists():\n        time.sleep(0.01)\n    return str(os.getpid())\n",
         SAGEMAKER_MODEL_SERVER_WORKERS="2",
     )
-    waiting = []
-    while len(list(container.root.glob("on-*"))) < 2:  # until both workers have one
-        waiting.append(begin(container, str(container.root)))
-        soon(lambda: list(container.root.glob("on-*")))
-        assert len(waiting) < 64
+    waiting = [container.ask(str(container.root)) for _ in range(48)]  # so many that both workers have some
+    soon(lambda: len(list(container.root.glob("on-*"))) == 2)
     dead, other = container.workers()
 
     os.kill(dead, signal.SIGKILL)
@@ -115,7 +105,7 @@ def test_an_answer_that_had_begun_breaks_off_with_its_worker_and_gets_no_503_int
         "import os, time\ndef transform_fn(model, data, content_type, accept):\n"
         "    yield b'begun'\n    time.sleep(30)\n"
     )
-    connection = begin(container, "1")
+    connection = container.ask("1")
     reply = connection.getresponse()
     assert reply.read1() == b"begun"
 
@@ -153,7 +143,7 @@ def test_what_a_worker_had_not_read_yet_when_it_was_killed_gets_503(container: C
 
 def test_what_was_answered_for_a_killed_worker_is_in_the_metrics_and_the_access_log(container: Container) -> None:
     container.serve("import time\ndef transform_fn(model, data, content_type, accept):\n    time.sleep(30)\n")
-    waiting = [begin(container, "1") for _ in range(3)]
+    waiting = [container.ask("1") for _ in range(3)]
     with socket.create_connection(("127.0.0.1", container.port), timeout=20) as late:
         late.sendall(b"GET /ping HTTP/1.1\r\nHost: t\r\n\r\n")
         assert late.recv(65536).startswith(b"HTTP/1.1 200")

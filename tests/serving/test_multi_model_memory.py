@@ -76,7 +76,8 @@ def test_a_model_that_grows_without_end_is_stopped_before_the_kernel_kills(many:
 
     reply = many.load("grows", grows)
     assert reply.status == 507
-    assert "memory ran short while it was loading" in reply.json["error"]
+    # As it is seen in time, or by the limit of the process where nobody could look for so long.
+    assert "while it was loading" in reply.json["error"]
     assert kills(cgroup) == 0
     assert many.invoke("other").body == b"other"
     assert many.names() == ["other"]
@@ -113,7 +114,7 @@ def test_compiled_code_that_ends_its_process_for_want_of_memory_is_507(many: Man
     assert reply.status == 507
     assert "it asked for more than there is while it was loading" in reply.json["error"]
     assert "std::bad_alloc" in reply.json["error"]
-    assert "std::bad_alloc" in many.container.log
+    soon(lambda: "std::bad_alloc" in many.container.log)
     assert many.invoke("other").body == b"other"
     assert many.names() == ["other"]
 
@@ -322,11 +323,9 @@ def fill_and_empty(many: ManyModels, folders: dict[str, str]) -> None:
 
 
 def serve_in(cgroup: Path, many: ManyModels) -> None:
-    """Start the container, and put it into the cgroup before it has read its limits."""
-    many.start()
-    assert many.container.process is not None
-    (cgroup / "cgroup.procs").write_text(str(many.container.process.pid))
-    soon(many.container.answers)
+    """Start the container in the cgroup."""
+    many.container.before = ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(cgroup))
+    many.serve()
 
 
 def kills(cgroup: Path) -> int:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container_process import Container, free_port
+from container_process import Container
 from many_models import ManyModels, members
 from record_multi_model_server import CALLS, RECORD, exchange, folders
+
+from ports import free_port
 
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 

@@ -88,23 +88,24 @@ def where(container: Container, body: str = "1") -> str:
 def test_short_predictions_move_to_the_loop_and_a_long_one_moves_them_back(container: Container) -> None:
     container.serve(WHERE)
     assert where(container) == "predictions"
-    soon(lambda: where(container) == "MainThread", 60)
+    soon(lambda: where(container) == "MainThread")
 
     while where(container, "0.05") != "MainThread":  # a hiccup of the machine may have brought them back already
-        soon(lambda: where(container) == "MainThread", 60)
+        soon(lambda: where(container) == "MainThread")
 
     assert where(container) == "predictions"
 
 
 def test_a_prediction_on_the_loop_that_never_ends_costs_its_worker_and_is_answered_503(container: Container) -> None:
-    container.serve(WHERE, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.5")
-    soon(lambda: where(container) == "MainThread", 60)
+    # On the loop from the first one on: of those that have to prove it, a busy machine may take the last one off again.
+    container.serve("quick = True\n" + WHERE, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.5")
+    assert where(container) == "MainThread"
     (stuck,) = container.workers()
 
     reply = container.invoke("-30")
 
     assert reply.status == 503
     soon(lambda: container.workers() not in ([], [stuck]))
-    assert where(container) == "predictions"
+    assert where(container) == "MainThread"
     assert "a prediction has been running for over 2.5 s; this worker is replaced. It is at:" in container.log
     assert "time.sleep(-data[0][0])" in container.log

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_process import Container, free_port
+from container_process import Container
+
+from ports import free_port
 
 ECHO = """
 import json, os

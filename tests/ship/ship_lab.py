@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import boto3
 from click.testing import CliRunner
 
+from ports import free_port
 from seaproof.cli.app import seaproof as commands
 from seaproof.project import Project, load_project
 from seaproof.settings import Settings
@@ -51,9 +51,7 @@ uri = "{IMAGE}"
 
 def free_address() -> str:
     """HOST:PORT of this machine where nothing listens."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{chosen.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @contextmanager

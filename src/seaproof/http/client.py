@@ -248,19 +248,22 @@ class Client:
 
     async def _connect(self, peer: Peer, left: float) -> Wire:
         loop = asyncio.get_running_loop()
-        host, port = peer
 
         def make() -> Wire:
             return Wire(loop, _where(peer), self._busy.discard)
 
         seconds = max(0.0, min(self._connect_timeout, left))
+        connecting = asyncio.ensure_future(_open(loop, make, peer))
         try:
-            if host.startswith(_UNIX):
-                _, wire = await asyncio.wait_for(_connect_unix(loop, make, host), seconds)
-            else:
-                _, wire = await asyncio.wait_for(loop.create_connection(make, host, port), seconds)
-        except (TimeoutError, asyncio.TimeoutError) as error:
-            raise HttpError("timeout", f"no connection within {seconds:.3g} s", where=_where(peer)) from error
+            # Not `wait_for`: before Python 3.12 it forgets a cancellation that comes together with the connection.
+            await asyncio.wait([connecting], timeout=seconds)
+            if not connecting.done():
+                raise HttpError("timeout", f"no connection within {seconds:.3g} s", where=_where(peer))
+            _, wire = connecting.result()
+        except (asyncio.CancelledError, HttpError):
+            connecting.cancel()
+            connecting.add_done_callback(_not_wanted)
+            raise
         except OSError as error:
             what = f"the connection was refused: {error.strerror or error}"
             raise HttpError("refused", what, where=_where(peer)) from error
@@ -328,6 +331,12 @@ def _may_resend(error: BaseException, wire: Wire, body: Body) -> bool:
     return closed and wire.reused and not wire.answered and isinstance(body, bytes)
 
 
+def _not_wanted(done: asyncio.Future[tuple[asyncio.BaseTransport, Wire]]) -> None:
+    """Close a connection that came when nobody waited for it any more."""
+    if not done.cancelled() and done.exception() is None:
+        done.result()[1].abort()
+
+
 def _on_asked(answered: Answered, done: asyncio.Future[Reply | StreamedReply]) -> None:
     if done.cancelled():
         answered(None, asyncio.CancelledError())
@@ -344,16 +353,19 @@ def _where(peer: Peer) -> str:
     return host if host.startswith("/") else f"{host}:{port}"
 
 
-async def _connect_unix(
-    loop: asyncio.AbstractEventLoop, make: Callable[[], Wire], path: str
+async def _open(
+    loop: asyncio.AbstractEventLoop, make: Callable[[], Wire], peer: Peer
 ) -> tuple[asyncio.BaseTransport, Wire]:
-    if not path.startswith("\0"):
-        return await loop.create_unix_connection(make, path)
+    host, port = peer
+    if not host.startswith(_UNIX):
+        return await loop.create_connection(make, host, port)
+    if not host.startswith("\0"):
+        return await loop.create_unix_connection(make, host)
     # uvloop takes no abstract name, but a socket that is connected.
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        await loop.sock_connect(sock, path)
+        await loop.sock_connect(sock, host)
         return await loop.create_unix_connection(make, sock=sock)
     except BaseException:
         sock.close()

@@ -161,8 +161,11 @@ class _Ward:
     def _read(self, seconds: float) -> None:
         """For so long, or until all clients have closed: take what they send, and answer what comes on idle ones."""
         deadline = time.monotonic() + seconds
-        while self._selector.get_map() and (left := deadline - time.monotonic()) > 0:
-            for key, _ in self._selector.select(left):
+        over = False
+        while self._selector.get_map() and not over:
+            left = deadline - time.monotonic()
+            over = left <= 0  # one more look: what came in time may have found this process without a processor
+            for key, _ in self._selector.select(max(0.0, left)):
                 connection: socket.socket = key.fileobj  # type: ignore[assignment]
                 came = _take(connection)
                 if came == b"":

@@ -23,8 +23,10 @@ from seaproof.serving.children import ended, kill
 from seaproof.serving.replies import error_reply
 from seaproof.serving.sockets import BACKLOG
 
+ASKING = 3.0
+"""Seconds in which those whose connection was taken may still send their request."""
 LINGER = 0.25
-"""Seconds in which those whose connection was taken may still send their request and read their answer."""
+"""Seconds in which those who were answered may still read it."""
 _HEAD = 65536
 """Bytes of a request that are looked at, at most."""
 
@@ -85,6 +87,8 @@ class _Desk:
         self._listener = listener
         self._told = told
         self._taking = taking
+        self._answered = 0.0
+        """When the last answer was given (monotonic seconds)."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(told, selectors.EVENT_READ)
@@ -97,8 +101,11 @@ class _Desk:
         self._selector.unregister(self._told)
         self._listener.close()
         os.close(self._taking)
-        deadline = time.monotonic() + LINGER
-        while self._selector.get_map() and (left := deadline - time.monotonic()) > 0:
+        last = time.monotonic() + ASKING
+        while taken := list(self._selector.get_map().values()):
+            until = last if any(key.data is not None for key in taken) else self._answered + LINGER
+            if (left := until - time.monotonic()) <= 0:
+                return
             self._turn(left)
 
     def _turn(self, seconds: float | None) -> bool:
@@ -127,6 +134,7 @@ class _Desk:
                 head += piece
                 if b"\r\n\r\n" in head or len(head) > _HEAD:
                     connection.send(reply(bytes(head)))
+                    self._answered = time.monotonic()
                     connection.shutdown(socket.SHUT_WR)
                     # What else comes, the rest of a body, is read and dropped: a reset would take the answer away.
                     self._selector.modify(connection, selectors.EVENT_READ, None)

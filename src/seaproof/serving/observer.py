@@ -35,6 +35,8 @@ class Observer:
         self._seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
         self._queued: list[float] = []
         self._received = self._sent = self._refused = self._broken = 0
+        self._scrapes = 0
+        """Scrapes that are being answered."""
         self._log = None if environ.access_log == LOG_OFF else AccessLog(worker)
         self._logged = {LOG_OFF: _NONE, LOG_ERRORS: 400}.get(environ.access_log, 0)
         self._pings = environ.access_log == LOG_ALL
@@ -61,9 +63,13 @@ class Observer:
 
     async def answer_metrics(self, request: Request) -> Response:
         """The handler of GET /metrics."""
-        self._count(scrapes=1)
-        # Beside the event loop, as the kernel walks all pages of a process to tell its memory.
-        text = await asyncio.get_running_loop().run_in_executor(None, render, metrics.board())
+        self._scrapes += 1
+        try:
+            self._count()
+            # Beside the event loop, as the kernel walks all pages of a process to tell its memory.
+            text = await asyncio.get_running_loop().run_in_executor(None, render, metrics.board())
+        finally:
+            self._scrapes -= 1
         return Response(200, [_TEXT], text.encode())
 
     def close(self) -> None:
@@ -77,10 +83,10 @@ class Observer:
         self._count()
         self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick)
 
-    def _count(self, scrapes: int = 0) -> None:
+    def _count(self) -> None:
         """Bring what is remembered to the cells that are shared; a scrape does not count as in flight."""
         meter = self._meter
-        meter.set(metrics.IN_FLIGHT, self.server.in_flight - scrapes if self.server else 0)
+        meter.set(metrics.IN_FLIGHT, max(0, self.server.in_flight - self._scrapes) if self.server else 0)
         if not self._seconds and not self._refused:
             return
         for (path, status), seconds in self._seconds.items():

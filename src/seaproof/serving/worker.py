@@ -29,8 +29,9 @@ LOADED, READY = b"L", b"R"
 """What a worker says to its master: the herald may end; and it answers."""
 DRAIN = 25.0
 """Seconds that requests in flight get after SIGTERM; the platform kills at 30."""
-HERALD_SECONDS = 1.0
-"""How long a worker waits for the herald to take no more connections; it is a matter of less than a millisecond."""
+HERALD_SECONDS = 10.0
+"""How long a worker waits for the herald to take no more connections: a matter of less than a millisecond, where the
+herald gets a processor."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def eventually(condition: Callable[[], bool], what: str, deadline: float = DEADL
 
 def answers(handle: Handle, body: bytes = b"hello") -> bool:
     """Whether the workload answers POST /invocations with what it was sent."""
-    connection = http.client.HTTPConnection(handle.host or "", handle.port, timeout=2)
+    connection = http.client.HTTPConnection(handle.host or "", handle.port, timeout=DEADLINE)
     try:
         connection.request("POST", "/invocations", body)
         return connection.getresponse().read() == body
@@ -124,10 +124,11 @@ class DriverContract:
         assert driver.recover() == []
 
     def test_exit_code_137_after_a_while(self, driver: Driver, opt_ml: Path) -> None:
-        handle = driver.start(self.workload("exit=137,after=2", opt_ml))
+        lives = driver.start(self.workload("after=100", opt_ml, name="lives"))
+        handle = driver.start(self.workload("exit=137,after=1", opt_ml))
 
         assert (handle.driver, handle.host, handle.port) == (driver.name, None, None)
-        assert driver.wait(handle, 0.1) is None
+        assert driver.wait(lives, 0.1) is None
         assert driver.wait(handle, DEADLINE) == Exit(137)
         assert driver.wait(handle) == Exit(137), "may be asked again"
 

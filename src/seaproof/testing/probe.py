@@ -9,7 +9,7 @@ Steps are done in the order of this list, whatever their order in the argument:
     log=10MB            prints so much in numbered lines of 1,024 bytes
     report              writes what it sees of its world to /opt/ml/output/report.json
     write=model/x       tries to write below /opt/ml; prints `written` or `refused`
-    connect=host:port   tries to connect; prints `connected` or `refused`
+    connect=host:port   tries to connect for 30 seconds; prints `connected` or `refused`
     children=2          starts processes that ignore SIGTERM and write their heartbeat to /opt/ml/output/beat-<n>;
                         prints `children are up`
     fork=200            starts so many processes that sleep; prints `no more` where one is refused
@@ -83,7 +83,7 @@ def _write(name: str) -> None:
 
 def _connect(address: str) -> None:
     host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30  # a peer that comes later has to be made first
     while True:
         try:
             with socket.create_connection((host, int(port)), timeout=2) as connection:
