@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from server_lab import asked, make_project
 from transform_lab import MIB, until
 
 from seaproof.api.client import Client, find
+from seaproof.cli.job_name import taken
 from seaproof.cli.screen import Screen
+from seaproof.cli.session import open_session
 from seaproof.cli.transform_watch import watch
 
 ROW = b"row %06d " + b"x" * 1013 + b"\n"
@@ -71,6 +74,7 @@ def test_a_manifest_is_read_where_it_lies_and_the_first_name_in_it_says_the_form
 
 def test_in_a_terminal_a_bar_shows_bytes_records_rate_and_time_left(root: Path) -> None:
     (root / "data" / "rows.csv").write_bytes(rows(6))
+    (root / "hold").write_bytes(b"row 005000 ")  # until the bar is there
     ours, theirs = pty.openpty()
     line = [sys.executable, "-m", "seaproof.cli", "transform", "data/rows.csv", "--no-model", "--max-payload", "1"]
     with subprocess.Popen(
@@ -78,11 +82,14 @@ def test_in_a_terminal_a_bar_shows_bytes_records_rate_and_time_left(root: Path) 
     ) as process:
         os.close(theirs)
         shown = b""
-        while True:
+        while select.select([ours], [], [], 60)[0]:
             try:
                 shown += os.read(ours, 65536)
             except OSError:  # how the end of a terminal reads
                 break
+            if b"/6.3 MB" in shown:
+                (root / "hold").unlink(missing_ok=True)
+        (root / "hold").unlink(missing_ok=True)
         assert process.wait(60) == 0, shown
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
@@ -234,6 +241,74 @@ def test_a_stopped_job_says_how_to_go_on_and_a_new_one_takes_over(root: Path) ->
     assert "two has gone on with it already" in again.stderr
 
 
+def test_a_name_under_which_another_command_is_about_to_begin_a_job_is_refused(root: Path) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "data" / "b.csv").write_bytes(b"2\n")
+    command(root, "data/a.csv", "--no-model", "--detach", "--name", "zero")
+    server = find(root / ".seaproof")
+    assert server is not None
+
+    with server, taken(open_session(root, False), server, "Transform", "one"):
+        refused = command(root, "data/b.csv", "--no-model", "--name", "one", check=1)
+
+    assert "another command begins a transform job one just now. Take another --name" in refused.stderr
+    assert not list((root / ".seaproof/s3/seaproof/batch/transform").glob("one/input/*"))
+
+
+def test_of_two_commands_with_one_name_one_runs_the_job_and_the_other_is_told(root: Path) -> None:
+    for name in ("a", "b"):
+        (root / "data" / f"{name}.csv").write_bytes(f"{name}\n".encode())
+    line = [sys.executable, "-m", "seaproof.cli", "transform", "--no-model", "--driver", "process", "--name", "one"]
+    running = {
+        name: subprocess.Popen(
+            [*line, f"data/{name}.csv", "--output", f"out-{name}"],
+            cwd=root,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b")
+    }
+    said = {name: process.communicate(timeout=60)[1] for name, process in running.items()}
+
+    won, lost = sorted(running, key=lambda name: running[name].returncode)
+    assert [running[won].returncode, running[lost].returncode] == [0, 1], said
+    assert re.search("another command begins a transform job one|there is a transform job one already", said[lost])
+    assert [path.name for path in (root / f"out-{won}").iterdir()] == [f"{won}.csv.out"]
+
+
+class Twice(Client):
+    """Who watches through this presses Ctrl-C, and again while the job is being told to stop."""
+
+    presses = 0
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self.presses < 2 and operation in ("DescribeTransformJob", "StopTransformJob"):
+            self.presses += 1
+            signal.raise_signal(signal.SIGINT)
+        return super().call(operation, request)
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_the_job_is_told_to_stop_all_the_same(root: Path) -> None:
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "hold").write_bytes(b"1")
+    command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
+    server = find(root / ".seaproof")
+    assert server is not None
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Twice(server.url) as client, Screen() as screen, pytest.raises(KeyboardInterrupt):
+            watch(client, "one", root / ".seaproof", screen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    with server:
+        found = server.call("DescribeTransformJob", {"TransformJobName": "one"})
+    assert (client.presses, found["TransformJobStatus"]) == (2, "Stopping")
+    (root / "hold").unlink()
+
+
 class TooLate(Client):
     """Who watches through this presses Ctrl-C when the job has just come to its end, and could not know it."""
 
@@ -255,7 +330,7 @@ def test_ctrl_c_in_the_moment_in_which_the_job_ends_shows_that_end(root: Path) -
     server = find(root / ".seaproof")
     assert server is not None
 
-    with (client := TooLate(server.url)), Screen() as screen:
+    with (client := TooLate(server.url)), client.hold(), Screen() as screen:
         client.held = root / "hold"
         found = watch(client, "one", root / ".seaproof", screen)
 

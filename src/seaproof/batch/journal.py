@@ -147,7 +147,11 @@ def remove_untouched(folder: Path) -> bool:
     """Remove the files of objects of which nothing was done; whether there are others."""
     others = False
     for journal in folder.glob("*.journal"):
-        if journal.read_bytes().count(b"\n") > 1:  # the first line is no mark
+        try:
+            marks = journal.read_bytes().count(b"\n") - 1  # the first line is none
+        except FileNotFoundError:  # a job that goes on with this one has just taken the folder over
+            break
+        if marks > 0:
             others = True
             continue
         for ending in (".part", ".bad", ".journal"):

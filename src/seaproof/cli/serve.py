@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from seaproof.cli import requests
 from seaproof.cli.app import WorkloadFailed
 from seaproof.cli.by_config import served_session
 from seaproof.cli.endpoints import wait_until_gone
+from seaproof.cli.interruption import ctrl_c_waits
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.train import POLL_SECONDS, show_new_log
@@ -82,10 +83,17 @@ def command(
     with Screen(quiet=as_json) as screen, coordinator(session) as client:
         url = None if no_model else find_model(session, client, source)
         screen.step(f"{name}: {url or 'no model archive'}")
-        ours = settled(client, name, screen) in ("", "Failed", "OutOfService")
-        # Held in the foreground, an endpoint that this command creates is deleted when the command ends, however.
-        with client.hold(name) if ours and not detach else nullcontext():
-            shown = deploy(session, client, name, url)
+        settled(client, name, screen)
+        operation, request, shown = prepare(session, client, name, url)
+        with ExitStack() as held:
+            with ctrl_c_waits() as came:
+                client.call(operation, request)
+                ours = operation == "CreateEndpoint"  # and not that of another command, which came first
+                if ours and not detach:
+                    # In the foreground, an endpoint that this command created is deleted when it ends, however.
+                    held.enter_context(client.hold(name))
+            if came():
+                raise KeyboardInterrupt
             described = wait_until_settled(client, name, screen, shown)
             show(described, client.url, as_json)
             if not detach:
@@ -159,6 +167,13 @@ def deploy(session: Session, client: Client, name: str, url: str | None) -> dict
 
     Returns how far its log streams had come before, for `wait_until_settled`.
     """
+    operation, request, shown = prepare(session, client, name, url)
+    client.call(operation, request)
+    return shown
+
+
+def prepare(session: Session, client: Client, name: str, url: str | None) -> tuple[str, dict[str, Any], dict[str, int]]:
+    """Make all that `deploy` needs; the operation and the request that are left to be called, and what it returns."""
     project = session.project
     version = new_name(project)
     client.call("CreateModel", model(project, this_machine(project, session.settings), version, url))
@@ -170,8 +185,7 @@ def deploy(session: Session, client: Client, name: str, url: str | None) -> dict
     if status in ("Failed", "OutOfService"):
         client.call("DeleteEndpoint", {"EndpointName": name})
         wait_until_gone(client, name)
-    client.call("UpdateEndpoint" if status == "InService" else "CreateEndpoint", request)
-    return shown
+    return "UpdateEndpoint" if status == "InService" else "CreateEndpoint", request, shown
 
 
 def wait_until_settled(
@@ -209,5 +223,8 @@ def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], ou
         if not ours:
             return
         screen.step(f"{name}: Deleting")
-        client.call("DeleteEndpoint", {"EndpointName": name})
+        try:
+            client.call("DeleteEndpoint", {"EndpointName": name})
+        except ServiceError:
+            return  # it is gone; or it is being changed, and goes after that, as nobody holds it any more
         wait_until_gone(client, name)

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests, train_away
+from seaproof.cli import job_name, requests, train_away
 from seaproof.cli.app import INTERRUPTED, WorkloadFailed
 from seaproof.cli.by_config import as_project, checked_config, taken_out
+from seaproof.cli.interruption import ctrl_c_waits
 from seaproof.cli.screen import Screen, facts
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import refuse_with_target, refuse_without_target, stage_options, way
@@ -117,12 +118,18 @@ def _train_here(
     """The job on the local server, until it has ended or, to `detach`, is begun."""
     job = requests.check_name(name, "--name") if name else new_name(session.project)
     with Screen(quiet=session.json) as screen, coordinator(session) as client:
-        screen.step("copying data into the project's storage")
-        uris = requests.put_channels(session.project, session.state, job, channels)
-        request = training_job(
-            session.project, this_machine(session.project, session.settings), job, hyperparameters, uris, instances
-        )
-        client.call("CreateTrainingJob", request)
+        with job_name.taken(session, client, "Training", job):
+            screen.step("copying data into the project's storage")
+            uris = requests.put_channels(session.project, session.state, job, channels)
+            request = training_job(
+                session.project, this_machine(session.project, session.settings), job, hyperparameters, uris, instances
+            )
+            with ctrl_c_waits() as was_interrupted:
+                client.call("CreateTrainingJob", request)
+        if was_interrupted():
+            stop(client, "Training", job, screen)
+            if detach:
+                raise KeyboardInterrupt
         if detach:
             if session.json:
                 show_json(without_secrets(client.call("DescribeTrainingJob", {"TrainingJobName": job})))
@@ -130,7 +137,7 @@ def _train_here(
                 print(job)
             return
         try:
-            ended = watch(client, job, screen)
+            ended = watch(client, job, screen, interrupted=was_interrupted())
         except HttpError as error:
             raise SeaproofError(
                 f"the local server went away while {job} ran: {error.what}",
@@ -149,10 +156,12 @@ def show_events(client: Client, job: str, screen: Screen) -> bool:
     return any(event["type"] == "no-model" for event in events)
 
 
-def watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
-    """Show a job's steps and log lines until it has ended; its last description. Ctrl-C stops the job."""
+def watch(client: Client, job: str, screen: Screen, *, interrupted: bool = False) -> dict[str, Any]:
+    """Show a job's steps and log lines until it has ended; its last description. Ctrl-C stops the job.
+
+    `interrupted`: it was told to stop already.
+    """
     offsets: dict[str, int] = {}
-    interrupted = False
     while True:
         try:
             found = client.call("DescribeTrainingJob", {"TrainingJobName": job})
@@ -171,14 +180,20 @@ def watch(client: Client, job: str, screen: Screen) -> dict[str, Any]:
 
 
 def stop(client: Client, noun: str, job: str, screen: Screen) -> None:
-    """Ask a job (`Training`, `Transform`) to stop, for somebody who watches it; fine where it has ended meanwhile."""
-    screen.line("stopping the job; Ctrl-C again leaves without waiting")
-    try:
-        client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
-    except ServiceError as error:
-        if error.code != "ValidationException":
-            raise
-        # It came to its end first: the next look at it says which.
+    """Ask a job (`Training`, `Transform`) to stop, for somebody who watches it; fine where it has ended meanwhile.
+
+    KeyboardInterrupt after it where Ctrl-C came again.
+    """
+    with ctrl_c_waits() as came_again:
+        screen.line("stopping the job; Ctrl-C again leaves without waiting")
+        try:
+            client.call(f"Stop{noun}Job", {f"{noun}JobName": job})
+        except ServiceError as error:
+            if error.code != "ValidationException":
+                raise
+            # It came to its end first: the next look at it says which.
+    if came_again():
+        raise KeyboardInterrupt
 
 
 def show_new_log(client: Client, group: str, owner: str, offsets: dict[str, int], screen: Screen) -> None:

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from seaproof.api.client import Client
-from seaproof.cli import requests
+from seaproof.cli import job_name, requests
 from seaproof.cli.by_config import served_session
+from seaproof.cli.interruption import ctrl_c_waits
 from seaproof.cli.screen import Screen
 from seaproof.cli.serve import find_model
 from seaproof.cli.session import Session, coordinator, driver_option, open_session, project_options, show_json
 from seaproof.cli.shipping import refuse_without_target, stage_options
+from seaproof.cli.train import stop
 from seaproof.cli.transform_away import Away, Wanted
 from seaproof.cli.transform_input import fetch, forget, forget_left_over, put_input
 from seaproof.cli.transform_report import report, survey
@@ -26,6 +28,7 @@ from seaproof.ship.requests import BUCKET, new_name, this_machine
 from seaproof.ship.requests import model as model_request
 
 Options = TypeVar("Options", Away, "Here")
+_GO_ON = ", or go on with that one: seaproof transform --resume {}"
 SPLITS = ("None", "Line", "RecordIO", "TFRecord")
 
 
@@ -144,25 +147,35 @@ def _transform(session: Session, source: str | None, here: Here, asked: Asked) -
     named = requests.check_name(here.name, "--name") if here.name else new_name(session.project)
     with Screen(quiet=session.json) as screen, coordinator(session) as client:
         forget_left_over(session, client)
+        ran = named
         if source is None:
-            ran = resume(client, str(here.resume), named, asked)
+            with ctrl_c_waits() as came:
+                ran = resume(client, str(here.resume), named, asked)
+            interrupted = came()
         else:
             requests.check_project(session.project)
-            ran = _start(session, client, screen, source, named, here, asked)
+            with job_name.taken(session, client, "Transform", named, _GO_ON.format(named)):
+                interrupted = _start(session, client, screen, source, named, here, asked)
+        if interrupted:
+            stop(client, "Transform", ran, screen)
+            if here.detach:
+                raise KeyboardInterrupt
         if here.detach:
             found = client.call("DescribeTransformJob", {"TransformJobName": ran})
             print(ran) if not session.json else show_json(found)
             return
-        ended, numbers = _to_its_end(session, client, ran, screen)
+        ended, numbers = _to_its_end(session, client, ran, screen, interrupted)
         out = ended["TransformOutput"]["S3OutputPath"]
         written = fetch(session, out, here.target) if here.target else []
     report(session, ended, numbers, here.target, written)
 
 
-def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
+def _to_its_end(
+    session: Session, client: Client, job: str, screen: Screen, interrupted: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Show the job until it has ended: its description, and its numbers."""
     try:
-        ended = watch(client, job, session.state, screen)
+        ended = watch(client, job, session.state, screen, interrupted=interrupted)
     except HttpError as error:
         raise SeaproofError(
             f"the local server went away while {job} ran: {error.what}",
@@ -173,33 +186,25 @@ def _to_its_end(session: Session, client: Client, job: str, screen: Screen) -> t
     return ended, _numbers(client, job)
 
 
-def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> str:
-    """Ask for the job: its name."""
-    _check_free(client, job)
+def _start(session: Session, client: Client, screen: Screen, source: str, job: str, here: Here, asked: Asked) -> bool:
+    """Ask for the job; whether Ctrl-C came meanwhile."""
     uri, first = put_input(session, job, source, asked, screen)
     ours = f"s3://{BUCKET}/{session.project.name}/transform/{job}/output"
     out = here.output if here.output and here.target is None else ours
-    name = _model_name(session, client, here, job)
+    name = ""
     try:
-        client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
-    except ServiceError:
-        if name == job:  # else what is there may be of another command that took the name meanwhile
+        name = _model_name(session, client, here, job)
+        with ctrl_c_waits() as was_interrupted:
+            client.call("CreateTransformJob", request_of(session, job, name, uri, out, first, asked))
+    except HttpError:
+        raise  # it may have begun
+    except SeaproofError:
+        if name == job:
             client.call("DeleteModel", {"ModelName": job})
+        if not source.startswith("s3://"):
             forget(session, uri)
         raise
-    return job
-
-
-def _check_free(client: Client, job: str) -> None:
-    """SeaproofError where the name is taken: what is put below it would be input of that job."""
-    try:
-        client.call("DescribeTransformJob", {"TransformJobName": job})
-    except ServiceError:
-        return
-    raise SeaproofError(
-        f"there is a transform job {job} already",
-        next_step=f"Take another --name, or go on with that one: seaproof transform --resume {job}",
-    )
+    return was_interrupted()
 
 
 def _model_name(session: Session, client: Client, here: Here, job: str) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from seaproof.api.client import Client
@@ -40,9 +41,13 @@ def put_input(session: Session, job: str, source: str, asked: Asked, screen: Scr
     files = local_files(source)
     _check_compression([name for name, _ in files], source, asked)
     prefix = _prefix(session, job)
-    for name, path in files:
-        screen.step(f"{source}: {len(files):,} file{'s' * (len(files) != 1)} for {job}")
-        _link(storage, path, Address(prefix.bucket, prefix.key + name), session.state)
+    try:
+        for name, path in files:
+            screen.step(f"{source}: {len(files):,} file{'s' * (len(files) != 1)} for {job}")
+            _link(storage, path, Address(prefix.bucket, prefix.key + name), session.state)
+    except BaseException:
+        forget(session, str(prefix))
+        raise
     return str(prefix), files[0][0]
 
 
@@ -59,7 +64,10 @@ def forget(session: Session, uri: str) -> None:
 def forget_left_over(session: Session, client: Client) -> None:
     """`forget` what no job needs any more: of jobs that completed unwatched, and of those that are not gone on with."""
     folder = session.state / "s3" / BUCKET / session.project.name / "transform"
-    found = {str(_prefix(session, path.parent.name)): path.stat().st_mtime for path in folder.glob("*/input")}
+    found = {}
+    for path in folder.glob("*/input"):
+        with suppress(FileNotFoundError):  # another command has removed it in this moment
+            found[str(_prefix(session, path.parent.name))] = path.stat().st_mtime
     if not found:
         return
     oldest = time.time() - _DAY * session.settings.keep_unfinished

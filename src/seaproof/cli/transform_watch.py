@@ -68,9 +68,9 @@ class Bar:
         )
 
 
-def watch(client: Client, job: str, state: Path, screen: Screen) -> dict[str, Any]:
-    """Show a job until it has ended; its last description. Ctrl-C stops the job."""
-    offset, interrupted = 0, False
+def watch(client: Client, job: str, state: Path, screen: Screen, *, interrupted: bool = False) -> dict[str, Any]:
+    """Show a job until it has ended; its last description. Ctrl-C stops the job, unless it was `interrupted` before."""
+    offset = 0
     with Bar(screen) as bar:
         while True:
             try:
