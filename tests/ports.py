@@ -1,7 +1,7 @@
 """Ports that test processes beside this one do not choose.
 
 A port that the kernel gives, and that is free again until a server of the test binds it, may be given to somebody else
-in between. These lie below those that the kernel gives, and each process of a run has a part of its own.
+in between. These lie below those that the kernel and the drivers give, and each process of a run has a part of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 import socket
 from itertools import count
 
-_FIRST, _SHARE, _PARTS = 15_000, 1_000, 17
+_FIRST, _SHARE, _PARTS = 10_000, 1_000, 5
 _PART = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
 _NEXT = count(random.SystemRandom().randrange(_SHARE))  # runs beside this one begin elsewhere
 
