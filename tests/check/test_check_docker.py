@@ -12,6 +12,7 @@ from containers import BASE_IMAGE, UNHURRIED, causes, folder, outcome, prove, se
 
 from seaproof.check.check import FAILED, PASSED, UNCHECKED, WARNED
 from seaproof.drivers.docker.engine import find_engine
+from seaproof.testing.driver_contract import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -47,7 +48,9 @@ def test_a_good_image_is_built_and_proved(tmp_path: Path):
     assert wrong == []
     assert report.exit_code == 0, [(r.check.id, r.reason) for r in report.results if r.blocks]
     assert {r.check.id for r in report.of(PASSED)} >= {"SP004", "SP005", "SP006", "SP030", "SP033", "SP036", "SP134"}
-    assert of_ours() <= before
+    eventually(
+        lambda: of_ours() <= before, "an end of all that it started"
+    )  # a check beside this one has some of its own
 
 
 @pytest.mark.bad("SP001", "SP033", "SP036")

@@ -93,7 +93,7 @@ class Container:
     def _begin(
         self, method: str, path: str, body: bytes | str | None, headers: Mapping[str, str]
     ) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, dict(headers))
         except BaseException:
