@@ -136,8 +136,7 @@ class DockerDriver:
                     if self.wait(handle, patience) is not None:
                         break
             self._give_back(client, found)
-            with suppress(docker.errors.NotFound):
-                client.remove_container(handle.id, force=True, v=True)
+            _remove(client, handle.id)
             networks.remove_if_empty(client, handle.detail.get("network", ""))
 
     def logs(self, handle: Handle, *, follow: bool = False, offset: int = 0) -> Iterator[bytes]:
@@ -313,6 +312,23 @@ def _wait_until_stopped(client: Any, container: str, timeout: float) -> None:
         except requests.exceptions.ConnectionError as error:
             if "timed out" not in str(error).lower():
                 raise
+
+
+def _remove(client: Any, container: str) -> None:
+    """Remove it; where somebody else does so just now, wait until it is gone."""
+    import docker.errors
+
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            client.remove_container(container, force=True, v=True)
+            return
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if "already in progress" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def _free_port() -> int:
