@@ -126,7 +126,7 @@ def test_a_body_may_come_with_the_request_and_the_answer_be_named(lab):
 def test_every_failure_is_an_object_and_is_told(lab):
     refused = invoke(lab, InputLocation=put(lab, "bad", order(status=400, answer="no column x")))
     absent = invoke(lab, InputLocation="s3://async/in/nobody")
-    slow = invoke(lab, InputLocation=put(lab, "slow", order(sleep=3)), InvocationTimeoutSeconds=1)
+    slow = invoke(lab, InputLocation=put(lab, "slow", order(sleep=60)), InvocationTimeoutSeconds=1)
 
     assert 'Received client error (400) from primary with message "no column x"' in result(
         lab, refused["FailureLocation"]
@@ -140,18 +140,26 @@ def test_every_failure_is_an_object_and_is_told(lab):
     until(lambda: "async-failed" in {event["type"] for event in lab.client.events("endpoint", lab.endpoint)})
 
 
-def test_an_instance_gets_no_more_at_once_than_the_configuration_says(lab):
-    endpoint = an_endpoint(lab, 2)
-    accepted = [invoke(lab, endpoint, Body=order(sleep=0.2, id=number)) for number in range(8)]
+def test_an_instance_gets_no_more_at_once_than_the_configuration_says(lab, tmp_path):
+    endpoint, go = an_endpoint(lab, 2), tmp_path / "go"
+    accepted = [invoke(lab, endpoint, Body=order(until=str(go), id=number)) for number in range(8)]
+    until(lambda: printed(lab, endpoint).count("asked") == 2)
 
     with urllib.request.urlopen(f"{lab.client.url}/metrics") as reply:
         backlog = reply.read().decode()
+    go.touch()
     peaks = [json.loads(result(lab, one["OutputLocation"]))["peak"] for one in accepted]
 
     until(lambda: len(data_log(lab, endpoint)) == 8)
     assert max(peaks) == 2
-    assert f'ApproximateBacklogSize{{endpoint="{endpoint}"}}' in backlog
+    assert f'ApproximateBacklogSize{{endpoint="{endpoint}"}} 8' in backlog
     assert f"[{accepted[0]['InferenceId']}] answered in" in "".join(data_log(lab, endpoint))
+
+
+def printed(lab, endpoint):
+    """What the instance's container has printed."""
+    names = [name for name in lab.client.log_streams("Endpoints", endpoint) if not name.endswith("/data-log")]
+    return "".join(lab.client.logs("Endpoints", name, 0)[0].decode() for name in names)
 
 
 def data_log(lab, endpoint):

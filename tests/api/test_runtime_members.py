@@ -104,7 +104,7 @@ def member_of(lab, ask, member):
     if member == "Filename":
         return ask(lab, Filename="mine.json")[1]["OutputLocation"] == "s3://later/out/mine.json"
     if member == "InvocationTimeoutSeconds":
-        slow = {"EndpointName": lab.later, "Body": order(sleep=2), "InvocationTimeoutSeconds": 1}
+        slow = {"EndpointName": lab.later, "Body": order(sleep=60), "InvocationTimeoutSeconds": 1}
         answer = lab.aws("sagemaker-runtime").invoke_endpoint_async(**slow)
         failed = lab.file(answer["FailureLocation"])
         return "timed out" in until(lambda: failed.exists() and failed).read_text()

@@ -1,7 +1,6 @@
 """Production variants and shadow variants with boto3: who answers, who is asked besides, what is kept of it."""
 
 import json
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +11,7 @@ from runtime_lab import a_lab, order, until
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    with a_lab(tmp_path_factory.mktemp("variants"), invocation_timeout=2.0) as lab:
+    with a_lab(tmp_path_factory.mktemp("variants"), invocation_timeout=5.0) as lab:
         yield lab
 
 
@@ -72,19 +71,21 @@ def test_a_shadow_is_asked_the_same_and_what_it_answers_is_compared(lab):
         ask(lab, endpoint, TargetVariant="dark")
 
 
-def test_a_shadow_that_hangs_or_fails_is_nothing_to_the_caller(lab):
+def test_a_shadow_that_hangs_or_fails_is_nothing_to_the_caller(lab, tmp_path):
     endpoint = lab.deploy(
         {"VariantName": "live"},
         shadow={"VariantName": "dark", "Environment": {"DARK": "1"}},
     )
-    begun = time.monotonic()
-    answers = [ask(lab, endpoint, order(dark={"sleep": 30, "status": 500}))[0] for _ in range(20)]
-    took = time.monotonic() - begun
-    found = until(lambda: (found := lab.client.shadows(endpoint))["failed"] == 20 and found)
+    go = tmp_path / "go"
+    hangs, fails = {"sleep": 60}, {"until": str(go), "status": 500}
+    answers = [ask(lab, endpoint, order(dark=dark))[0] for dark in [hangs] + [fails] * 20]
+    meanwhile = lab.client.shadows(endpoint)["compared"]
+    go.touch()
+    found = until(lambda: (found := lab.client.shadows(endpoint))["failed"] == 21 and found)
 
-    assert answers == ["live"] * 20
-    assert took < found["seconds"]["shadow"]
-    assert found["latest"][0]["shadow"]["status"] in (424, 500)
+    assert answers == ["live"] * 21
+    assert meanwhile == 0
+    assert {pair["shadow"]["status"] for pair in found["latest"]} == {424, 500}
 
 
 def test_requests_that_a_busy_shadow_is_not_asked_are_counted(lab, tmp_path):
@@ -94,15 +95,19 @@ def test_requests_that_a_busy_shadow_is_not_asked_are_counted(lab, tmp_path):
     )
     go = tmp_path / "go"
     lab.aws("sagemaker-runtime")  # made before there are threads
+    asked = 0
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: ask(lab, endpoint, order(dark={"until": str(go)})), range(100)))
-    until(lambda: lab.client.shadows(endpoint)["missed"])
+        # More than once where the first of them have been given up before the last came.
+        while not lab.client.shadows(endpoint)["missed"]:
+            assert asked < 1000
+            list(pool.map(lambda _: ask(lab, endpoint, order(dark={"until": str(go)})), range(100)))
+            asked += 100
     go.touch()
     found = until(
-        lambda: sum((found := lab.client.shadows(endpoint))[key] for key in ("compared", "missed")) == 100 and found
+        lambda: sum((found := lab.client.shadows(endpoint))[key] for key in ("compared", "missed")) == asked and found
     )
 
-    assert 64 <= found["compared"] < 100
+    assert 64 <= found["compared"] < asked
 
 
 def test_a_shadow_beside_two_production_variants_is_refused(lab):

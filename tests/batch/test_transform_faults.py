@@ -372,7 +372,9 @@ def test_a_name_is_taken_once(lab: Lab) -> None:
     assert caught.value.code == "ResourceInUse"
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     rows=st.lists(st.text(alphabet="ab1 ", max_size=8), min_size=1, max_size=40),
     concurrent=st.integers(1, 8),

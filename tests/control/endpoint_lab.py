@@ -40,7 +40,25 @@ def shows_its_model(run: Run, request: Request) -> Response:
     return Response(200, [], ",".join(files).encode())
 
 
-PROGRAMS = {"named": Program(serve=answers_with_its_name), "shows": Program(serve=shows_its_model)}
+def is_open(run: Run) -> int:
+    """What /ping says of a container that is ready as soon as there is a file `gate` in the folder of the state."""
+    return 200 if gate(run.opt_ml.parents[1]).exists() else 503
+
+
+def gate(folder: Path) -> Path:
+    """The file for which the containers of the image `gated` wait."""
+    return folder / "gate"
+
+
+def echoes(run: Run, request: Request) -> Response:
+    return Response(200, [], request.body)
+
+
+PROGRAMS = {
+    "named": Program(serve=answers_with_its_name),
+    "shows": Program(serve=shows_its_model),
+    "gated": Program(serve=echoes, ping=is_open),
+}
 
 
 def open_plane(folder: Path, settings: Settings = QUICK, driver: Driver | None = None) -> Plane:

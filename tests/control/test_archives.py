@@ -41,7 +41,9 @@ def names(path: Path) -> list[str]:
 
 
 @given(tree=TREE)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_what_is_packed_unpacks_to_the_same_files(tree: dict[tuple[str, ...], bytes], tmp_path: Path) -> None:
     root = tmp_path / str(len(list(tmp_path.iterdir())))
     source = root / "source"

@@ -93,7 +93,9 @@ def test_replication_gives_everything_to_every_host(count: int, hosts: int) -> N
 
 
 @given(keys=st.sets(KEY, min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_what_arrives_is_what_lies_below_the_prefix(keys: set[str], tmp_path: Path) -> None:
     root = tmp_path / str(len(list(tmp_path.iterdir())))
     usable = {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}

@@ -37,7 +37,9 @@ def contents(storage: LocalStorage) -> dict[str, bytes]:
 
 
 @given(states=STATES)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_the_bucket_follows_the_folder_through_every_change(states: list[dict[str, bytes]], tmp_path: Path) -> None:
     root = tmp_path / str(len(list(tmp_path.iterdir())))
     folder = root / "checkpoints"

@@ -17,6 +17,7 @@ from endpoint_lab import (
     delete,
     describe,
     events,
+    gate,
     in_service,
     invoke,
     nothing_is_left,
@@ -100,11 +101,12 @@ def test_an_instance_that_was_lost_is_replaced_where_others_live(lives: Lives):
 
 
 def test_an_endpoint_that_was_creating_is_created_again_from_scratch(lives: Lives):
-    config = a_config(lives.plane, Image="fake:serve,ready_after=0.3")
+    config = a_config(lives.plane, Image="gated")
     create(lives.plane, config)
     first = poll(lives.plane.driver.recover)[0]
 
     plane = lives.killed_and_started_again()
+    gate(lives.folder).touch()
 
     assert settle(plane)["EndpointStatus"] == "InService"
     assert [handle.name for handle in plane.driver.recover()] != [first.name]
@@ -204,14 +206,15 @@ def test_a_parked_endpoint_is_started_again_by_the_next_coordinator(lives: Lives
 
 def test_what_had_begun_when_it_was_parked_goes_on(lives: Lives):
     in_service(lives.plane, a_config(lives.plane, Image="named", Environment={"NAME": "old"}))
-    config = a_config(lives.plane, Image="fake:serve,ready_after=0.5")
+    config = a_config(lives.plane, Image="gated")
     endpoints.update_endpoint(lives.plane, {"EndpointName": "e", "EndpointConfigName": config})
-    create(lives.plane, a_config(lives.plane, Image="fake:serve,ready_after=0.5"), "other")
+    create(lives.plane, a_config(lives.plane, Image="gated"), "other")
     poll(lambda: len(lives.plane.driver.recover()) == 3)
 
     park(lives.plane)
 
     assert nothing_is_left(lives.plane)
+    gate(lives.folder).touch()
     plane = lives.killed_and_started_again()
     assert settle(plane)["EndpointConfigName"] == config
     assert settle(plane, "other")["EndpointStatus"] == "InService"
@@ -245,5 +248,5 @@ def test_parking_waits_for_no_container_longer_than_its_grace(lives: Lives):
     started = time.monotonic()
     park(lives.plane)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # seconds; this one would live for ever
     assert nothing_is_left(lives.plane)

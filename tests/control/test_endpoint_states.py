@@ -21,8 +21,9 @@ LEGAL = {
     "": {"Creating"},
     "Creating": {"InService", "Failed", "Creating"},
     "InService": {"Updating", "Deleting", "Failed"},
-    "Updating": {"Updating", "InService", "RollingBack", "SystemUpdating"},
-    "RollingBack": {"InService"},
+    # The last of these where a restart finds none of the instances that served.
+    "Updating": {"Updating", "InService", "RollingBack", "SystemUpdating", "Failed"},
+    "RollingBack": {"InService", "SystemUpdating"},
     "SystemUpdating": {"InService", "Updating", "Failed", "SystemUpdating"},
     "Failed": {"Deleting"},
     "Deleting": {"Deleted"},

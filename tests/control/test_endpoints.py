@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from endpoint_lab import (
@@ -22,6 +23,7 @@ from endpoint_lab import (
     delete,
     describe,
     events,
+    gate,
     in_service,
     invoke,
     nothing_is_left,
@@ -37,6 +39,8 @@ from seaproof.control.plane import Plane
 from seaproof.control.store import Store
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.errors import ServiceError
+from seaproof.http.message import Response
+from seaproof.invocations.routing import Instance
 from seaproof.storage.storage import Address
 
 
@@ -141,7 +145,7 @@ def test_a_container_gets_serve_and_its_environment_and_nothing_more(plane: Plan
 
 
 def test_an_endpoint_in_progress_refuses_update_and_delete(plane: Plane):
-    config = a_config(plane, Image="fake:serve,ready_after=0.5")
+    config = a_config(plane, Image="gated")
     create(plane, config)
 
     for error in (
@@ -152,6 +156,7 @@ def test_an_endpoint_in_progress_refuses_update_and_delete(plane: Plane):
             'Cannot update in-progress endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e".'
         )
     assert describe(plane)["ProductionVariants"][0]["VariantStatus"][0]["Status"] == "Creating"
+    gate(plane.folder).touch()
     assert settle(plane)["EndpointStatus"] == "InService"
 
 
@@ -200,8 +205,8 @@ NEVER_HEARD_OF = [
         ),
         ("fake:out_of_memory,after=0.1", {}, ["exit code 137, out of memory"]),
         ("fake:never_ready", {"startup_timeout": 0.3}, NEVER_HEARD_OF),
-        ("fake:serve,ping=404", {"startup_timeout": 0.3}, ["GET /ping gave: ", " x 404.", "has no route /ping"]),
-        ("fake:serve,ping=502", {"startup_timeout": 0.3}, [" x 502.", "the server behind it does not"]),
+        ("fake:serve,ping=404", {"startup_timeout": 0.3}, ["GET /ping gave: ", " x 404", "has no route /ping"]),
+        ("fake:serve,ping=502", {"startup_timeout": 0.3}, [" x 502", "the server behind it does not"]),
         ("fake:missing", {}, ["image of the primary container for production variant v0 does not exist"]),
         ("fake:start_fails", {}, ["could not be started"]),
     ],
@@ -211,7 +216,8 @@ def test_a_container_that_does_not_become_ready_fails_the_endpoint_with_the_caus
 ):
     plane = open_plane(tmp_path / "state", replace(QUICK, **settings))
     try:
-        create(plane, a_config(plane, {}, {"Image": image}))
+        patient = {"ContainerStartupHealthCheckTimeoutInSeconds": 60}
+        create(plane, a_config(plane, patient, {"Image": image}))
         found = settle(plane)
 
         assert found["EndpointStatus"] == "Failed"
@@ -309,13 +315,17 @@ def test_a_container_that_no_longer_answers_its_pings_is_replaced(tmp_path: Path
 
 
 def test_while_no_container_lives_the_endpoint_is_unavailable_and_comes_back(plane: Plane):
-    in_service(plane, a_config(plane, Image="fake:serve,ready_after=0.3"))
-    plane.driver.stop(plane.driver.recover()[0], 0)
+    gate(plane.folder).touch()
+    in_service(plane, a_config(plane, Image="gated"))
+    first = plane.driver.recover()[0]
+    gate(plane.folder).unlink()
+    plane.driver.stop(first, 0)
 
     poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 0)
     with pytest.raises(ServiceError) as caught:
         invoke(plane)
     assert (caught.value.code, caught.value.status) == ("ServiceUnavailable", 503)
+    gate(plane.folder).touch()
     poll(lambda: describe(plane)["ProductionVariants"][0]["CurrentInstanceCount"] == 1)
     assert invoke(plane).status == 200
 
@@ -356,19 +366,32 @@ def test_an_update_replaces_the_instances_while_requests_flow_and_none_fails(pla
 
 
 def test_a_request_under_way_on_an_old_instance_is_finished_before_it_is_stopped(plane: Plane):
-    in_service(plane, a_config(plane, Image="fake:serve,delay=0.6"))
-    answers: list[bytes] = []
+    go, answers = threading.Event(), list[bytes]()
+    held = Program(serve=lambda run, request: Response(200, [], request.body if go.wait(60) else b"late"))
+    cast(FakeDriver, plane.driver).add("held", held)
+    in_service(plane, a_config(plane, Image="held"))
     thread = threading.Thread(target=lambda: answers.append(invoke(plane, b"slow").body))
     thread.start()
-    routing = plane.fleets.routes.get("e")
-    assert routing
-    poll(lambda: routing.variants[0].instances[0].outstanding == 1)
+    (old,) = serving(plane)
+    poll(lambda: old.outstanding == 1)
 
     endpoints.update_endpoint(plane, {"EndpointName": "e", "EndpointConfigName": a_config(plane)})
+    poll(lambda: serving(plane) and old not in serving(plane))
+    still = describe(plane)["EndpointStatus"], len(plane.driver.recover()), list(answers)
+    go.set()
     settle(plane)
     thread.join()
 
+    assert still == ("Updating", 2, [])
     assert answers == [b"slow"]
+    assert len(plane.driver.recover()) == 1
+
+
+def serving(plane: Plane) -> tuple[Instance, ...]:
+    """The instances that take requests."""
+    routing = plane.fleets.routes.get("e")
+    assert routing
+    return routing.variants[0].instances
 
 
 def test_an_update_that_fails_rolls_back_and_the_old_one_serves_on(plane: Plane):

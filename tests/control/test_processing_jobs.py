@@ -196,8 +196,9 @@ def test_continuous_outputs_are_saved_while_it_runs_and_a_stop_ends_it(
 
     def program(run: Run) -> int:
         folder = run.opt_ml / "processing" / "stream"
+        stopped = run.trap()
         (folder / "first").write_text("1")
-        run.trap().wait(20)
+        stopped.wait(20)
         (folder / "last").write_text("2")
         return 0
 
@@ -309,8 +310,9 @@ def test_names_are_unique_and_a_job_that_is_not_there_is_named(opened: Any) -> N
 
 def test_a_graceful_end_of_the_server_stops_it(opened: Any) -> None:
     def program(run: Run) -> int:
+        stopped = run.trap()
         run.log("runs")
-        run.trap().wait(20)
+        stopped.wait(20)
         return 0
 
     plane = opened({"program": program})

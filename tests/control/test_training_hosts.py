@@ -61,5 +61,5 @@ def test_the_first_host_that_fails_ends_the_job_and_stops_the_others(opened: Ope
     job = train(plane, request(image="program", ResourceConfig={"InstanceCount": 3}))
 
     assert job["FailureReason"] == "AlgorithmError: algo-2 broke, exit code: 3"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 18  # the others would go on for 20 s
     assert plane.driver.recover() == []

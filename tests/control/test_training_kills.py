@@ -126,8 +126,9 @@ def test_a_job_survives_a_kill_at_every_write(hosts: int, tmp_path: Path) -> Non
 
 def test_a_stopped_job_stays_stopped_after_a_kill_at_every_write(tmp_path: Path) -> None:
     def program(run: Run) -> int:
+        stopped = run.trap()
         (run.opt_ml / "model" / "last").write_text("m")
-        run.trap().wait(20)
+        stopped.wait(20)
         return 0
 
     for writes in range(8):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_what_listens_on_another_port_is_told_where_it_says_that_it_listens(tmp_
     image = FolderImage(tmp_path, serve=(sys.executable, "serve.py"), accept_bind_to_port=True)
     seat, sender = Seat(PipelineContainer("pre", program=image)), Sender()
     driver = ProcessDriver(tmp_path / "state", {"pre": image})
-    keeper = Started(seat, "pipeline-1-pre", driver, tmp_path, Settings(startup_timeout=2), sender, list[str]().append)
+    keeper = Started(seat, "pipeline-1-pre", driver, tmp_path, Settings(startup_timeout=4), sender, list[str]().append)
     try:
         with pytest.raises(StartFailed) as failed:
             keeper.open()
@@ -48,7 +49,7 @@ def test_what_listens_on_another_port_is_told_where_it_says_that_it_listens(tmp_
         keeper.close()
         sender.close()
 
-    assert "did not answer GET /ping with 200 within 2 s" in str(failed.value)
+    assert "did not answer GET /ping with 200 within 4 s" in str(failed.value)
     assert str(failed.value).endswith("Running on http://127.0.0.1:5000")
     assert "It says that it listens on port 5000; it must listen on 0.0.0.0, port 8080" in str(failed.value)
     assert driver.recover() == []
@@ -58,16 +59,15 @@ def test_a_container_that_takes_its_time_is_spoken_of_meanwhile():
     sender, said = Sender(), list[str]()
     nobody = Place("127.0.0.1", 1, "first")
     try:
-        with pytest.raises(StartFailed, match="within 1 s"):
+        with pytest.raises(StartFailed, match="within 2 s"):
             await_ping(
-                sender, Settings(startup_timeout=1), "pre", lambda: nobody, lambda: None, said.append, first_word=0.1
+                sender, Settings(startup_timeout=2), "pre", lambda: nobody, lambda: None, said.append, first_word=0.1
             )
     finally:
         sender.close()
 
-    assert said[0].startswith("pre: not ready after 0 of 1 s, GET /ping: ")
-    assert "x refused. Nothing listens there" in said[0]
-    assert 2 <= len(said) <= 4
+    assert re.match(r"pre: not ready after \d of 2 s, GET /ping: \d+ x refused. Nothing listens there", said[0])
+    assert 1 <= len(said) <= 5
 
 
 def test_what_dies_again_and_again_is_given_up(tmp_path: Path):

@@ -1,7 +1,9 @@
 """A multi-model container in a few lines of the standard library: as a program, or in a thread of a test.
 
 It keeps the text of `<url>/weights` for each model and answers `<text>:<body>`. It holds at most MODELS_AT_MOST models;
-a model whose folder has a file `slow` takes that many seconds to load; one with `broken` answers its load with 500.
+a model whose folder has a file `slow` takes that many seconds to load, or until the file is there that it names; one
+with `broken` answers its load with 500. A body of `until FILE` is answered when that is there, one of `sleep N` after
+so many seconds.
 `/statistics` tells what it was asked. Its own 404: a body of `404`.
 """
 
@@ -43,7 +45,7 @@ class Container(ThreadingHTTPServer):
             self.counts["loads"][text] = self.counts["loads"].get(text, 0) + 1
         try:
             if (folder / "slow").exists():
-                time.sleep(float((folder / "slow").read_text()))
+                wait_for((folder / "slow").read_text())
             if (folder / "broken").exists():
                 return 500, {"message": (folder / "broken").read_text()}
             with self.lock:
@@ -54,6 +56,16 @@ class Container(ThreadingHTTPServer):
         finally:
             with self.lock:
                 self.loading.discard(name)
+
+
+def wait_for(what):
+    """So many seconds, or a file."""
+    if not what.startswith("/"):
+        return time.sleep(float(what))
+    deadline = time.monotonic() + 60
+    while not Path(what).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -93,8 +105,8 @@ class Handler(BaseHTTPRequestHandler):
             model = server.models.get(name)
         if model is None or body == b"404":
             return self.answer(404, {"message": "no such model"})
-        if body.startswith(b"sleep "):
-            time.sleep(float(body[6:]))
+        if body.startswith((b"sleep ", b"until ")):
+            wait_for(body[6:].decode())
         if body == b"die":
             os.kill(os.getpid(), signal.SIGKILL)
         return self.raw(200, f"{model[1]}:{body.decode()}:{self.headers['X-Amzn-SageMaker-Target-Model']}".encode())

@@ -61,12 +61,13 @@ class Lab:
             )
         )
 
-    def failure(self, *steps: Step, ping: bool = False, **request: Any) -> Evidence:
+    def failure(self, *steps: Step, ping: bool = False, ends: bool = False, **request: Any) -> Evidence:
+        """What is known of the request's failure; `ends` is whether the last container ends with it."""
         with pytest.raises(StepFailed) as caught:
             self.through(*steps, **request)
         failed = caught.value
         handle = self.handles[-1] if self.handles else None
-        exit = self.driver.wait(handle, 1.0 if failed.kind == "closed" else 0.0) if handle else None
+        exit = self.driver.wait(handle, 30.0 if ends else 0.0) if handle else None
         return evidence_of(
             failed,
             log=the_log(self.driver, handle) if handle else "",
@@ -150,11 +151,11 @@ def test_a_container_with_a_limit_of_its_own(lab: Lab):
 
 
 def test_a_container_that_is_killed_with_the_request(lab: Lab):
-    matches("died", lab.failure(lab.container(), lab.container(FAIL="die")))
+    matches("died", lab.failure(lab.container(), lab.container(FAIL="die"), ends=True))
 
 
 def test_a_container_whose_memory_runs_out(lab: Lab):
-    matches("out-of-memory", lab.failure(lab.container(memory=64 * MIB, FAIL="memory")))
+    matches("out-of-memory", lab.failure(lab.container(memory=64 * MIB, FAIL="memory"), ends=True))
 
 
 def test_another_program_than_meant(lab: Lab):

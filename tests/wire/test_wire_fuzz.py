@@ -5,7 +5,7 @@ import json
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_lab import local_server
 
@@ -15,7 +15,7 @@ OPERATIONS = [
     (one.service, one.name) for name in coverage.SERVICES for one in coverage.of_service(name) if one.state != "absent"
 ]
 TARGETS = {"sagemaker": "SageMaker.", "logs": "Logs_20140328."}
-few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=6, deadline=None)
 junk = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just([]), st.just({}), st.just([{}])
 )

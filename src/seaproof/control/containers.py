@@ -28,6 +28,9 @@ KIND = "endpoint"
 LOG_GROUPS = {KIND: "Endpoints", "transform-job": "TransformJobs"}
 """By the kind of the record that a seat belongs to."""
 _MIB = 1024 * 1024
+_MOMENTS = 10
+_MOMENT = 0.05
+"""What a container printed last is waited for in moments: a pause of this whole process is one of them."""
 
 
 @dataclass(eq=False)
@@ -54,7 +57,8 @@ class Member:
         """The end of its log, once what it printed last has been copied."""
         if self.copying is None:
             return ""
-        self.copying.join(0.5)
+        for _ in range(_MOMENTS):
+            self.copying.join(_MOMENT)
         text = tail(self.log)
         return f"{lead}{text}" if text else ""
 

@@ -13,6 +13,7 @@ from functools import partial
 from seaproof.control.containers import KIND, log_file
 from seaproof.control.logs import tail
 from seaproof.control.plane import Plane
+from seaproof.drivers.driver import Exit
 from seaproof.invocations.chain import StepFailed
 from seaproof.invocations.diagnosis import Evidence, diagnose, evidence_of
 from seaproof.invocations.flow import Outcome
@@ -21,10 +22,12 @@ from seaproof.invocations.problem import members, paragraph
 
 EVENT = "invocation-failed"
 _AGAIN_AFTER = 60.0
-_LOG_ARRIVES = 0.25
-"""Seconds until what a container printed before it answered has been copied to its log."""
-_END_IS_SEEN = 2.0
-"""Seconds until the end of a container that broke a connection off has been noticed, and its log copied."""
+_MOMENT = 0.05
+"""Seconds. What is waited for is counted in moments, so that a pause of this whole process is one of them."""
+_LOG_ARRIVES = 5
+"""Moments until what a container printed before it answered has been copied to its log."""
+_END_IS_SEEN = 40
+"""Moments until the end of a container that broke a connection off has been noticed, and its log copied."""
 
 Key = tuple[str, str, str, str, int]
 
@@ -84,9 +87,10 @@ def _gather(plane: Plane, outcome: Outcome, failed: StepFailed) -> Evidence:
     """The failure with what the driver knows, what the container printed, and how it is now."""
     name, exit, ping = failed.step.name, None, ""
     if failed.kind in ("refused", "closed", "malformed"):
-        exit = plane.fleets.of(outcome.endpoint).end_of(outcome.instance, name, _END_IS_SEEN)
+        exit = _end_of(plane, outcome, name)
     else:
-        plane.closing.wait(_LOG_ARRIVES)
+        for _ in range(_LOG_ARRIVES):
+            plane.closing.wait(_MOMENT)
     if exit is None and failed.kind in ("refused", "timeout"):
         timeout = plane.settings.profile.ping_timeout.value
         ping = str(plane.sender.ping(failed.step.host, failed.step.port, timeout))
@@ -98,3 +102,13 @@ def _gather(plane: Plane, outcome: Outcome, failed: StepFailed) -> Evidence:
         out_of_memory=bool(exit and exit.out_of_memory),
         ping=ping,
     )
+
+
+def _end_of(plane: Plane, outcome: Outcome, container: str) -> Exit | None:
+    """How a container ended; None where it lives on."""
+    fleet = plane.fleets.of(outcome.endpoint)
+    for _ in range(_END_IS_SEEN):
+        exit = fleet.end_of(outcome.instance, container, _MOMENT)
+        if exit is not None:
+            return exit
+    return None
