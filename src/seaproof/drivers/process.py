@@ -27,6 +27,7 @@ from pathlib import Path
 from seaproof.contract import environ
 from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
 from seaproof.drivers.logfile import read_log
+from seaproof.drivers.ports import free_port
 from seaproof.drivers.sandbox import processes, supervisor
 from seaproof.drivers.sandbox.namespaces import visible_paths, written_by
 from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
@@ -359,14 +360,7 @@ def _host_port(workload: Workload, image: FolderImage, own_network: bool) -> tup
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1], listener
-    return _free_port() if image.accept_bind_to_port else _fixed_port(workload), None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port() if image.accept_bind_to_port else _fixed_port(workload), None
 
 
 def _fixed_port(workload: Workload) -> int:

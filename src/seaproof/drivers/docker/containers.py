@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from seaproof.drivers.docker.images import local, resolve
 from seaproof.drivers.docker.networks import HOST_PORT, NETWORK, PORT, PROJECT, WORKLOAD
 from seaproof.drivers.docker.ownership import give_back
 from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
+from seaproof.drivers.ports import free_port
 from seaproof.errors import DriverError, DriverUnavailable, StartFailed
 
 _PORT_TRIES = 5
@@ -187,7 +187,7 @@ class DockerDriver:
         import docker.errors
 
         for attempt in range(_PORT_TRIES):
-            host_port = _free_port() if chosen.publish else None
+            host_port = free_port() if chosen.publish else None
             container: str = self._create(client, workload, image, chosen, engine, host_port)
             try:
                 client.start(container)
@@ -329,13 +329,6 @@ def _remove(client: Any, container: str) -> None:
             if "already in progress" not in str(error) or time.monotonic() > end:
                 raise
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _advice(error: DriverError) -> str:
