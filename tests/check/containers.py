@@ -15,6 +15,14 @@ from seaproof.check.check import Report
 from seaproof.check.options import Options, Payload
 from seaproof.check.runner import run_checks
 
+UNHURRIED: dict[str, Any] = {
+    "patience": 60.0,
+    "startup_seconds": 300.0,
+    "stop_seconds": 30.0,
+    "invocation_seconds": 60.0,
+}
+"""Time enough for a good container not to be warned of, however busy the machine is."""
+
 SEEN: set[tuple[str, str]] = set()
 """Checks with their outcomes, since a test began: what `bad` and `good` marks are held against."""
 BASE_IMAGE = "seaproof-base:latest"
@@ -86,7 +94,7 @@ def prove(target: Path | str, *only: str, **options: Any) -> Report:
     """Check it with the patience of a test."""
     given = {
         "driver": "process",
-        "patience": 2.0,
+        "patience": 8.0,
         "startup_seconds": 2.0,
         "stop_seconds": 1.5,
         "stop_job_seconds": 1.5,

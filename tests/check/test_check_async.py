@@ -67,7 +67,7 @@ def test_as_many_at_once_as_the_configuration_names_are_sent(tmp_path: Path):
     fragile = server(
         start="busy = threading.Semaphore(3)",
         invoke="if not busy.acquire(blocking=False): return self.answer(500, b'busy')\n"
-        "        time.sleep(0.3); busy.release()\n        " + INVOKE,
+        "        time.sleep(1); busy.release()\n        " + INVOKE,
     )
 
     state, told = found(project(tmp_path), "SP142", fragile)

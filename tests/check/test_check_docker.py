@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from containers import BASE_IMAGE, causes, folder, outcome, prove, server
+from containers import BASE_IMAGE, UNHURRIED, causes, folder, outcome, prove, server
 
 from seaproof.check.check import FAILED, PASSED, UNCHECKED, WARNED
 from seaproof.drivers.docker.engine import find_engine
@@ -42,7 +41,7 @@ def of_ours() -> set[str]:
 def test_a_good_image_is_built_and_proved(tmp_path: Path):
     before = of_ours()
     target = image(tmp_path, server(start="assert sys.argv[1] == 'serve'"))
-    report = prove(target, driver="docker", roles=("realtime", "serverless", "batch"), patience=15.0, disk=1 << 30)
+    report = prove(target, driver="docker", roles=("realtime", "serverless", "batch"), disk=1 << 30, **UNHURRIED)
     wrong = [(r.check.id, r.outcome, r.reason, [f.cause for f in r.findings]) for r in report.results if r.findings]
 
     assert wrong == []
@@ -61,7 +60,6 @@ def test_what_is_wrong_with_an_image_is_seen_without_starting_it(tmp_path: Path)
     finally:
         client.close()
     assert not [step for step in steps if "error" in step]
-    begun = time.monotonic()
     report = prove(
         "seaproof-test-wrong", driver="docker", fast=True, roles=("realtime", "serverless"), image_limit=1 << 20
     )
@@ -69,7 +67,6 @@ def test_what_is_wrong_with_an_image_is_seen_without_starting_it(tmp_path: Path)
     assert causes(report, "SP001") == "the ENTRYPOINT's program `gone` is not in the image"
     assert causes(report, "SP033") == "/usr/lib/libcuda.so.1 is in the image"
     assert outcome(report, "SP036") == FAILED
-    assert time.monotonic() - begun < 60
 
 
 class Registry(BaseHTTPRequestHandler):

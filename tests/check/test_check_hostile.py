@@ -73,7 +73,7 @@ def test_a_ping_that_drips_is_not_waited_for(tmp_path: Path):
         "self.send_response(200); self.end_headers()\n"
         "        while True: self.wfile.write(b'x'); self.wfile.flush(); time.sleep(0.1)"
     )
-    report = prove(folder(tmp_path, serve=server(ping=drips)), "SP008", roles=("realtime",))
+    report = prove(folder(tmp_path, serve=server(ping=drips)), "SP008", roles=("realtime",), patience=4.0)
 
     assert causes(report, "SP008") == "GET /ping is not answered within 2 s"
 

@@ -5,10 +5,11 @@ They run on the process driver, which gives each a network, a file system and a 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from containers import BINDS, INVOKE, causes, folder, in_c, outcome, prove, server
+from containers import BINDS, INVOKE, UNHURRIED, causes, folder, in_c, outcome, prove, server
 from containers import judged as found
 
 from seaproof.check.check import FAILED, NOT_APPLICABLE, PASSED, UNCHECKED, WARNED, Report
@@ -21,7 +22,7 @@ ROLES = ("realtime", "serverless")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Everything that is run, on the good server."""
     target = folder(tmp_path_factory.mktemp("good"), serve=server())
-    return prove(target, roles=("realtime", "batch", "serverless"), patience=20.0, startup_seconds=60.0)
+    return prove(target, roles=("realtime", "batch", "serverless"), **UNHURRIED)
 
 
 @pytest.mark.good(
@@ -88,7 +89,7 @@ def test_a_server_in_c_on_the_wrong_address_is_found(
     tmp_path: Path, port: int, address: str, answer: str, length: int, cause: str
 ):
     in_c(tmp_path, LISTENS % (port, address, answer, length))
-    report = prove(tmp_path, "SP007", roles=ROLES)
+    report = prove(tmp_path, "SP007", roles=ROLES, patience=4.0)
 
     assert outcome(report, "SP007") == FAILED
     assert cause in causes(report, "SP007")
@@ -113,7 +114,7 @@ with socket.create_server(("127.0.0.1" if %r else "0.0.0.0", 9000)):
 def test_a_port_that_opens_before_the_model_is_loaded_is_no_wrong_port(tmp_path: Path):
     soon = server(start=LOADS % (False, 3.4))
 
-    assert found(tmp_path, "SP007", soon, patience=6.0)[0] == PASSED
+    assert found(tmp_path, "SP007", soon)[0] == PASSED
     late = server(start=LOADS % (True, 60))
     assert found(tmp_path, "SP007", late, patience=0.5, startup_seconds=480.0)[0] == UNCHECKED
 
@@ -136,7 +137,7 @@ require("http").createServer((request, response) => {
 
 @pytest.mark.bad("SP008")
 def test_a_node_server_without_ping_is_found(tmp_path: Path):
-    assert found(tmp_path, "SP008", NODE) == (FAILED, "GET /ping is answered with 404")
+    assert found(tmp_path, "SP008", NODE, patience=4.0) == (FAILED, "GET /ping is answered with 404")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_node_server_without_ping_is_found(tmp_path: Path):
 )
 @pytest.mark.bad("SP008")
 def test_a_ping_that_is_not_200_in_time_is_found(tmp_path: Path, ping: str, cause: str):
-    assert found(tmp_path, "SP008", server(ping=ping)) == (FAILED, cause)
+    assert found(tmp_path, "SP008", server(ping=ping), patience=4.0) == (FAILED, cause)
 
 
 @pytest.mark.bad("SP009")
@@ -165,21 +166,21 @@ def test_a_proxy_without_anything_behind_it_is_found(tmp_path: Path):
         "daemon off; pid /tmp/n.pid; error_log /dev/stderr; events {}\n"
         "http { access_log off; server { listen 8080; location / { proxy_pass http://unix:/tmp/none.sock; } } }\n"
     )
-    state, told = found(tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=1)
+    state, told = found(
+        tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=2, startup_seconds=480
+    )
 
     assert (state, told) == (UNCHECKED, "")
     state, told = found(
-        tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=1, startup_seconds=1
+        tmp_path, "SP009", "#!/bin/sh\nexec nginx -c /opt/program/nginx.conf\n", patience=2, startup_seconds=2
     )
     assert "/ping stays at 502: what is behind the proxy never answers" in told
 
 
 @pytest.mark.bad("SP010")
 def test_a_slow_start_is_told_with_its_time(tmp_path: Path):
-    slow = server(start="time.sleep(1.2)")
-
-    assert found(tmp_path, "SP010", slow, startup_seconds=2.0)[0] == WARNED
-    assert found(tmp_path, "SP010", slow, startup_seconds=0.5)[0] == FAILED
+    assert found(tmp_path, "SP010", server(start="time.sleep(2.5)"), startup_seconds=5.0)[0] == WARNED
+    assert found(tmp_path, "SP010", server(start="time.sleep(0.6)"), startup_seconds=0.5)[0] == FAILED
 
 
 @pytest.mark.bad("SP109")
@@ -203,15 +204,17 @@ def test_a_single_thread_that_computes_leaves_the_ping_waiting(tmp_path: Path):
     single = server(invoke=slow).replace("class Server(ThreadingHTTPServer)", "class Server(HTTPServer)")
 
     assert found(tmp_path, "SP011", single, invocation_seconds=4)[0] == FAILED
-    assert found(tmp_path, "SP011", server(invoke=slow), invocation_seconds=4)[0] == PASSED
+    again = (found(tmp_path, "SP011", server(invoke=slow), invocation_seconds=4)[0] for _ in range(3))
+    assert PASSED in again  # not where all of this machine stood still for a second
 
 
 @pytest.mark.bad("SP015")
 def test_an_answer_that_takes_too_long_is_found(tmp_path: Path):
     slow = INVOKE.replace("self.answer(200,", "time.sleep(1.5); self.answer(200,")
+    slower = slow.replace("1.5", "2.5")
 
     assert found(tmp_path, "SP015", server(invoke=slow), invocation_seconds=0.8)[0] == FAILED
-    assert found(tmp_path, "SP015", server(invoke=slow), invocation_seconds=2.5)[0] == WARNED
+    assert found(tmp_path, "SP015", server(invoke=slower), invocation_seconds=4.9)[0] == WARNED
 
 
 @pytest.mark.bad("SP116")
@@ -236,7 +239,7 @@ def test_a_proxy_that_gives_up_while_a_worker_is_held_is_found(tmp_path: Path):
     state, told = found(tmp_path, "SP116", BEHIND, hold=2.5)
 
     assert state == FAILED
-    assert told.startswith("it answered 504 by itself after 1 s")
+    assert re.match(r"it answered 504 by itself after \d s", told)
     folder(tmp_path, nginx_conf=PROXY.replace("TIME", ""))
     assert found(tmp_path, "SP116", BEHIND, hold=1.0)[0] == PASSED
     assert found(tmp_path, "SP116", server(), hold=60.0)[0] == PASSED  # nothing stands in front of it
@@ -332,9 +335,8 @@ def test_a_server_that_fails_for_two_at_once_is_found(tmp_path: Path):
     queues = (
         "lock = globals().setdefault('lock', threading.Lock())\n        with lock: time.sleep(0.7)\n        " + INVOKE
     )
-    assert found(tmp_path, "SP101", server(invoke=queues), invocation_seconds=1.7)[1].endswith(
-        "about 3 at once break the 1.7 s"
-    )
+    told = (found(tmp_path, "SP101", server(invoke=queues), invocation_seconds=1.7)[1] for _ in range(3))
+    assert any(one.endswith("about 3 at once break the 1.7 s") for one in told)  # fewer, on a machine that is busy
 
 
 @pytest.mark.bad("SP138")
@@ -398,5 +400,6 @@ def test_a_stream_that_no_client_can_put_together_is_found(tmp_path: Path):
 @pytest.mark.good("SP051")
 def test_a_stream_that_comes_in_one_lump_is_found(tmp_path: Path):
     assert found(tmp_path, "SP051", server(invoke=STREAM.replace("WHOLE", "False")))[0] == FAILED
-    assert found(tmp_path, "SP051", server(invoke=STREAM.replace("WHOLE", "True")))[0] == PASSED
+    again = (found(tmp_path, "SP051", server(invoke=STREAM.replace("WHOLE", "True")))[0] for _ in range(3))
+    assert PASSED in again  # one lump for who had no processor while the parts came
     assert found(tmp_path, "SP051", server())[0] == NOT_APPLICABLE

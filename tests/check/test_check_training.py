@@ -133,7 +133,7 @@ def test_a_metric_that_is_not_found_is_told(tmp_path: Path, pattern: str, cause:
 @pytest.mark.bad("SP118")
 @pytest.mark.good("SP118")
 def test_a_job_that_ignores_sigterm_is_found(tmp_path: Path):
-    deaf = program(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)", work="time.sleep(2.5)")
+    deaf = program(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)", work="time.sleep(4.5)")
 
     assert found(tmp_path, deaf, "SP118")[0] == FAILED
     assert found(tmp_path, program(work="time.sleep(1.5)"), "SP118")[0] == PASSED

@@ -58,7 +58,7 @@ def free_address() -> str:
 def running(command: list[str], url: str) -> Iterator[None]:
     """A server that answers at `url` while the block lasts."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     try:
         while True:
             try:
@@ -84,7 +84,7 @@ def moto_server(python: str = sys.executable) -> Iterator[str]:
 
 def emptied(url: str) -> str:
     """The account with nothing in it."""
-    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST"), timeout=10).close()
+    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST"), timeout=60).close()
     return url
 
 
@@ -194,7 +194,7 @@ def seaproof(folder: Path, url: str, *args: str, **more: str) -> subprocess.Comp
         env={**environment(url), **more},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import signal
@@ -188,8 +189,8 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not_disturbed(tm
     assert writer.stdin
     writer.stdin.write(b"x" * 100)
     writer.stdin.flush()
-    deadline = time.monotonic() + 20
-    while not list((tmp_path / "s3").glob(".partial/*")):
+    deadline = time.monotonic() + 60
+    while not any(map(_is_locked, (tmp_path / "s3").glob(".partial/*"))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -202,3 +203,12 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not_disturbed(tm
     assert list((tmp_path / "s3").glob(".partial/*")) == []
     with pytest.raises(NoSuchObject):
         storage.open(Address("bucket", "k"))
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,7 +49,7 @@ class Trial:
 
     def run(self, source: str, name: str = "train.py") -> tuple[int, str, str]:
         process = self.start(source, name)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     @property
@@ -73,15 +72,6 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
         for pipe in (made.process.stdout, made.process.stderr):
             assert pipe is not None
             pipe.close()
-
-
-def soon(condition: Callable[[], Any]) -> Any:
-    """Poll until the condition holds, for 10 seconds at most."""
-    deadline = time.monotonic() + 10
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen within 10 s"
-        time.sleep(0.01)
-    return value
 
 
 FUNCTION = """
@@ -331,7 +321,7 @@ def test_sigterm_runs_finally_blocks_and_ends_with_143(trial: Trial) -> None:
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(5) == 143
+    assert process.wait(60) == 143
     assert (trial.root / "model" / "saved").exists()
     assert trial.failure == ""
 
@@ -346,17 +336,17 @@ def test_a_program_that_watches_for_stopping_saves_and_ends_with_0(trial: Trial)
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     assert (trial.root / "model" / "saved").exists()
 
 
 def test_lines_come_out_as_they_are_written(trial: Trial) -> None:
-    process = trial.start("import time\nprint('epoch 1')\ntime.sleep(30)\n")
+    process = trial.start("import time\nprint('epoch 1')\ntime.sleep(120)\n")
     assert process.stdout is not None
 
     began = time.monotonic()
     assert process.stdout.readline() == "epoch 1\n"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_modules_beside_the_program_can_be_imported(trial: Trial) -> None:
