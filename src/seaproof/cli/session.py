@@ -8,6 +8,7 @@ command holds it, no job runs and no endpoint serves. So it makes no difference 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ from seaproof.settings import Settings, inherited_environ, state_folder
 
 START_SECONDS = 200.0
 POLL_SECONDS = 0.05
+_LITTLE_ROOM = 1024 * 1024
+"""Bytes. A coordinator needs about a third of that to begin."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -122,7 +125,10 @@ def _connect(session: Session, stays: bool) -> tuple[Client, Hold]:
             said = log.stat().st_size if log.exists() else 0
             process = _start(session, log, stays=stays)
         elif found is None and process.poll() is not None and client.find(session.state) is None:
-            raise SeaproofError(_last_words(log, said, process.returncode))
+            words = _last_words(log, said, process.returncode)
+            if client.OWNED not in words:
+                raise SeaproofError(words)
+            process = None  # it came too early: the one that kept it away has ended meanwhile
         time.sleep(POLL_SECONDS)
     raise SeaproofError(
         f"the local server did not answer within {START_SECONDS:.0f} s",
@@ -172,4 +178,10 @@ def _last_words(log: Path, start: int, code: int) -> str:
     said = [line for line in text.splitlines() if line.startswith("seaproof: ")]
     if said:
         return said[-1].removeprefix("seaproof: ")
+    free = shutil.disk_usage(log.parent).free
+    if not text and free < _LITTLE_ROOM:
+        return (
+            f"the local server ended with code {code} before it answered, and could not write its log: "
+            f"{free // 1024} KB are free on the disk of {log.parent}. Make room there and try again."
+        )
     return f"the local server ended with code {code} before it answered. {log} has what it said."
