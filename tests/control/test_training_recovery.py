@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from job_lab import channel, describe, end_of, events, keys, members, request, secondaries, train, until
 from killed_coordinator import process_driver
 
+from ports import free_port
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import create_training_job, recover_training_jobs, stop_training_job
 
@@ -235,9 +235,7 @@ else:
     else:
         raise SystemExit("algo-1 was not there")
 """)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     with next_coordinator(folder) as plane:
         if "not allowed" in plane.driver.check().facts["namespaces"]:
