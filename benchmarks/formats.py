@@ -259,7 +259,7 @@ def environment_of(name: str) -> str:
 
 
 def free_port() -> int:
-    from ports import free_port as free
+    from seaproof.drivers.ports import free_port as free
 
     return int(free())
 

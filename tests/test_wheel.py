@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ports import free_port
+from seaproof.drivers.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 

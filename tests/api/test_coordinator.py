@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,11 +13,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from seaproof.api.client import Client, find
+from seaproof.api.client import OWNED, STATE_FILE, Client, find
+from seaproof.api.coordinator import LOCK_FILE, _lock, wait_until_free
 from seaproof.errors import HttpError, ServiceError
 
 
@@ -129,6 +133,76 @@ def test_one_that_is_told_to_stay_stays(tmp_path: Path) -> None:
         time.sleep(1.0)
 
         assert process.poll() is None
+
+
+def test_a_state_that_is_removed_by_whoever_has_it_is_locked_anew_by_whoever_waits(tmp_path: Path) -> None:
+    folder, has_it, may_go = tmp_path / "state", threading.Event(), threading.Event()
+    folder.mkdir()
+
+    def take() -> None:
+        with _lock(folder):
+            has_it.set()
+            may_go.wait(20)
+
+    def opened() -> int:
+        return sum(entry.resolve() == folder / LOCK_FILE for entry in Path("/proc/self/fd").iterdir())
+
+    waiting = threading.Thread(target=take)
+    with _lock(folder):
+        waiting.start()
+        deadline = time.monotonic() + 20
+        while opened() < 2:
+            assert time.monotonic() < deadline
+        shutil.rmtree(folder)
+    assert has_it.wait(20)
+    is_free = wait_until_free(folder, 0)
+    may_go.set()
+    waiting.join()
+
+    assert not is_free
+    assert wait_until_free(folder, 0)
+
+
+class Ending(BaseHTTPRequestHandler):
+    """A coordinator that has just begun to end: it lives, and cannot be held any more."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"state": str(self.server.state), "pid": 0, "url": ""}).encode()  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"" if "hold" in self.path else body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_command_whose_coordinator_gave_way_to_one_that_then_ended_starts_another(tmp_path: Path) -> None:
+    state = tmp_path / ".seaproof"
+    state.mkdir()
+    environ = {**os.environ, "SEAPROOF_DRIVER": "process", "SEAPROOF_PORT": "0"}
+    with _lock(state), ThreadingHTTPServer(("127.0.0.1", 0), Ending) as ending:
+        ending.state = state  # type: ignore[attr-defined]
+        threading.Thread(target=ending.serve_forever).start()
+        (state / STATE_FILE).write_text(json.dumps({"url": f"http://127.0.0.1:{ending.server_address[1]}"}))
+        command = subprocess.Popen(
+            [sys.executable, "-m", "seaproof.cli", "jobs", "list"],
+            cwd=tmp_path,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + 20
+        while not (state / "coordinator.log").exists() or OWNED not in (state / "coordinator.log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (state / STATE_FILE).unlink()
+        ending.shutdown()
+    said = command.communicate(timeout=60)[1].decode()
+
+    assert command.returncode == 0, said
+    assert "no job was started yet" in said
+    assert wait_until_free(state, 20)
 
 
 def test_a_second_one_says_which_process_lives_and_where(tmp_path: Path) -> None:

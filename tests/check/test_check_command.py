@@ -13,11 +13,11 @@ import jsonschema
 import pytest
 from containers import archive, folder, link, prove, server
 
-from ports import free_port
 from seaproof.check import catalogue
 from seaproof.check.check import STAGES
 from seaproof.check.reports import FORMATS, page
 from seaproof.drivers.driver import Workload
+from seaproof.drivers.ports import free_port
 from seaproof.drivers.process import ProcessDriver
 from seaproof.project import load_project
 

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
 from container_process import SOURCE, Container, Reply, soon
 
-from ports import free_port
 from seaproof.cli.pack import command as pack
 from seaproof.control.archives import unpack
+from seaproof.drivers.ports import free_port
 
 __all__ = ["SOURCE", "Container", "Reply", "free_port", "soon"]  # and what is defined here
 

@@ -9,7 +9,7 @@ import pytest
 from container_process import Container
 from many_models import ManyModels
 
-from ports import free_port
+from seaproof.drivers.ports import free_port
 
 
 @pytest.fixture

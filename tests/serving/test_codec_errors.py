@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from container_process import Container
 
-from ports import free_port
 from seaproof.contract.http import parse_media_type
+from seaproof.drivers.ports import free_port
 from seaproof.errors import RequestError
 from seaproof.serving.codecs import DECODERS, ENCODERS, decode
 

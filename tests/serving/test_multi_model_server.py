@@ -15,7 +15,7 @@ from container_process import Container
 from many_models import ManyModels, members
 from record_multi_model_server import CALLS, RECORD, exchange, folders
 
-from ports import free_port
+from seaproof.drivers.ports import free_port
 
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from container_process import Container
 
-from ports import free_port
+from seaproof.drivers.ports import free_port
 
 ECHO = """
 import json, os

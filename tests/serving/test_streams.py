@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from container_process import Container, soon
 
 from seaproof.errors import RequestError
 from seaproof.http.message import Response
-from seaproof.serving.predictions import PlainThread
+from seaproof.http.outbound import close_body
+from seaproof.serving.predictions import AsyncThread, PlainThread
 from seaproof.serving.predictor import Parts
 from seaproof.serving.streams import stream
 
@@ -253,6 +255,24 @@ def test_a_stream_that_is_not_complete_in_time_is_broken_off(caplog: pytest.LogC
 
     assert 0 < len(asyncio.run(read())) < 20
     assert closed == [True]
+
+
+def test_a_stream_that_is_closed_before_a_part_has_gone_out_closes_the_iterator() -> None:
+    closed = threading.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        try:
+            yield "."
+        finally:
+            closed.set()
+
+    async def leave() -> None:
+        answer = await stream(Parts(200, [], parts()), AsyncThread())
+        await close_body(answer.body)
+
+    asyncio.run(leave())
+
+    assert closed.wait(10)
 
 
 def test_a_stream_of_a_file_is_its_lines(container: Container, tmp_path: Path) -> None:

@@ -300,6 +300,22 @@ def test_sigterm_while_the_model_loads_ends_the_container_at_once(container: Con
     assert container.stop() == 0  # which does not wait for as long as that sleeps
 
 
+def test_sigterm_while_a_worker_is_forked_ends_the_container_as_at_any_time(container: Container) -> None:
+    slow_fork = (
+        "import os, pathlib, time\n"
+        "def slow():\n    pathlib.Path('forked').touch()\n    time.sleep(0.5)\n"
+        "os.register_at_fork(after_in_parent=slow)\n"
+    )
+    container.start(PID + slow_fork, SAGEMAKER_MODEL_SERVER_WORKERS="2")
+    soon((container.root / "forked").exists)
+    assert container.process is not None
+    container.process.send_signal(signal.SIGTERM)
+
+    assert container.process.wait(timeout=60) == 0
+    assert "did not end in time" not in container.log
+    assert "Traceback" not in container.log
+
+
 def test_workers_end_when_their_master_is_killed(container: Container) -> None:
     container.serve(PID, SAGEMAKER_MODEL_SERVER_WORKERS="2")
     workers = container.workers()

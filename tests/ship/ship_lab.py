@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 from click.testing import CliRunner
 
-from ports import free_port
 from seaproof.cli.app import seaproof as commands
+from seaproof.drivers.ports import free_port
 from seaproof.project import Project, load_project
 from seaproof.settings import Settings
 from seaproof.ship import drawing, execute, record, shipment, taking_back

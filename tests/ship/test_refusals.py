@@ -240,6 +240,7 @@ class Portal(BaseHTTPRequestHandler):
     """What stands between some networks and AWS, and answers in its place."""
 
     def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))  # closed with something unread, it would be reset
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<html><p>Please log in & go on</html>")

@@ -20,6 +20,8 @@ from seaproof.contract import http as contract
 from seaproof.errors import HttpError, SeaproofError, ServiceError
 
 STATE_FILE = "coordinator.json"
+OWNED = "another coordinator owns this project"
+"""What a coordinator says, and ends, where another one lives."""
 TARGET_PREFIX = "SageMaker."
 TOKEN_HEADER = "X-Seaproof-Token"
 NEXT_STEP = "seaproofNextStep"

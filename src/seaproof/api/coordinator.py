@@ -18,17 +18,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from seaproof.api.app import Application, Pages
-from seaproof.api.client import STATE_FILE, Client, find
+from seaproof.api.client import OWNED, STATE_FILE, Client, find
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import park, recover
 from seaproof.control.store import Store
 from seaproof.drivers.choice import open_driver
-from seaproof.errors import SeaproofError
+from seaproof.errors import HttpError, SeaproofError, ServiceError
 from seaproof.http.server import Server, ServerLimits, serve
 from seaproof.invocations.send import Sender
 from seaproof.project import Project
@@ -197,25 +197,44 @@ def _ephemeral(settings: Settings, folder: Path) -> Iterator[None]:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the state folder. The lock is the kernel's: it goes with the process, also after SIGKILL."""
-    with (folder / LOCK_FILE).open("a+") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(file):
-            who = _who(folder)
-            if who or time.monotonic() > deadline:
-                raise SeaproofError(
-                    "another coordinator owns this project" + (who or ", which does not end"),
-                    where=str(folder),
-                    next_step="Commands use that one; `seaproof down` ends it.",
-                )
-            time.sleep(0.05)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while (file := _locked(folder, deadline)) is None:
+        pass
+    with file:
         yield
+
+
+def _locked(folder: Path, deadline: float) -> IO[str] | None:
+    """The lock file, once nobody else has it; None where it is gone by then, as an --ephemeral state is in the end: a
+    lock on that would keep nobody away."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with ExitStack() as given_up:
+            file = given_up.enter_context((folder / LOCK_FILE).open("a+"))
+            while not _try_lock(file):
+                who = _who(folder)
+                if who or time.monotonic() > deadline:
+                    raise SeaproofError(
+                        OWNED + (who or ", which does not end"),
+                        where=str(folder),
+                        next_step="Commands use that one; `seaproof down` ends it.",
+                    )
+                time.sleep(0.05)
+            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK_FILE).stat()):
+                given_up.pop_all()
+                return file
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def wait_until_free(folder: Path, seconds: float) -> bool:
     """Wait until no coordinator has this state folder any more, at most so many seconds; whether that is so."""
-    if not (folder / LOCK_FILE).exists():
+    try:
+        file = (folder / LOCK_FILE).open("r+")
+    except FileNotFoundError:
         return True
-    with (folder / LOCK_FILE).open("a+") as file:
+    with file:
         deadline = time.monotonic() + seconds
         while not _try_lock(file):
             if time.monotonic() > deadline:
@@ -237,8 +256,11 @@ def _who(folder: Path) -> str:
     found = find(folder)
     if found is None:
         return ""
-    with found:
-        health = found.health()
+    try:
+        with found:
+            health = found.health()
+    except (HttpError, ServiceError):  # it has begun to end since
+        return ""
     return f": process {health['pid']} at {health['url']}"
 
 

@@ -20,6 +20,7 @@ from seaproof.cli.screen import Screen
 from seaproof.cli.session import show_json
 from seaproof.contract import environ
 from seaproof.contract.http import PING, is_healthy
+from seaproof.drivers.ports import free_port
 from seaproof.errors import SeaproofError
 from seaproof.settings import inherited_environ
 
@@ -108,6 +109,8 @@ def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 def _bindable(port: int) -> int:
     """This port, or a free one for 0. SeaproofError where it is taken: what listens there would answer our pings."""
+    if port == 0:
+        return free_port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -117,5 +120,4 @@ def _bindable(port: int) -> int:
                 f"port {port} cannot be listened on: {getattr(error, 'strerror', '') or error}",
                 next_step="Say --port for another one; 0 takes a free one.",
             ) from error
-        found: int = probe.getsockname()[1]
-        return found
+    return port

@@ -122,7 +122,10 @@ def _connect(session: Session, stays: bool) -> tuple[Client, Hold]:
             said = log.stat().st_size if log.exists() else 0
             process = _start(session, log, stays=stays)
         elif found is None and process.poll() is not None and client.find(session.state) is None:
-            raise SeaproofError(_last_words(log, said, process.returncode))
+            words = _last_words(log, said, process.returncode)
+            if client.OWNED not in words:
+                raise SeaproofError(words)
+            process = None  # it came too early: the one that kept it away has ended meanwhile
         time.sleep(POLL_SECONDS)
     raise SeaproofError(
         f"the local server did not answer within {START_SECONDS:.0f} s",

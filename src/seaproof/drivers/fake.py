@@ -176,6 +176,7 @@ class FakeDriver:
             listener = socket.socket()
             listener.bind(("127.0.0.1", 0))
         run = Run(workload, folder)
+        run.trapped = script.has("ignore_sigterm")  # before anybody can stop it
         handle = Handle(
             driver=self.name,
             name=workload.name,
@@ -212,9 +213,10 @@ class FakeDriver:
             elif not live.run.over.wait(grace):
                 live.run.end(137)
             _close(live)
-            _LIVING.pop(handle.id, None)
         if self._known(handle):
             shutil.rmtree(self._folder / handle.name, ignore_errors=True)
+        # Last: whoever waits for it reads its end there, and not from files that are being removed.
+        _LIVING.pop(handle.id, None)
 
     def logs(self, handle: Handle, *, follow: bool = False, offset: int = 0) -> Iterator[bytes]:
         """See Driver.logs."""
@@ -294,7 +296,6 @@ def _script(workload: Workload, programs: Mapping[str, Program]) -> _Script:
 def _play(live: _Live, program: Program, script: _Script) -> None:
     """The life of one workload, from start to exit."""
     run = live.run
-    run.trapped = script.has("ignore_sigterm")
     try:
         _print(run, script)
         if script.has("report"):

@@ -99,7 +99,9 @@ class ProcessDriver:
         known = self._known(handle)
         if known and not processes.wait(processes.parse(handle.id), timeout):
             return None
-        exit = (self._exit(handle) if known else None) or self._ended.get(handle.id)
+        exit = self._exit(handle) if known else None
+        # Whoever stops it in this moment has noted the end before he began to remove what is read here.
+        exit = self._ended.get(handle.id) or exit
         if exit is None:
             raise DriverError(
                 f"nothing is known of the workload {handle.name}", next_step="It was stopped and cleared away."
@@ -114,7 +116,7 @@ class ProcessDriver:
                 processes.wait(process, patience)
         exit = self._exit(handle)
         if exit is not None:
-            self._ended[handle.id] = exit
+            self._ended.setdefault(handle.id, exit)
             shutil.rmtree(self._folder / handle.name, ignore_errors=True)
 
     def logs(self, handle: Handle, *, follow: bool = False, offset: int = 0) -> Iterator[bytes]:

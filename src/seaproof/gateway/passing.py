@@ -67,7 +67,7 @@ class Passing:
     def _answered(self, reply: Reply | StreamedReply | None, error: BaseException | None) -> None:
         assert self._call is not None
         if isinstance(reply, StreamedReply):
-            self._go_on(partial(self._passage.go_on, self._steps, self._call, reply))
+            self._go_on(partial(self._passage.go_on, self._steps, self._call, reply), reply)
         elif isinstance(error, HttpError):
             self._go_on(partial(self._passage.go_on, self._steps, self._call, error))
         elif error is not None:
@@ -91,14 +91,18 @@ class Passing:
         else:
             self._later.answer(response)
 
-    def _go_on(self, going: Going) -> None:
+    def _go_on(self, going: Going, begun: StreamedReply | None = None) -> None:
         """In a task, from here on."""
         task = asyncio.ensure_future(self._go(going))
         self._later.on_cancel(task.cancel)
-        task.add_done_callback(self._on_gone)
+        task.add_done_callback(partial(self._on_gone, begun=begun))
 
-    def _on_gone(self, task: asyncio.Future[Response]) -> None:
+    def _on_gone(self, task: asyncio.Future[Response], begun: StreamedReply | None) -> None:
         if task.cancelled():
+            # One that was cancelled before its first step has closed nothing.
+            self._steps.close()
+            if begun is not None:
+                begun.close()
             self._later.fail(asyncio.CancelledError())
         elif (error := task.exception()) is not None:
             self._later.fail(error)

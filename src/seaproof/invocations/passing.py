@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from seaproof.errors import HttpError, ServiceError
 from seaproof.http.client import Client, Reply, StreamedReply
@@ -96,10 +97,14 @@ class Passing:
         """In a task, from this call on, or from the reply that has begun to come."""
         task = asyncio.ensure_future(send.drive(self._client, self._steps, call, begun))
         self._later.on_cancel(task.cancel)
-        task.add_done_callback(self._on_gone)
+        task.add_done_callback(partial(self._on_gone, begun=begun))
 
-    def _on_gone(self, task: asyncio.Future[Response]) -> None:
+    def _on_gone(self, task: asyncio.Future[Response], begun: StreamedReply | None) -> None:
         if task.cancelled():
+            # One that was cancelled before its first step has closed nothing.
+            self._steps.close()
+            if begun is not None:
+                begun.close()
             self._later.fail(asyncio.CancelledError())
         elif (error := task.exception()) is None:
             self._end(task.result())

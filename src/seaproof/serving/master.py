@@ -166,21 +166,26 @@ class Master:
         return max(0.0, min(due) - now) if due else None
 
     def _start(self, worker: _Worker) -> None:
-        """Fork one worker."""
-        read, write = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Blocked until the child is itself: a signal must not run the master's handler in it.
+        """Fork one worker, unless the end has begun."""
+        # Blocked until the child is itself: a signal must not run the master's handler in it. And until the child is
+        # known here: that handler tells those of the end which are.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            os.close(self._lifeline_write)
-            self._live(worker, write)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-        os.close(write)
-        worker.pid, worker.ready, worker.began = pid, False, time.monotonic()
-        self._selector.register(read, selectors.EVENT_READ, worker)
+        try:
+            if self._code is not None:
+                return
+            read, write = os.pipe()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                os.close(read)
+                os.close(self._lifeline_write)
+                self._live(worker, write)
+            os.close(write)
+            worker.pid, worker.ready, worker.began = pid, False, time.monotonic()
+            self._selector.register(read, selectors.EVENT_READ, worker)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _live(self, worker: _Worker, ready: int) -> None:
         """In the child: be a worker, and never return."""

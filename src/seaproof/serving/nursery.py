@@ -98,6 +98,8 @@ class Nursery:
         """Run to the end of the container; its exit code."""
         woken = self._watch_signals()
         self._front = self._fork(self._be_front)
+        if self._ending:  # it began before the front was known
+            kill(self._front, signal.SIGTERM)
         self._fronts_end.close()
         self._listener.close()
         self._selector.register(self._channel, selectors.EVENT_READ)
@@ -136,7 +138,8 @@ class Nursery:
         if not self._ending:
             self._ending = True
             self._deadline = time.monotonic() + DRAIN + 1.0
-            kill(self._front, signal.SIGTERM)
+            if self._front:
+                kill(self._front, signal.SIGTERM)
 
     def _fork(self, live: Callable[[], int]) -> int:
         """Fork a child that does this and ends; its process id."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 from seaproof.contract import http
-from seaproof.http.client import Client, StreamedReply
+from seaproof.http.client import Client
 from seaproof.http.message import Headers, Request, Response
 from seaproof.serving.orders import Process
 
@@ -25,7 +26,8 @@ async def relay(client: Client, process: Process, request: Request, timeout: flo
             socket, 0, "POST", http.INVOCATIONS, _kept(request.headers), request.body, timeout=timeout
         )
         if reply.header(b"transfer-encoding"):
-            return Response(reply.status, _kept(reply.headers), _pieces(reply))
+            # Itself, and no generator around it: one that is closed before its first step would not close the reply.
+            return Response(reply.status, _kept(reply.headers), cast("AsyncIterator[bytes]", reply))
         parts = [part async for part in reply]
         return Response(reply.status, _kept(reply.headers), parts[0] if len(parts) == 1 else b"".join(parts))
     finally:
@@ -34,11 +36,3 @@ async def relay(client: Client, process: Process, request: Request, timeout: flo
 
 def _kept(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if name not in _OF_THE_CONNECTION]
-
-
-async def _pieces(reply: StreamedReply) -> AsyncIterator[bytes]:
-    try:
-        async for part in reply:
-            yield part
-    finally:
-        await reply.aclose()

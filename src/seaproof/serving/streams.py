@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from seaproof.errors import RequestError, authors_traceback
 from seaproof.http.message import Response
@@ -35,7 +35,7 @@ async def stream(parts: Parts, thread: PlainThread | AsyncThread, longest: float
     if isinstance(first, Response):  # the request took too long, and this is what it is answered instead
         source.close()
         return first
-    return Response(parts.status, parts.headers, _body(first, source))
+    return Response(parts.status, parts.headers, cast("AsyncIterator[bytes]", _Body(first, source)))
 
 
 def _platforms() -> float:
@@ -45,21 +45,44 @@ def _platforms() -> float:
     return float(REAL_TIME.streaming.value)
 
 
-async def _body(first: bytes, source: _Source) -> AsyncIterator[bytes]:
-    # Its caller closes it when the client has gone; the author's iterator is closed then too.
-    try:
-        piece: Any = first
-        while piece is not _END:
-            yield piece
-            piece = await source.take(limited=False)
-    except RequestError as error:
-        log.error("a stream was broken off: %s", error)
-        raise
-    except Exception as error:
-        log.error("a stream failed after its first part and was broken off\n%s", authors_traceback(error).rstrip())
-        raise RequestError(500, "the function failed") from error
-    finally:
-        source.close()
+class _Body:
+    """The pieces, from the first on. Its caller closes it when the client has gone, and with it the author's iterator.
+
+    No generator: one that is closed before its first step does not run its `finally`.
+    """
+
+    def __init__(self, first: Any, source: _Source) -> None:
+        self._first = first
+        self._source: _Source | None = source
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._source is None:
+            raise StopAsyncIteration
+        piece, self._first = self._first, None
+        try:
+            if piece is None:
+                piece = await self._source.take(limited=False)
+        except RequestError as error:
+            log.error("a stream was broken off: %s", error)
+            await self.aclose()
+            raise
+        except Exception as error:
+            log.error("a stream failed after its first part and was broken off\n%s", authors_traceback(error).rstrip())
+            await self.aclose()
+            raise RequestError(500, "the function failed") from error
+        if piece is _END:
+            await self.aclose()
+            raise StopAsyncIteration
+        return bytes(piece)
+
+    async def aclose(self) -> None:
+        """Nobody reads any more."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
 
 
 class _Source:

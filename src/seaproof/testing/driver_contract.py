@@ -195,6 +195,29 @@ class DriverContract:
             driver.wait(replace(handle, id="1:never:was"), 1)
         driver.stop(replace(handle, name="never-was", id="1:never:was"), 1)
 
+    def test_many_may_stop_it_at_once_while_others_wait_for_it(self, driver: Driver, opt_ml: Path) -> None:
+        handle = driver.start(self.workload("say=up,after=100", opt_ml))
+        first_line(driver, handle)
+        problems: list[Exception] = []
+        ends: list[Exit | None] = []
+
+        def stop() -> None:
+            try:
+                driver.stop(handle, DEADLINE)
+            except Exception as error:
+                problems.append(error)
+
+        waiter = threading.Thread(target=lambda: ends.append(driver.wait(handle, DEADLINE)))
+        stoppers = [threading.Thread(target=stop) for _ in range(3)]
+        for thread in (waiter, *stoppers):
+            thread.start()
+        for thread in (waiter, *stoppers):
+            thread.join()
+
+        assert problems == []
+        assert driver.recover() == []
+        assert ends == [Exit(143)]
+
     def test_an_old_handle_does_not_stop_its_successor(self, driver: Driver, opt_ml: Path) -> None:
         old = driver.start(self.workload("exit=0", opt_ml))
         driver.wait(old, DEADLINE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from seaproof.drivers.docker.images import local, resolve
 from seaproof.drivers.docker.networks import HOST_PORT, NETWORK, PORT, PROJECT, WORKLOAD
 from seaproof.drivers.docker.ownership import give_back
 from seaproof.drivers.driver import Exit, Handle, Health, Usage, Workload
+from seaproof.drivers.ports import free_port
 from seaproof.errors import DriverError, DriverUnavailable, StartFailed
 
 _PORT_TRIES = 5
@@ -136,8 +136,7 @@ class DockerDriver:
                     if self.wait(handle, patience) is not None:
                         break
             self._give_back(client, found)
-            with suppress(docker.errors.NotFound):
-                client.remove_container(handle.id, force=True, v=True)
+            _remove(client, handle.id)
             networks.remove_if_empty(client, handle.detail.get("network", ""))
 
     def logs(self, handle: Handle, *, follow: bool = False, offset: int = 0) -> Iterator[bytes]:
@@ -188,7 +187,7 @@ class DockerDriver:
         import docker.errors
 
         for attempt in range(_PORT_TRIES):
-            host_port = _free_port() if chosen.publish else None
+            host_port = free_port() if chosen.publish else None
             container: str = self._create(client, workload, image, chosen, engine, host_port)
             try:
                 client.start(container)
@@ -315,11 +314,21 @@ def _wait_until_stopped(client: Any, container: str, timeout: float) -> None:
                 raise
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _remove(client: Any, container: str) -> None:
+    """Remove it; where somebody else does so just now, wait until it is gone."""
+    import docker.errors
+
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            client.remove_container(container, force=True, v=True)
+            return
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if "already in progress" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def _advice(error: DriverError) -> str:

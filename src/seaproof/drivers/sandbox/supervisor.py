@@ -32,6 +32,7 @@ from seaproof.drivers.sandbox.spec import EXIT, HANDLE, LOG, Spec
 
 _RESERVED = 256
 _LOOK_SECONDS = 0.1
+_TOLD = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def launch(folder: Path, listener: socket.socket | None) -> str:
@@ -94,6 +95,8 @@ def _complain(report: int, what: str, next_step: str) -> None:
 
 
 def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report: int) -> None:
+    # Blocked until they are handled: whoever reads the handle may stop the workload at once.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
     namespaces.adopt_orphans()
     # The workload may fill the disk to the last byte, and how it ended has to be written all the same.
     exit_file = _Reserved(folder / EXIT)
@@ -105,6 +108,7 @@ def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report:
     output, output_end = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
         os.close(output)
         init_process.run(spec, listener, report, output_end)
     for handle in (report, output_end):
@@ -112,6 +116,7 @@ def _supervise(spec: Spec, folder: Path, listener: socket.socket | None, report:
     if listener:
         listener.close()
     watch = _Watch(spec, folder, child, output)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
     code = watch.run()
     exit_file.write({"code": code, "out_of_memory": watch.out_of_memory})
 
@@ -187,7 +192,8 @@ class _Watch:
 
     def _forward(self, number: int, frame: object) -> None:
         if self.status is None:
-            os.kill(self.child, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # its end was taken in this moment
+                os.kill(self.child, signal.SIGTERM)
 
     def _kill(self, number: int, frame: object) -> None:
         self.killed = True
