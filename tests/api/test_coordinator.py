@@ -164,14 +164,18 @@ def test_a_state_that_is_removed_by_whoever_has_it_is_locked_anew_by_whoever_wai
 
 
 class Ending(BaseHTTPRequestHandler):
-    """A coordinator that has just begun to end: it lives, and cannot be held any more."""
+    """A coordinator that has just begun to end, or is about to: it lives, and cannot be held."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"state": str(self.server.state), "pid": 0, "url": ""}).encode()  # type: ignore[attr-defined]
+        body = json.dumps({"state": str(self.server.state), "pid": 1, "url": ""}).encode()  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(b"" if "hold" in self.path else body)
+
+    def do_POST(self) -> None:
+        self.server.told.set()  # type: ignore[attr-defined]
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -203,6 +207,30 @@ def test_a_command_whose_coordinator_gave_way_to_one_that_then_ended_starts_anot
     assert command.returncode == 0, said
     assert "no job was started yet" in said
     assert wait_until_free(state, 20)
+
+
+def test_one_that_was_only_starting_when_down_was_said_is_told_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    state = tmp_path / ".seaproof"
+    state.mkdir()
+    with _lock(state), ThreadingHTTPServer(("127.0.0.1", 0), Ending) as starting:
+        starting.state, starting.told = state, threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=starting.serve_forever).start()
+        down = subprocess.Popen(
+            [sys.executable, "-m", "seaproof.cli", "down"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert down.stderr is not None
+        assert "starting or ending" in down.stderr.readline()
+        (state / STATE_FILE).write_text(json.dumps({"url": f"http://127.0.0.1:{starting.server_address[1]}"}))
+
+        assert starting.told.wait(20)  # type: ignore[attr-defined]
+        (state / STATE_FILE).unlink()
+        starting.shutdown()
+    assert "has ended" in down.communicate(timeout=60)[0]
+    assert down.returncode == 0
 
 
 def test_a_second_one_says_which_process_lives_and_where(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaproof.control.archives import merge, pack, unpack
+from seaproof.control.archives import merge, pack, unpack, walk
 from seaproof.errors import ArchiveError
 
 NAME = st.text("abcXYZ._- é", min_size=1, max_size=8).filter(lambda n: n not in (".", ".."))
@@ -242,3 +243,19 @@ def test_several_folders_merge_and_the_first_wins_where_they_collide(tmp_path: P
     assert sorted(collisions) == ["a", "d/x"]
     pack(entries, tmp_path / "m.tar.gz")
     assert names(tmp_path / "m.tar.gz") == ["a", "d", "d/x", "d/y", "e"]
+
+
+def test_a_folder_that_goes_while_others_are_walked_is_passed_over(tmp_path: Path) -> None:
+    for name in ("old", "young"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(b"1")
+
+    found = []
+    for path, name in walk(tmp_path):
+        found.append(name)
+        if name == "old":
+            shutil.rmtree(path)
+
+    assert found == ["old", "young", "young/weights"]
+    with pytest.raises(FileNotFoundError):
+        list(walk(tmp_path / "never"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +168,23 @@ def test_a_program_that_fills_the_disk_of_the_state_ends_its_job_with_that_reaso
         Store(state / "seaproof.db").close()
     finally:
         lab.close_plane(plane)
+
+
+@pytest.mark.parametrize("room", [0, 40, 80])
+def test_a_command_whose_local_server_finds_no_room_is_told_of_the_disk(
+    room: int, tmp_path: Path, small_disk: Disk
+) -> None:
+    (tmp_path / "seaproof.toml").write_text('[project]\nname = "p"\n')
+    disk = small_disk(tmp_path / ".seaproof", 1)
+    (disk / "filler").write_bytes(b"x" * (MIB - room * 1024))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "seaproof.cli", "up"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+
+    assert done.returncode == 1
+    assert re.search(r"KB are free on the disk|database or disk is full", done.stderr), done.stderr
+    assert re.search(r"Make room .*and try again", done.stderr)
 
 
 def test_a_store_on_a_full_disk_says_so_and_writes_again_once_there_is_room(tmp_path: Path, small_disk: Disk) -> None:

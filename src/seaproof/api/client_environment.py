@@ -8,6 +8,7 @@ SAGEMAKER_USER_CONFIG_OVERRIDE.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -100,9 +101,11 @@ SageMaker:
   ProcessingJob:
     RoleArn: {role}
 """
-    path = state / SDK_CONFIG
+    path, part = state / SDK_CONFIG, state / f"{SDK_CONFIG}.{os.getpid()}.part"
     try:
-        path.write_text(text, encoding="utf-8")
+        # Whole at any moment: programs of other commands may be reading it.
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
         raise SeaproofError(f"the SDKs' configuration cannot be written: {error.strerror}", where=str(path)) from error
     return path

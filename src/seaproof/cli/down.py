@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from seaproof.api.client import Client
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import open_session, project_options, show_json
-from seaproof.errors import HttpError, SeaproofError
+from seaproof.errors import HttpError, SeaproofError, ServiceError
 
 WAIT_SECONDS = 200.0
+LOOK_SECONDS = 0.5
 
 
 @click.command("down")
@@ -22,24 +25,46 @@ def command(folder: Path, as_json: bool) -> None:
     from seaproof.api.coordinator import wait_until_free
 
     session = open_session(folder, as_json)
-    found = client.find(session.state)
+    found, told = client.find(session.state), 0
     with Screen(quiet=as_json) as screen:
         if found is not None:
-            screen.step("stopping what runs: jobs may take two minutes to save their model")
-            with suppress(HttpError):  # it was ending by itself, and is waited for all the same
-                found.shutdown()
+            told = _tell(found, screen)
         elif wait_until_free(session.state, 0):
             _answer(as_json, False, "No local server runs for this project.")
             return
         else:
-            screen.step("the local server is ending already; waiting for what it runs")
-        if not wait_until_free(session.state, WAIT_SECONDS):
-            raise SeaproofError(
-                f"the local server did not end within {WAIT_SECONDS:.0f} s",
-                where=str(session.state / "coordinator.log"),
-                next_step="That file has what it said.",
-            )
+            screen.step("the local server is starting or ending just now; waiting for it and what it runs")
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not wait_until_free(session.state, LOOK_SECONDS):
+            if time.monotonic() > deadline:
+                raise SeaproofError(
+                    f"the local server did not end within {WAIT_SECONDS:.0f} s",
+                    where=str(session.state / "coordinator.log"),
+                    next_step="That file has what it said.",
+                )
+            found = client.find(session.state)
+            if found is not None and not told:  # it was starting, and is there now
+                told = _tell(found, screen)
+            elif found is not None and _process(found) not in (0, told):
+                break  # the next one, for a command that was said since
     _answer(as_json, True, "The local server has ended; nothing of this project runs any more.")
+
+
+def _tell(found: Client, screen: Screen) -> int:
+    """Have it end: its process; 0 where it was just ending by itself, and is waited for all the same."""
+    screen.step("stopping what runs: jobs may take two minutes to save their model")
+    process = _process(found)
+    with found, suppress(HttpError, ServiceError):
+        found.shutdown()
+    return process
+
+
+def _process(found: Client) -> int:
+    try:
+        with found:
+            return int(found.health()["pid"])
+    except (HttpError, ServiceError):
+        return 0
 
 
 def _answer(as_json: bool, stopped: bool, text: str) -> None:

@@ -8,6 +8,7 @@ command holds it, no job runs and no endpoint serves. So it makes no difference 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ from seaproof.settings import Settings, inherited_environ, state_folder
 
 START_SECONDS = 200.0
 POLL_SECONDS = 0.05
+_LITTLE_ROOM = 1024 * 1024
+"""Bytes. A coordinator needs about a third of that to begin."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -175,4 +178,10 @@ def _last_words(log: Path, start: int, code: int) -> str:
     said = [line for line in text.splitlines() if line.startswith("seaproof: ")]
     if said:
         return said[-1].removeprefix("seaproof: ")
+    free = shutil.disk_usage(log.parent).free
+    if not text and free < _LITTLE_ROOM:
+        return (
+            f"the local server ended with code {code} before it answered, and could not write its log: "
+            f"{free // 1024} KB are free on the disk of {log.parent}. Make room there and try again."
+        )
     return f"the local server ended with code {code} before it answered. {log} has what it said."

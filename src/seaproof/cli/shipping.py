@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from seaproof.cli import requests
 from seaproof.cli.by_config import as_project, checked_config
+from seaproof.cli.interruption import ctrl_c_waits
 from seaproof.cli.screen import Screen
 from seaproof.cli.session import Session, coordinator, open_session, project_options
 from seaproof.ship import drawing, record, shipment, target, waiting
@@ -121,8 +122,11 @@ def stop_job(found: Way, kind: str, planned: str, left: KeyboardInterrupt, watch
     if job is None:
         return name, ""
     if job[f"{kind}Status"] == "InProgress":
-        watcher.note(f"stopping {name}; Ctrl-C again leaves without waiting")
-        found.target.call("sagemaker", f"Stop{kind}", asked)
+        with ctrl_c_waits() as came_again:
+            watcher.note(f"stopping {name}; Ctrl-C again leaves without waiting")
+            found.target.call("sagemaker", f"Stop{kind}", asked)
+        if came_again():
+            raise KeyboardInterrupt
     try:
         job = waiting.job(found.target, watcher, kind, name, waited.log if waited else None)
     except waiting.EndedBadly:

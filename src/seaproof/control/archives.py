@@ -69,12 +69,22 @@ def pack(source: Path | Entries, target: Path) -> list[str]:
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """All below a folder as (path, name relative to it with `/`), each folder before what is in it, by name."""
+    """All below a folder as (path, name relative to it with `/`), each folder before what is in it, by name.
+
+    What is in a folder that goes meanwhile, as a program removes its old checkpoints, is passed over.
+    """
     pending = [(folder, "")]
     while pending:
         parent, prefix = pending.pop()
         inside = []
-        for entry in sorted(os.scandir(parent), key=lambda e: e.name):
+        try:
+            with os.scandir(parent) as found:
+                entries = sorted(found, key=lambda e: e.name)
+        except FileNotFoundError:
+            if parent == folder:
+                raise
+            continue
+        for entry in entries:
             path, name = Path(entry.path), prefix + entry.name
             yield path, name
             if entry.is_dir(follow_symlinks=False):

@@ -62,9 +62,9 @@ async def to_file(client: Client, steps: Steps, path: Path, limit: int) -> Respo
     ServiceError where the platform would answer one; HttpError `oversize` where the answer has over `limit` bytes;
     OSError where it cannot be written.
     """
-    response = await open_stream(client, steps)
-    body, size = response.body, 0
     with path.open("wb") as file:
+        response = await open_stream(client, steps)
+        body, size = response.body, 0
         if isinstance(body, bytes):
             file.write(body)
             return Response(response.status, response.headers)
