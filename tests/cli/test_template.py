@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ports import free_port
 from seaproof.cli.init import write_template
+from seaproof.drivers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "seaproof-test-template"

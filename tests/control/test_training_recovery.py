@@ -16,9 +16,9 @@ import pytest
 from job_lab import channel, describe, end_of, events, keys, members, request, secondaries, train, until
 from killed_coordinator import process_driver
 
-from ports import free_port
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import create_training_job, recover_training_jobs, stop_training_job
+from seaproof.drivers.ports import free_port
 
 # Waits for the file `go` in its /opt/ml where it was told to, then saves what it read.
 PROGRAM = """
