@@ -36,6 +36,7 @@ from endpoint_lab import (
 
 from seaproof.control import endpoints
 from seaproof.control.plane import Plane
+from seaproof.control.recovery import delete_settled
 from seaproof.control.store import Store
 from seaproof.drivers.fake import FakeDriver, Program, Run
 from seaproof.errors import ServiceError
@@ -106,6 +107,18 @@ def test_a_name_that_is_taken_in_the_moment_in_which_it_is_free_is_another_endpo
     finally:
         store.go_on.set()
         close_plane(plane)
+
+
+def test_an_endpoint_that_took_the_name_of_one_that_was_held_is_not_deleted_in_its_place(plane: Plane):
+    held = in_service(plane, a_config(plane))["CreationTime"]
+    delete(plane)
+    other = in_service(plane, a_config(plane))["CreationTime"]
+
+    delete_settled(plane, "e", held)
+    assert describe(plane)["EndpointStatus"] == "InService"
+
+    delete_settled(plane, "e", other)
+    poll(lambda: plane.store.get("endpoint", "e") is None)
 
 
 def test_describe_shows_variants_as_the_platform_does(plane: Plane):

@@ -19,7 +19,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +30,7 @@ from seaproof.api.client import Client
 from seaproof.api.neighbours import BUCKET_HOST, Neighbours, service_of
 from seaproof.api.runtime import Runtime
 from seaproof.control import logs, multi_model, shadows
+from seaproof.control.containers import KIND as ENDPOINT
 from seaproof.control.outcomes import Outcomes
 from seaproof.control.plane import Plane
 from seaproof.control.recovery import delete_settled, resume
@@ -261,14 +262,15 @@ class Application:
                 return  # its reader misses the word, and takes the next coordinator
             self.holds += 1
             self.was_held = True
+            endpoint = query.get("endpoint", "")
+            record = self._plane.store.get(ENDPOINT, endpoint) if endpoint else None
+            created = record.created if record else None
             try:
                 yield b"held\n"
                 await asyncio.get_running_loop().create_future()
             finally:
-                if "endpoint" in query:
-                    self._plane.spawn(
-                        f"delete {query['endpoint']}", lambda: delete_settled(self._plane, query["endpoint"])
-                    )
+                if endpoint:
+                    self._plane.spawn(f"delete {endpoint}", partial(delete_settled, self._plane, endpoint, created))
                 self.holds -= 1
 
         return Response(200, [(b"Content-Type", b"text/plain")], held())

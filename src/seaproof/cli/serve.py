@@ -97,7 +97,7 @@ def command(
             described = wait_until_settled(client, name, screen, shown)
             show(described, client.url, as_json)
             if not detach:
-                _stay(client, name, screen, shown, ours)
+                _stay(client, name, screen, shown, described["CreationTime"] if ours else None)
 
 
 def show(endpoint: dict[str, Any], url: str, as_json: bool) -> None:
@@ -212,18 +212,20 @@ def wait_until_settled(
     return found
 
 
-def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], ours: bool) -> None:
-    """Show the log until Ctrl-C; an endpoint that this command created is deleted then."""
+def _stay(client: Client, name: str, screen: Screen, offsets: dict[str, int], created: float | None) -> None:
+    """Show the log until Ctrl-C; an endpoint that this command created, then, is deleted then."""
     try:
-        screen.line("Ctrl-C deletes it." if ours else "Ctrl-C leaves; the endpoint was there before and stays.")
+        screen.line("Ctrl-C deletes it." if created else "Ctrl-C leaves; the endpoint was there before and stays.")
         while True:
             show_new_log(client, "Endpoints", name, offsets, screen)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        if not ours:
+        if not created:
             return
         screen.step(f"{name}: Deleting")
         try:
+            if client.call("DescribeEndpoint", {"EndpointName": name})["CreationTime"] != created:
+                return  # another one, which took its name when it was deleted
             client.call("DeleteEndpoint", {"EndpointName": name})
         except ServiceError:
             return  # it is gone; or it is being changed, and goes after that, as nobody holds it any more

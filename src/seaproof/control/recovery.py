@@ -64,11 +64,12 @@ def resume(plane: Plane) -> None:
     resume_endpoints(plane)
 
 
-def delete_settled(plane: Plane, name: str) -> None:
-    """Delete an endpoint as soon as what is being done to it is done; one that is gone is passed over."""
+def delete_settled(plane: Plane, name: str, created: float | None = None) -> None:
+    """Delete an endpoint as soon as what is being done to it is done; one that is gone is passed over, and so is
+    another of its name, which was not `created` at that time."""
     while not plane.closing.is_set():
         record = plane.store.get(ENDPOINT, name)
-        if record is None or record.status == "Deleting":
+        if record is None or record.status == "Deleting" or (created is not None and record.created != created):
             return
         try:
             delete_endpoint(plane, {"EndpointName": name})
