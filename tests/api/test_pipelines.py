@@ -360,7 +360,7 @@ def test_a_large_body_goes_on_while_it_comes_and_is_not_held(server, deployed):
         said = answer.read()
 
     assert (answer.status, said) == (200, b"%d" % (4 * 2**20))
-    assert "told of 16777216" in printed(server, "large", "container-1")
+    until(lambda: "told of 16777216" in printed(server, "large", "container-1"))
     assert most_memory(server) - before < len(body) // 2
 
 
@@ -383,7 +383,7 @@ def test_a_step_that_breaks_off_while_the_next_one_works_on_its_reply_is_the_one
     said = caught.value.response["Error"]["Message"]
     assert "container-2" in said
     assert "the connection was closed before the reply was complete" in said
-    assert "broken off" in printed(server, "torn", "container-3")
+    until(lambda: "broken off" in printed(server, "torn", "container-3"))
     text = found[0]["message"]
     assert "Step 2, container-2 " in text
     assert "then it broke off: the connection was closed before the reply was complete" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from seaproof.cli.init import write_template
+from seaproof.drivers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "seaproof-test-template"
@@ -52,9 +52,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (config / "inputdataconfig.json").write_text('{"training": {"TrainingInputMode": "File"}}')
     (config / "hyperparameters.json").write_text("{}")
     (config / "resourceconfig.json").write_text('{"current_host": "algo-1", "hosts": ["algo-1"]}')
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ = {
         **os.environ,
         "SAGEMAKER_BASE_DIR": str(ml),

@@ -90,13 +90,13 @@ def describe(plane: Plane, name: str = "job") -> dict[str, Any]:
     return describe_training_job(plane, {"TrainingJobName": name})
 
 
-def end_of(plane: Plane, name: str = "job", seconds: float = 20) -> dict[str, Any]:
+def end_of(plane: Plane, name: str = "job", seconds: float = 60) -> dict[str, Any]:
     """The job once it has ended and its thread is done."""
     wait_for_end(plane, KIND, name, seconds)
     return describe(plane, name)
 
 
-def train(plane: Plane, given: dict[str, Any], seconds: float = 20) -> dict[str, Any]:
+def train(plane: Plane, given: dict[str, Any], seconds: float = 60) -> dict[str, Any]:
     create_training_job(plane, given)
     return end_of(plane, given["TrainingJobName"], seconds)
 

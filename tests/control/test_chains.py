@@ -73,7 +73,7 @@ def test_a_request_goes_through_all_containers_each_with_its_own_model(plane: Pl
     assert len(found["ProductionVariants"][0]["DeployedImages"]) == 3
     assert len(plane.driver.recover()) == 6
     assert events(plane, "started")[0]["message"].endswith("was started: container-1, container-2, last.")
-    instance = events(plane, "ready")[0]["instance"]
+    instance = poll(lambda: events(plane, "ready"))[0]["instance"]
     streams = poll(lambda: (found := logs.streams(plane, "Endpoints", "e")) and len(found) == 6 and found)
     assert {s for s in streams if instance in s} == {
         f"e/v0-{instance}/{name}" for name in ("container-1", "container-2", "last")

@@ -502,9 +502,10 @@ def test_the_log_of_each_instance_is_kept_also_after_the_endpoint_is_gone(plane:
     in_service(plane, a_config(plane, {"InitialInstanceCount": 2}, Image="fake:serve,say=hello"))
     delete(plane)
 
-    logs = sorted((plane.folder / "logs" / "Endpoints" / "e").glob("v0-i-0*.log"))
+    def logs() -> list[str]:
+        return [path.read_text() for path in (plane.folder / "logs" / "Endpoints" / "e").glob("v0-i-0*.log")]
 
-    assert [path.read_text() for path in logs] == ["hello\n", "hello\n"]
+    assert poll(lambda: logs() == ["hello\n", "hello\n"])
 
 
 def test_a_workload_is_what_the_platform_runs(tmp_path: Path):

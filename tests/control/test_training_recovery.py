@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from killed_coordinator import process_driver
 
 from seaproof.control.plane import Plane
 from seaproof.control.training_jobs import create_training_job, recover_training_jobs, stop_training_job
+from seaproof.drivers.ports import free_port
 
 # Waits for the file `go` in its /opt/ml where it was told to, then saves what it read.
 PROGRAM = """
@@ -235,9 +235,7 @@ else:
     else:
         raise SystemExit("algo-1 was not there")
 """)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     with next_coordinator(folder) as plane:
         if "not allowed" in plane.driver.check().facts["namespaces"]:
