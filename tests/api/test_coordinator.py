@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from runtime_lab import a_lab
 
 from seaproof.api.client import OWNED, STATE_FILE, Client, find
 from seaproof.api.coordinator import LOCK_FILE, _lock, wait_until_free
@@ -133,6 +134,31 @@ def test_one_that_is_told_to_stay_stays(tmp_path: Path) -> None:
         time.sleep(1.0)
 
         assert process.poll() is None
+
+
+def test_one_whose_state_was_removed_ends_with_what_it_runs_and_shows_no_traceback(tmp_path: Path) -> None:
+    marked = f"STATE_THAT_GOES={tmp_path}".encode()
+    with a_lab(tmp_path) as lab:
+        assert lab.process is not None
+        lab.deploy({"Environment": {"STATE_THAT_GOES": str(tmp_path)}})
+        assert carrying(marked)
+        while (tmp_path / ".seaproof" / STATE_FILE).exists():  # again, where it was writing just then
+            shutil.rmtree(tmp_path / ".seaproof", ignore_errors=True)
+
+        assert lab.process.wait(timeout=60) == 0, (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text()
+    assert "was removed, so that no command finds this server: it ends" in said
+    assert "Traceback" not in said
+    assert not carrying(marked)
+
+
+def carrying(marked: bytes) -> list[str]:
+    """The processes that have this in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [path.parent.name] if marked in path.read_bytes() else []
+    return found
 
 
 def test_a_state_that_is_removed_by_whoever_has_it_is_locked_anew_by_whoever_waits(tmp_path: Path) -> None:

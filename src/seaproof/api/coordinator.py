@@ -43,6 +43,8 @@ START_SECONDS = 20.0
 """How long a coordinator that a command brought waits for that command to hold it."""
 _JOBS = ("training-job", "processing-job", "transform-job")
 IDLE_SECONDS = 0.3
+GONE_SECONDS = 1.0
+"""How often a coordinator looks whether its state is still there."""
 LOCK_SECONDS = 180.0
 """How long a new coordinator waits for one that is ending: jobs get two minutes to save their model."""
 DRAIN_SECONDS = 5.0
@@ -97,14 +99,15 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.end)
     app.stays = not until_idle
-    watch = loop.create_task(_end_when_idle(plane, app))
     _announce(plane.folder, app.url, app.guard.token if app.guard else "")
+    watches = [loop.create_task(_end_when_idle(plane, app)), loop.create_task(_end_when_gone(plane.folder, app, say))]
     # What is loaded by now stays; an invocation makes no cycles, so that looking for them finds nothing.
     gc.freeze()
     gc.set_threshold(GARBAGE)
     say(f"local server at {app.url}, driver {plane.driver.name}, process {os.getpid()}")
     await ended.wait()
-    watch.cancel()
+    for watch in watches:
+        watch.cancel()
     # From here on a new command starts a coordinator of its own; it waits for the lock.
     (plane.folder / STATE_FILE).unlink(missing_ok=True)
     await server.close(DRAIN_SECONDS)
@@ -130,6 +133,14 @@ async def _end_when_idle(plane: Plane, app: Application) -> None:
         elif now - idle_since > IDLE_SECONDS:
             app.end()
             return
+
+
+async def _end_when_gone(folder: Path, app: Application, say: Callable[[str], None]) -> None:
+    """End the coordinator once its state folder was removed: no command could find it there, to end it or to use it."""
+    while (folder / STATE_FILE).exists():
+        await asyncio.sleep(GONE_SECONDS)
+    say(f"{folder / STATE_FILE} was removed, so that no command finds this server: it ends")
+    app.end()
 
 
 def _is_busy(plane: Plane) -> bool:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,9 +19,12 @@ from pathlib import Path
 from seaproof.control.fleet import Fleets
 from seaproof.control.store import Store
 from seaproof.drivers.driver import Driver
+from seaproof.errors import StoreError
 from seaproof.invocations.send import Sender
 from seaproof.settings import Settings
 from seaproof.storage.storage import Storage
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Plane:
         def run() -> None:
             try:
                 work()
+            except StoreError as error:
+                _log.error("%s was broken off: %s", name, error)
             finally:
                 self.threads.discard(thread)
 
