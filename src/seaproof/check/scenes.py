@@ -52,8 +52,7 @@ def host_replaced(stage: Stage) -> Outcome:
     now = [old]
     with clients(stage, lambda: now[0]) as crowd:
         crowd.settle()
-        now.append(new := stage.healthy())
-        now[0] = new
+        now[0] = stage.healthy()
         took = old.stop(stage.subject.options.stop_seconds)
         crowd.settle()
         seen = crowd.close()
