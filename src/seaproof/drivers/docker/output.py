@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from seaproof.drivers.docker.engine import Engine, speaking
+from seaproof.errors import DriverError
 
 _HEADER = struct.Struct(">BxxxL")
 _PIECE = 64 * 1024
 
 
 def read_output(engine: Engine, container: str, *, follow: bool, offset: int) -> Iterator[bytes]:
-    """The output from byte `offset` on. The engine counts no bytes, so what comes before is read and left out."""
+    """The output from byte `offset` on, and, to `follow`, all that comes until the container has ended."""
+    for piece in _read(engine, container, follow, offset):
+        offset += len(piece)
+        yield piece
+    if follow:
+        # Engines before 23 can end what they follow a moment too early, and without the last words, which say why.
+        with suppress(DriverError):  # it may be removed by now
+            yield from _read(engine, container, False, offset)
+
+
+def _read(engine: Engine, container: str, follow: bool, offset: int) -> Iterator[bytes]:
+    """The engine counts no bytes: what comes before `offset` is read and left out."""
     with speaking("its log cannot be read", container):
         client = engine.client()
         try:
