@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +99,16 @@ def test_a_model_that_takes_all_at_once_is_507_before_the_kernel_kills(many: Man
     assert (many.invoke("other").body, many.pid("other")) == (b"other", before)
     assert many.names() == ["other"]
     assert kills(cgroup) == 0
+
+
+def test_processes_that_end_while_they_are_looked_at_are_passed_over() -> None:
+    for _ in range(100):
+        process = subprocess.Popen(["true"])
+        reaper = threading.Thread(target=process.wait)
+        reaper.start()
+        while process.returncode is None:
+            assert family(process.pid) == [process.pid]
+        reaper.join()
 
 
 def test_compiled_code_that_ends_its_process_for_want_of_memory_is_507(many: ManyModels) -> None:

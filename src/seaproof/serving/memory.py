@@ -120,14 +120,15 @@ def private(pids: Iterable[int]) -> int:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it, but for what ends meanwhile."""
     found = [pid]
     for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += [int(child) for child in children.read_text().split()]
-            except OSError:
-                continue
+        try:
+            threads = list(Path(f"/proc/{parent}/task").iterdir())
+        except OSError:
+            continue
+        for thread in threads:
+            found += [int(child) for child in _text(thread / "children").split()]
     return found
 
 
