@@ -1,4 +1,4 @@
-"""The planes that the tests of jobs open, closed when a test ends."""
+"""The planes that tests open, closed when a test ends."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import endpoint_lab
 import job_lab as lab
 import pytest
 from job_lab import Opener
 
 from seaproof.control.plane import Plane
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    """One for endpoints, on the fake driver."""
+    plane = endpoint_lab.open_plane(tmp_path / "state")
+    yield plane
+    endpoint_lab.close_plane(plane)
 
 
 @pytest.fixture
