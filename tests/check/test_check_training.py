@@ -136,7 +136,7 @@ def test_a_job_that_ignores_sigterm_is_found(tmp_path: Path):
     deaf = program(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)", work="time.sleep(4.5)")
 
     assert found(tmp_path, deaf, "SP118")[0] == FAILED
-    assert found(tmp_path, program(work="time.sleep(1.5)"), "SP118")[0] == PASSED
+    assert found(tmp_path, program(work="time.sleep(1.5)"), "SP118", stop_job_seconds=15.0)[0] == PASSED
 
 
 @pytest.mark.bad("SP104")
