@@ -305,7 +305,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_job_is_told_to_stop_all_the_same
 
     with server:
         found = server.call("DescribeTransformJob", {"TransformJobName": "one"})
-    assert (client.presses, found["TransformJobStatus"]) == (2, "Stopping")
+    assert client.presses == 2
+    assert found["TransformJobStatus"] in ("Stopping", "Stopped")
     (root / "hold").unlink()
 
 
