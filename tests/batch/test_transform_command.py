@@ -277,6 +277,16 @@ def test_of_two_commands_with_one_name_one_runs_the_job_and_the_other_is_told(ro
     assert [path.name for path in (root / f"out-{won}").iterdir()] == [f"{won}.csv.out"]
 
 
+def with_a_held_job(root: Path) -> Client:
+    """The local server, with a job `one` that goes on until the file `hold` is gone."""
+    (root / "data" / "a.csv").write_bytes(b"1\n")
+    (root / "hold").write_bytes(b"1")
+    command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
+    server = find(root / ".seaproof")
+    assert server is not None
+    return server
+
+
 class Twice(Client):
     """Who watches through this presses Ctrl-C, and again while the job is being told to stop."""
 
@@ -290,11 +300,7 @@ class Twice(Client):
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_job_is_told_to_stop_all_the_same(root: Path) -> None:
-    (root / "data" / "a.csv").write_bytes(b"1\n")
-    (root / "hold").write_bytes(b"1")
-    command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
-    server = find(root / ".seaproof")
-    assert server is not None
+    server = with_a_held_job(root)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -325,11 +331,7 @@ class TooLate(Client):
 
 
 def test_ctrl_c_in_the_moment_in_which_the_job_ends_shows_that_end(root: Path) -> None:
-    (root / "data" / "a.csv").write_bytes(b"1\n")
-    (root / "hold").write_bytes(b"1")
-    command(root, "data/a.csv", "--no-model", "--detach", "--name", "one")
-    server = find(root / ".seaproof")
-    assert server is not None
+    server = with_a_held_job(root)
 
     with (client := TooLate(server.url)), client.hold(), Screen() as screen:
         client.held = root / "hold"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import itertools
 import tarfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,30 @@ def poll(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
     return found
+
+
+@contextmanager
+def load(plane: Plane) -> Iterator[list[bytes]]:
+    """Eight clients that invoke the endpoint `e` while the block lasts: what was answered so far. None may fail."""
+    over, answered, failed = threading.Event(), list[bytes](), list[Exception]()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                answered.append(invoke(plane).body)
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
 
 
 def a_config(plane: Plane, *variants: dict[str, Any], **model: Any) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
+from endless_reply import endless_reply
 from seaproof.gateway.passage import Passage
 from seaproof.gateway.passing import Passing as GatewaysPassing
 from seaproof.http.client import Answered, Client, Reply, StreamedReply
@@ -50,16 +51,8 @@ def test_the_container_is_told_and_the_instance_is_left(make: Callable[[Client, 
     async def main() -> list[str]:
         ended, happened = asyncio.Event(), []
 
-        async def endless() -> AsyncIterator[bytes]:
-            try:
-                while True:
-                    yield b"x" * 1000
-                    await asyncio.sleep(0)
-            finally:
-                ended.set()
-
         async def container(request: Request) -> Response:
-            return Response(200, [], endless())
+            return endless_reply(ended)
 
         def steps(port: int) -> Generator[Call, Any, None]:
             try:

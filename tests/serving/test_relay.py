@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
+from endless_reply import endless_reply
 from seaproof.http.client import Client
 from seaproof.http.message import Request, Response
 from seaproof.http.outbound import close_body
@@ -19,16 +19,8 @@ def test_an_answer_of_which_nothing_went_out_yet_ends_at_its_model_too(tmp_path:
     async def main() -> None:
         ended = asyncio.Event()
 
-        async def endless() -> AsyncIterator[bytes]:
-            try:
-                while True:
-                    yield b"x" * 1000
-                    await asyncio.sleep(0)
-            finally:
-                ended.set()
-
         async def model(request: Request) -> Response:
-            return Response(200, [], endless())
+            return endless_reply(ended)
 
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(tmp_path / "model"))
